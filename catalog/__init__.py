@@ -1,0 +1,1 @@
+"""Which stores there are: variables, periods, statistics, lineage."""

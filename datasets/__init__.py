@@ -1,0 +1,1 @@
+"""What the data is: variables, grids, sources, recipes and the layout of a training store."""

@@ -1,0 +1,1 @@
+"""The models: loader, network, losses, trainer, sampler, scores."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class CorrstoreError(Exception):
+class CorrstoreError(ValueError):
     """An error that a user can act on; its text names the place, the key, both values and the fix."""
 
     exit_code = 2

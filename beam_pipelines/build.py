@@ -1,0 +1,132 @@
+"""`build`: from a recipe to a training store. Interrupted, it continues; finished, it does nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+
+from beam_pipelines.changes import refuse_changes
+from beam_pipelines.finish import Report, finish, is_finished, read_report
+from beam_pipelines.progress import Progress
+from beam_pipelines.spread import Runner, spread
+from beam_pipelines.tasks import MeasureSample, WriteSample
+from datasets.constants import Constants, constants_from_records
+from datasets.errors import BadInput
+from datasets.layout import StorePlan
+from datasets.ledger import (
+    MEASUREMENTS,
+    PAIRS,
+    RECORDS,
+    UNFINISHED,
+    VERDICT,
+    Begun,
+    read_begun,
+    read_pairs,
+    read_records,
+    write_begun,
+    write_pairs,
+)
+from datasets.periods import time_key
+from datasets.preparation import Preparation, prepare
+from datasets.recipe import Recipe
+from datasets.storage import Folder
+from datasets.store import constants_from_store
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build did: how many samples it wrote now, and the report of the whole store."""
+
+    written: int
+    report: Report
+
+
+def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repair: bool = False) -> BuildResult:
+    """Build the recipe's store in the folder, or continue, extend or repair the one that is there.
+
+    Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store; a folder
+    that this call made and wrote no sample into is then removed again.
+    """
+    begun = read_begun(folder)
+    if begun is None and folder.names(""):
+        raise BadInput(f"{folder.url} holds something that is no store; give another --output")
+    if begun is not None:
+        refuse_changes(begun.recipe, recipe, folder.url)
+    preparation = prepare(recipe)
+    if len(preparation.absent) == len(recipe.times):
+        raise BadInput(f"no sample of {recipe.period.interval} has both sides: {_first_reason(preparation)}")
+    constants = begun and begun.constants
+    try:
+        todo = _begin(recipe, folder, preparation, constants, repair)
+        if constants is None:
+            constants = _constants(recipe, folder, preparation, runner, console)
+            write_begun(folder, Begun(recipe, constants))
+        plan = StorePlan(recipe, constants.normalisations)
+        if not todo and is_finished(folder, plan):
+            return BuildResult(0, read_report(folder))
+        spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
+        return BuildResult(len(todo), finish(folder, plan, preparation, constants.notes))
+    except BadInput:
+        if begun is None and not folder.names(RECORDS):
+            folder.remove("")
+        raise
+
+
+def _begin(
+    recipe: Recipe, folder: Folder, preparation: Preparation, constants: Constants | None, repair: bool
+) -> list[int]:
+    """Write down what is to be done; returns the samples that are still to be written."""
+    stale = _stale(folder, preparation.pairs) | (_condemned(folder) if repair else set())
+    names = set(folder.names(RECORDS))
+    keys = [f"{time_key(time)}.parquet" for time in recipe.times]
+    todo = [index for index, key in enumerate(keys) if key not in names or index in stale]
+    if todo:
+        folder.write(UNFINISHED, b"a build is under way, or was stopped\n")
+    write_begun(folder, Begun(recipe, constants))
+    write_pairs(folder, preparation.pairs)
+    for index in stale:
+        folder.remove(f"{RECORDS}/{keys[index]}")
+    return todo
+
+
+def _stale(folder: Folder, pairs: pa.Table) -> set[int]:
+    """The samples that were not valid when they were written, and whose fields have changed since."""
+    if not folder.exists(PAIRS):
+        return set()
+    before = read_pairs(folder)
+    suspects = {record.index for record in read_records(folder) if record.status != "valid"}
+    return {index for index in suspects if not _rows(before, index).equals(_rows(pairs, index))}
+
+
+def _rows(pairs: pa.Table, index: int) -> pa.Table:
+    return pairs.filter(pc.equal(pairs["index"], index)).combine_chunks()
+
+
+def _condemned(folder: Folder) -> set[int]:
+    """The samples that `verify` named."""
+    if not folder.exists(VERDICT):
+        raise BadInput(f"{folder.url} has no verdict to repair by; run `corrstore verify {folder.url}` first")
+    return set(json.loads(folder.read(VERDICT))["rebuild"])
+
+
+def _constants(
+    recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console
+) -> Constants:
+    """The constants of normalisation: another store's, or measured on the train split."""
+    if recipe.normalisation.constants_from:
+        return constants_from_store(recipe, recipe.normalisation.constants_from)
+    train = recipe.splits.train.interval.mask(recipe.times)
+    chosen = [int(index) for index in train.nonzero()[0] if index not in preparation.absent]
+    chosen = chosen[:: recipe.normalisation.every]
+    done = set(folder.names(MEASUREMENTS))
+    todo = [index for index in chosen if f"{time_key(recipe.times[index])}.parquet" not in done]
+    spread(MeasureSample(folder, recipe), todo, folder, MEASUREMENTS, runner, Progress("measuring", console))
+    return constants_from_records(recipe, read_records(folder, MEASUREMENTS))
+
+
+def _first_reason(preparation: Preparation) -> str:
+    return next(iter(preparation.missing.values()))[0]

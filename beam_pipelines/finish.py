@@ -1,0 +1,90 @@
+"""The end of a build: the tables, the coordinates and, last of all, the metadata that makes the store readable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from datasets.layout import StorePlan, metadata_objects
+from datasets.ledger import (
+    HISTOGRAMS,
+    REPORT,
+    SOURCES,
+    UNFINISHED,
+    VERDICT,
+    consolidate,
+    histograms_table,
+    parquet_bytes,
+    read_sample_plan,
+)
+from datasets.preparation import Preparation
+from datasets.sample import static_fields
+from datasets.storage import Folder, checksum
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the recipe: samples by status and why, problems of the archives, numbers raised to a floor."""
+
+    samples: int
+    valid: int
+    partial: int
+    missing: int
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+    floored: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def missing_share(self) -> float:
+        """The share of samples that are not valid."""
+        return 1 - self.valid / self.samples
+
+
+def is_finished(folder: Folder, plan: StorePlan) -> bool:
+    """Whether the store is whole and is this recipe's."""
+    if folder.exists(UNFINISHED) or not folder.exists("zarr.json"):
+        return False
+    attributes = json.loads(folder.read("zarr.json"))["attributes"]["corrstore"]
+    return bool(attributes["recipe"] == plan.recipe.model_dump(mode="json"))
+
+
+def read_report(folder: Folder) -> Report:
+    """The report of a finished build."""
+    return Report(**json.loads(folder.read(REPORT)))
+
+
+def finish(folder: Folder, plan: StorePlan, preparation: Preparation, notes: dict[str, int]) -> Report:
+    """Turn the records into tables and make the store readable; what killed writers left is swept away.
+
+    Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
+    """
+    consolidated = consolidate(folder)
+    files = parquet_bytes(preparation.files.sort_by([("source", "ascending"), ("path", "ascending")]))
+    folder.write(SOURCES, files)
+    folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))
+    report = Report(
+        samples=len(plan.recipe.times),
+        valid=consolidated.statuses.get("valid", 0),
+        partial=consolidated.statuses.get("partial", 0),
+        missing=consolidated.statuses.get("missing", 0),
+        reasons=consolidated.reasons,
+        problems=[str(problem) for problem in preparation.problems],
+        notes=dict(sorted({**preparation.notes, **notes}.items())),
+        floored=consolidated.floored,
+    )
+    folder.write(REPORT, json.dumps(asdict(report), indent=1).encode())
+    valid = np.ones(len(plan.recipe.times), bool)
+    for index in consolidated.invalid:
+        valid[index] = False
+    static = static_fields(plan.recipe, read_sample_plan(folder, -1))
+    folder.remove(VERDICT)
+    folder.sweep()
+    objects = metadata_objects(plan, plan.recipe.times, valid, static, checksum(files))
+    for key, content in objects.items():
+        if key == "zarr.json":
+            folder.remove(UNFINISHED)
+        folder.write(key, content)
+    return report

@@ -1,0 +1,69 @@
+"""`plan`: what a build would do and cost, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets.layout import ROLES
+from datasets.pairing import sample_plans
+from datasets.preparation import Preparation, prepare
+from datasets.probe import Cost, probe, storage_error
+from datasets.recipe import Recipe
+
+_PROBED = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Samples, what they lack, and the cost of all of them by a probe of a few."""
+
+    recipe: Recipe
+    preparation: Preparation
+    cost: Cost
+
+    @property
+    def samples(self) -> int:
+        """How many valid times the store will have."""
+        return len(self.recipe.times)
+
+    @property
+    def measured_samples(self) -> int:
+        """How many of them the first pass reads, for the constants."""
+        if self.recipe.normalisation.constants_from:
+            return 0
+        train = int(self.recipe.splits.train.interval.mask(self.recipe.times).sum())
+        return -(-train // self.recipe.normalisation.every)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all shards together."""
+        return self.samples * sum(self.cost.bytes.values())
+
+    @property
+    def hours_of_one_core(self) -> float:
+        """The time of both passes on one core like this machine's."""
+        seconds = self.measured_samples * self.cost.measure_seconds + self.samples * self.cost.write_seconds
+        return seconds / 3600
+
+    @property
+    def missing_share(self) -> float:
+        """The share of samples that lack something."""
+        return len(self.preparation.missing) / self.samples
+
+    @property
+    def storage_errors(self) -> dict[str, float]:
+        """The most that storing can change a number of each channel, in its units."""
+        channels = {channel.name: channel for role in ROLES for channel in self.recipe.channels[role]}
+        return {name: storage_error(self.recipe, channel) for name, channel in channels.items()}
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Prepare, and probe the first samples that lack nothing; BadInput as `datasets.preparation.prepare`."""
+    preparation = prepare(recipe)
+    whole = [index for index in range(len(recipe.times)) if index not in preparation.missing][:_PROBED]
+    probed = whole or sorted(set(range(len(recipe.times))) - preparation.absent)[:_PROBED]
+    rows = preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(probed)))
+    return Plan(recipe, preparation, probe(recipe, list(sample_plans(rows))))

@@ -1,0 +1,90 @@
+"""Spreading one function over samples: the one pipeline that plans, builds and verifies, on any runner."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import apache_beam as beam
+import xarray_beam as xbeam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_pipelines.progress import Progress
+from datasets.errors import BadInput, CorrstoreError
+from datasets.ledger import write_record
+from datasets.records import Record
+from datasets.storage import Folder
+
+_MARK = "corrstore cannot go on: "
+_MANY = 4  # samples for each worker, from which processes of their own pay
+
+
+class Task(Protocol):
+    """What is done for one sample: a picklable pure function from its index to the record to leave."""
+
+    def __call__(self, index: int) -> Record: ...
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How Beam runs: its own options, or the embedded runner with `workers` processes (None: all cores)."""
+
+    options: tuple[str, ...] = ()
+    workers: int | None = None
+
+    def pipeline_options(self, samples: int) -> PipelineOptions:
+        """Beam's options; the embedded runner uses processes where there is enough to do."""
+        if any(option.startswith("--runner") for option in self.options):
+            return PipelineOptions(list(self.options), save_main_session=False)
+        workers = min(self.workers or os.cpu_count() or 1, -(-samples // _MANY))
+        mode = "in_memory" if workers == 1 else "multi_processing"
+        embedded = [
+            "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+            f"--direct_running_mode={mode}",
+            f"--direct_num_workers={workers}",
+        ]
+        return PipelineOptions([*embedded, *self.options], save_main_session=False)
+
+
+class LeaveRecord(beam.DoFn):
+    """Does the task for each key and leaves its record; nothing big goes back through the runner."""
+
+    def __init__(self, task: Task, folder: Folder, place: str) -> None:
+        self.task, self.folder, self.place = task, folder, place
+
+    def process(self, key: xbeam.Key) -> Iterator[xbeam.Key]:
+        """One sample; an error that a user can act on keeps its one line through any runner."""
+        try:
+            write_record(self.folder, self.task(key.offsets["time"]), self.place)
+        except CorrstoreError as error:
+            raise RuntimeError(f"{_MARK}{error}\n") from None
+        except OSError as error:
+            raise RuntimeError(f"{_MARK}{error.filename or 'a file'}: {error.strerror or error}\n") from None
+        yield key
+
+
+def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: Runner, progress: Progress) -> None:
+    """Do the task for every index and leave its record in `place`; returns when all are there.
+
+    Linear: keys, a reshuffle, the work. Raises BadInput with a worker's own words where one cannot go on.
+    """
+    if not indices:
+        return
+    options = runner.pipeline_options(len(indices))
+    keys = [xbeam.Key({"time": index}) for index in indices]
+    try:
+        with progress.watching(folder, place, len(indices)), beam.Pipeline(options=options) as pipeline:
+            _ = (
+                pipeline
+                | "Keys" >> beam.Create(keys, reshuffle=False)
+                | "Spread" >> beam.Reshuffle()
+                | "Do" >> beam.ParDo(LeaveRecord(task, folder, place))
+            )
+    except Exception as error:
+        said = re.search(re.escape(_MARK) + r"(.+)", str(error))
+        if said is None:
+            raise
+        raise BadInput(said.group(1).split("\\n")[0].split(" [while running")[0]) from None

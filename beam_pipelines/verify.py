@@ -1,0 +1,106 @@
+"""`verify`: whether a store is what its records say, and what has to be built again."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from beam_pipelines.progress import Progress
+from beam_pipelines.spread import Runner, spread
+from beam_pipelines.tasks import planned
+from datasets.checking import check_sample
+from datasets.layout import LEDGER, ROLES, StorePlan
+from datasets.ledger import RECORDS, VERDICT, read_records
+from datasets.periods import format_time, time_key
+from datasets.records import Record
+from datasets.statistics import STATISTICS_SCHEMA
+from datasets.storage import Folder
+from datasets.store import Store
+
+_CHECKS = f"{LEDGER}/checks"
+
+
+@dataclass(frozen=True)
+class CheckSample:
+    """One sample's shards against its record and, for those in `compared`, against the archives."""
+
+    folder: Folder
+    plan: StorePlan
+    times: tuple[str, ...]
+    compared: frozenset[int]
+
+    def __call__(self, index: int) -> Record:
+        """The record of the check; its reasons say what is wrong."""
+        time = np.datetime64(self.times[index], "s")
+        name = f"{RECORDS}/{time_key(time)}.parquet"
+        if not self.folder.exists(name):
+            return Record(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is not there"])
+        record = Record.from_bytes(self.folder.read(name))
+        source = planned(self.folder, index) if index in self.compared else None
+        return check_sample(self.folder, self.plan, record, source)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many samples were checked, how many of them against the archives, what is wrong, what to build again."""
+
+    checked: int
+    compared: int
+    faults: dict[str, list[str]]
+    rebuild: list[int]
+    unknown: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+
+def verify(store: Store, runner: Runner, console: Console, against_source: int = 0, seed: int = 0) -> Verdict:
+    """Check every sample, and `against_source` random valid ones against the archives.
+
+    The verdict is left in the store's ledger for `build --repair`, unless the store cannot be written.
+    """
+    valid = np.flatnonzero(store.valid)
+    chosen = np.random.default_rng(seed).permutation(valid)[:against_source]
+    times = tuple(str(time) for time in store.times)
+    task = CheckSample(store.folder, store.plan, times, frozenset(int(index) for index in chosen))
+    with _place_for_checks(store.folder) as folder:
+        folder.remove(_CHECKS)
+        spread(task, list(range(len(times))), folder, _CHECKS, runner, Progress("verifying", console))
+        checks = [record for record in read_records(folder, _CHECKS) if record.reasons]
+        folder.remove(_CHECKS)
+        verdict = Verdict(
+            checked=len(times),
+            compared=len(chosen),
+            faults={format_time(check.valid_time): check.reasons for check in checks},
+            rebuild=[check.index for check in checks],
+            unknown=_unknown_objects(store),
+        )
+        folder.write(VERDICT, json.dumps(asdict(verdict), indent=1).encode())
+    return verdict
+
+
+@contextmanager
+def _place_for_checks(folder: Folder) -> Iterator[Folder]:
+    """The store itself or, where it is read-only, a folder of this machine."""
+    if not folder.is_local or os.access(folder.path(LEDGER), os.W_OK):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="corrstore-") as elsewhere:
+        yield Folder(str(Path(elsewhere)))
+
+
+def _unknown_objects(store: Store) -> list[str]:
+    """Objects below `input` and `target` that belong to no sample."""
+    known = {store.plan.shard_key(role, index) for role in ROLES for index in range(len(store.times))}
+    found = {key for key in store.folder.keys() if key.split("/")[0] in ROLES and not key.endswith("zarr.json")}
+    return sorted(found - known)

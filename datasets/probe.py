@@ -1,0 +1,74 @@
+"""A probe: a few samples built in memory, to tell what all of them will cost."""
+
+from __future__ import annotations
+
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+
+from datasets.channels import Channel
+from datasets.constants import constants_from_records
+from datasets.layout import ROLES, StorePlan
+from datasets.pairing import SamplePlan
+from datasets.recipe import Recipe
+from datasets.sample import build_sample, measure_sample
+from datasets.transforms import transform_named
+
+_HALF_ULP = {"float16": 2.0**-11, "float32": 2.0**-24}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a sample costs on this machine: seconds of each pass on one core, bytes, and a worker's peak memory."""
+
+    samples: int
+    measure_seconds: float
+    write_seconds: float
+    bytes: dict[str, int]
+    peak_bytes: int
+
+
+def probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
+    """Build the samples once to warm up and once to measure, in a process of its own, without writing anything."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_probe, recipe, plans).result()
+
+
+def _probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
+    constants = constants_from_records(recipe, [measure_sample(recipe, plan) for plan in plans])
+    plan = StorePlan(recipe, constants.normalisations)
+    build_sample(plan, plans[0])
+    started = time.perf_counter()
+    for each in plans:
+        measure_sample(recipe, each)
+    measured = time.perf_counter()
+    sizes = dict.fromkeys(ROLES, 0)
+    for each in plans:
+        stored = build_sample(plan, each).stored
+        for role in ROLES:
+            sizes[role] += len(plan.shard_layout(role).encode(stored.pop(role)))
+    written = time.perf_counter()
+    return Cost(
+        samples=len(plans),
+        measure_seconds=(measured - started) / len(plans),
+        write_seconds=(written - measured) / len(plans),
+        bytes={role: size // len(plans) for role, size in sizes.items()},
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def storage_error(recipe: Recipe, channel: Channel) -> float:
+    """The most that storing a number inside the channel's physical range can change it, in physical units.
+
+    Whatever the constants: a stored number's half ulp is at most 2^-11 (float16) or 2^-24 (float32) of its distance
+    from the mean, which lies in the range; the inverse transform stretches it by its steepest slope. A twentieth more
+    is for the arithmetic.
+    """
+    transform = transform_named(recipe.transform_name(channel))
+    low, high = transform.forward(np.array([max(channel.variable.valid_range[0], transform.lowest), channel.variable.valid_range[1]]))
+    steepest = float(np.max(np.abs(transform.inverse_slope(np.array([low, high])))))
+    return 1.05 * _HALF_ULP[recipe.store.dtype] * float(high - low) * steepest

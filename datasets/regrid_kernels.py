@@ -1,0 +1,99 @@
+"""The inner loops of regridding. Each reads planes [n, H, W] and fills `out` [n, h, w], both float32.
+
+Between two points a value is `lower + weight * (upper - lower)`: a constant stays what it is to the last bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Planes = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def interpolate_axes(
+    planes: Planes,
+    row_lower: Indices,
+    row_upper: Indices,
+    row_weight: NDArray[np.float32],
+    column_lower: Indices,
+    column_upper: Indices,
+    column_weight: NDArray[np.float32],
+    out: Planes,
+) -> None:
+    """Linear interpolation along the rows' axis, then along the columns'."""
+    blended = np.empty(planes.shape[2], np.float32)
+    for plane in range(out.shape[0]):
+        for row in range(out.shape[1]):
+            weight = row_weight[row]
+            lower = planes[plane, row_lower[row]]
+            upper = planes[plane, row_upper[row]]
+            for column in range(blended.size):
+                blended[column] = lower[column] + weight * (upper[column] - lower[column])
+            for column in range(out.shape[2]):
+                left = blended[column_lower[column]]
+                right = blended[column_upper[column]]
+                out[plane, row, column] = left + column_weight[column] * (right - left)
+
+
+@njit(cache=True, nogil=True)
+def average_cells(
+    planes: Planes,
+    row_start: Indices,
+    row_index: Indices,
+    row_weight: NDArray[np.float64],
+    column_start: Indices,
+    column_index: Indices,
+    column_weight: NDArray[np.float64],
+    out: Planes,
+) -> None:
+    """Weighted means over the rows of a cell, then over its columns, in float64; NaN where it has none."""
+    means = np.empty(planes.shape[2], np.float64)
+    for plane in range(out.shape[0]):
+        for row in range(out.shape[1]):
+            first, last = row_start[row], row_start[row + 1]
+            means[:] = 0.0 if last > first else np.nan
+            for part in range(first, last):
+                weight = row_weight[part]
+                source = planes[plane, row_index[part]]
+                for column in range(means.size):
+                    means[column] += weight * source[column]
+            for column in range(out.shape[2]):
+                first, last = column_start[column], column_start[column + 1]
+                total = 0.0 if last > first else np.nan
+                for part in range(first, last):
+                    total += column_weight[part] * means[column_index[part]]
+                out[plane, row, column] = total
+
+
+@njit(cache=True, nogil=True)
+def interpolate_points(
+    planes: Planes,
+    corner: NDArray[np.int32],
+    row_weight: NDArray[np.float32],
+    column_weight: NDArray[np.float32],
+    out: Planes,
+) -> None:
+    """Bilinear interpolation at single points [h, w].
+
+    `corner` is the index of the first of the four source points in a flattened plane, negative outside the
+    source. A neighbour of no weight is not read.
+    """
+    width = planes.shape[2]
+    for plane in range(out.shape[0]):
+        source = planes[plane].reshape(-1)
+        for row in range(out.shape[1]):
+            for column in range(out.shape[2]):
+                first = corner[row, column]
+                if first < 0:
+                    out[plane, row, column] = np.nan
+                    continue
+                along, across = column_weight[row, column], row_weight[row, column]
+                right = 1 if along > 0 else 0
+                below = first + (width if across > 0 else 0)
+                upper = source[first] + along * (source[first + right] - source[first])
+                lower = source[below] + along * (source[below + right] - source[below])
+                out[plane, row, column] = upper + across * (lower - upper)

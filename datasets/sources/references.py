@@ -1,0 +1,58 @@
+"""A reference says where one field of an archive lies; references travel, fields do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+REFERENCE_SCHEMA = pa.schema(
+    [
+        ("channel", pa.string()),
+        ("valid_time", pa.timestamp("s")),
+        ("window_start", pa.timestamp("s")),  # null for an instantaneous field
+        ("lead_time", pa.int64()),  # seconds
+        ("expver", pa.string()),
+        ("member", pa.int64()),
+        ("grid_hash", pa.string()),
+        ("format", pa.string()),  # grib, netcdf or zarr
+        ("path", pa.string()),
+        ("offset", pa.int64()),  # of the GRIB message
+        ("length", pa.int64()),
+        ("part", pa.int64()),  # of a GRIB message that holds several fields
+        ("name", pa.string()),  # of the NetCDF or Zarr variable
+        ("indexers", pa.string()),  # into its other dimensions, as JSON
+        ("scale", pa.float64()),
+        ("add_offset", pa.float64()),
+        ("grid_relative", pa.bool_()),  # winds along the grid's axes
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FieldReference:
+    """One field in one file: a GRIB message by offset, or a slice of a NetCDF or Zarr variable.
+
+    The field's numbers times `scale` plus `add_offset` are in corrstore's units.
+    """
+
+    format: str
+    path: str
+    offset: int
+    length: int
+    part: int
+    name: str
+    indexers: str
+    scale: float
+    add_offset: float
+    grid_relative: bool
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> FieldReference:
+        """The reference in a row of REFERENCE_SCHEMA."""
+        return cls(**{field: row[field] for field in cls.__dataclass_fields__})
+
+    def __str__(self) -> str:
+        place = f"offset {self.offset}" if self.format == "grib" else f"{self.name} {self.indexers}"
+        return f"{self.path}, {place}"

@@ -1,0 +1,122 @@
+"""The grids of a synthetic archive: the fine one on which its weather happens, and the two that are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from datasets.synthetic.spec import SyntheticSpec
+
+Field = NDArray[np.float32]
+FINE_STEP = 30_000
+COARSE_STEP = 250_000
+EARTH_RADIUS_KM = 6371.229
+_HALO = 1_500_000
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid from its north-west point, in micro-degrees, so that no coordinate is ever rounded twice."""
+
+    north: int
+    west: int
+    ny: int
+    nx: int
+    step: int
+
+    @property
+    def south(self) -> int:
+        """Latitude of the last row."""
+        return self.north - (self.ny - 1) * self.step
+
+    @property
+    def east(self) -> int:
+        """Longitude of the last column."""
+        return self.west + (self.nx - 1) * self.step
+
+    @property
+    def lat(self) -> NDArray[np.float64]:
+        """Latitudes in degrees, north to south."""
+        return (self.north - self.step * np.arange(self.ny)) / 1e6
+
+    @property
+    def lon(self) -> NDArray[np.float64]:
+        """Longitudes in degrees, west to east."""
+        return (self.west + self.step * np.arange(self.nx)) / 1e6
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The target grid, the window that the fine files hold, the coarse grid, and the fine grid that covers them all."""
+
+    target: Grid
+    window: Grid
+    coarse: Grid
+    fine: Grid
+
+    @cached_property
+    def km_per_step(self) -> tuple[float, float]:
+        """The fine grid's spacing (south to north, west to east) in km at its middle latitude."""
+        south_north = np.radians(self.fine.step / 1e6) * EARTH_RADIUS_KM
+        return float(south_north), float(south_north * np.cos(np.radians(self.fine.lat.mean())))
+
+    def crop(self, fine: Field) -> Field:
+        """The part of a field on the fine grid that the fine files hold."""
+        row = (self.fine.north - self.window.north) // FINE_STEP
+        column = (self.window.west - self.fine.west) // FINE_STEP
+        return fine[row : row + self.window.ny, column : column + self.window.nx]
+
+    def box_mean(self, fine: Field) -> Field:
+        """The mean of a field on the fine grid over the box around each coarse point, weighted by area on the sphere."""
+        over_rows, over_columns = self._box_weights
+        return over_rows @ fine @ over_columns.T
+
+    @cached_property
+    def _box_weights(self) -> tuple[Field, Field]:
+        coarse, fine = _edges(self.coarse.lat), _edges(self.fine.lat)
+        rows = _overlaps(np.sin(np.radians(coarse)), np.sin(np.radians(fine)))
+        return rows, _overlaps(_edges(self.coarse.lon), _edges(self.fine.lon))
+
+
+def domain_of(spec: SyntheticSpec) -> Domain:
+    """The grids of an archive of that specification."""
+    ny, nx = spec.shape
+    target = Grid(round(spec.north * 1e6), round(spec.west * 1e6), ny, nx, FINE_STEP)
+    window = _grown(target, *(spec.margin,) * 4)
+    north = -(-(target.north + _HALO) // COARSE_STEP) * COARSE_STEP
+    south = (target.south - _HALO) // COARSE_STEP * COARSE_STEP
+    west = (target.west - _HALO) // COARSE_STEP * COARSE_STEP
+    east = -(-(target.east + _HALO) // COARSE_STEP) * COARSE_STEP
+    coarse = Grid(north, west, (north - south) // COARSE_STEP + 1, (east - west) // COARSE_STEP + 1, COARSE_STEP)
+    beyond = COARSE_STEP // 2
+    sides = (north - target.north, target.south - south, target.west - west, east - target.east)
+    fine = _grown(target, *(max(spec.margin, -(-(side + beyond) // FINE_STEP)) for side in sides))
+    return Domain(target, window, coarse, fine)
+
+
+def _grown(grid: Grid, north: int, south: int, west: int, east: int) -> Grid:
+    return Grid(
+        grid.north + north * grid.step,
+        grid.west - west * grid.step,
+        grid.ny + north + south,
+        grid.nx + west + east,
+        grid.step,
+    )
+
+
+def _edges(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    half = (points[1] - points[0]) / 2
+    return np.append(points - half, points[-1] + half)
+
+
+def _overlaps(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> Field:
+    """The share of each coarse cell (rows) that each fine cell (columns) covers, from the edges of both."""
+    above = np.minimum(np.maximum(coarse[:-1], coarse[1:])[:, None], np.maximum(fine[:-1], fine[1:]))
+    below = np.maximum(np.minimum(coarse[:-1], coarse[1:])[:, None], np.minimum(fine[:-1], fine[1:]))
+    covered = np.maximum(above - below, 0)
+    return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -59,7 +59,7 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
     preparation = prepare(recipe)
     if len(preparation.absent) == len(recipe.times):
         raise BadInput(f"no sample of {recipe.period.interval} has both sides: {_first_reason(preparation)}")
-    constants = begun and begun.constants
+    constants = begun.constants if begun else None
     try:
         todo = _begin(recipe, folder, preparation, constants, repair)
         if constants is None:
@@ -113,9 +113,7 @@ def _condemned(folder: Folder) -> set[int]:
     return set(json.loads(folder.read(VERDICT))["rebuild"])
 
 
-def _constants(
-    recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console
-) -> Constants:
+def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console) -> Constants:
     """The constants of normalisation: another store's, or measured on the train split."""
     if recipe.normalisation.constants_from:
         return constants_from_store(recipe, recipe.normalisation.constants_from)

@@ -45,6 +45,7 @@ class Runner:
             "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
             f"--direct_running_mode={mode}",
             f"--direct_num_workers={workers}",
+            "--default_sdk_harness_log_level=WARNING",
         ]
         return PipelineOptions([*embedded, *self.options], save_main_session=False)
 

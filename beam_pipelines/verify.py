@@ -102,5 +102,5 @@ def _place_for_checks(folder: Folder) -> Iterator[Folder]:
 def _unknown_objects(store: Store) -> list[str]:
     """Objects below `input` and `target` that belong to no sample."""
     known = {store.plan.shard_key(role, index) for role in ROLES for index in range(len(store.times))}
-    found = {key for key in store.folder.keys() if key.split("/")[0] in ROLES and not key.endswith("zarr.json")}
+    found = {key for key in store.folder.all_keys() if key.split("/")[0] in ROLES and not key.endswith("zarr.json")}
     return sorted(found - known)

@@ -37,13 +37,9 @@ def checked_axis(name: str, values: ArrayLike) -> Axis:
     """A read-only float64 copy of `values`; BadInput unless one-dimensional, finite and monotonic."""
     axis = np.array(values, np.float64)
     if axis.ndim != 1 or axis.size == 0:
-        raise BadInput(
-            f"{name}: got an array of shape {axis.shape}, expected one dimension with points on it"
-        )
+        raise BadInput(f"{name}: got an array of shape {axis.shape}, expected one dimension, not empty")
     if not np.isfinite(axis).all():
-        raise BadInput(
-            f"{name}: got {np.count_nonzero(~np.isfinite(axis))} missing coordinates, expected none"
-        )
+        raise BadInput(f"{name}: got {np.count_nonzero(~np.isfinite(axis))} missing coordinates, expected none")
     steps = np.diff(axis)
     if not ((steps > 0).all() or (steps < 0).all()):
         turn = int(np.argmax(steps * (steps[0] or 1.0) <= 0)) + 1
@@ -63,9 +59,7 @@ def spacing(axis: Axis) -> float:
 def cell_edges(name: str, axis: Axis) -> Axis:
     """Edges [n + 1] of the cells: midway between points, the outermost as far out as the next are in."""
     if axis.size < 2:
-        raise BadInput(
-            f"{name}: got a lone point at {axis[0]:g}, expected at least two to tell a cell's edges"
-        )
+        raise BadInput(f"{name}: got a lone point at {axis[0]:g}, expected at least two to tell a cell's edges")
     middle = (axis[:-1] + axis[1:]) / 2
     return np.concatenate([[2 * axis[0] - middle[0]], middle, [2 * axis[-1] - middle[-1]]])
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import BadInput
 from datasets.histograms import physical_edges
-from datasets.layout import ROLES, StorePlan
+from datasets.layout import ROLES, StoredRole, StorePlan
 from datasets.pairing import SamplePlan
 from datasets.records import Record, Status
 from datasets.sample import faults, physical_fields
-from datasets.statistics import STATISTICS_SCHEMA, BlockStatistics, statistics_from_table, stored_statistics
+from datasets.statistics import STATISTICS_SCHEMA, BlockStatistics, merged_by_channel, stored_statistics
 from datasets.storage import Folder, checksum
 
 
@@ -32,7 +33,7 @@ def check_sample(folder: Folder, plan: StorePlan, record: Record, source: Sample
 
 
 def _shard_faults(
-    folder: Folder, plan: StorePlan, record: Record, role: str, source: SamplePlan | None
+    folder: Folder, plan: StorePlan, record: Record, role: StoredRole, source: SamplePlan | None
 ) -> Iterator[str]:
     row = next((shard for shard in record.shards if shard.role == role), None)
     if row is None:
@@ -51,11 +52,11 @@ def _shard_faults(
     except BadInput as error:
         yield f"{row.key}: {error}"
         return
-    recorded = statistics_from_table(record.statistics)
+    recorded = merged_by_channel(record.statistics)
     for position, channel in enumerate(plan.channels(role)):
         edges = physical_edges(channel.variable)
         block = stored_statistics(stored[position], plan.normalisations[role][position], edges)
-        if not _same(block, recorded[role, channel.name, record.valid_time]):
+        if not _same(block, recorded[role, channel.name]):
             yield f"{role} {channel.name} has other statistics than its record"
         if record.status == "valid":
             yield from (f"{role} {channel.name}: {fault}" for fault in faults(plan, role, position, block))
@@ -63,7 +64,7 @@ def _shard_faults(
         yield from _source_faults(plan, role, stored, source)
 
 
-def _source_faults(plan: StorePlan, role: str, stored: NDArray, source: SamplePlan) -> Iterator[str]:
+def _source_faults(plan: StorePlan, role: StoredRole, stored: NDArray[Any], source: SamplePlan) -> Iterator[str]:
     for field in (field for field in physical_fields(plan.recipe, source) if field.role == role):
         label = f"{role} {field.channel.name}"
         if field.missing:

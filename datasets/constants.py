@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from datasets.channels import Channel, channel_named
 from datasets.encoding import Normalisation
 from datasets.errors import BadInput
-from datasets.layout import ROLES
+from datasets.layout import ROLES, Normalisations, StoredRole
 from datasets.recipe import Recipe
 from datasets.records import Record
-from datasets.statistics import BlockStatistics, statistics_from_table
+from datasets.statistics import BlockStatistics, merge_all, merged_by_channel
 from datasets.transforms import transform_named
+
+_ROUNDING = 1e-6  # of the range: packed numbers may lie this far outside
 
 
 @dataclass(frozen=True)
 class Constants:
     """The normalisation of each role's channels, and notes with counts on how it came about."""
 
-    normalisations: dict[str, list[Normalisation]]
+    normalisations: Normalisations
     notes: dict[str, int]
 
 
@@ -38,31 +42,44 @@ def constants_from_records(recipe: Recipe, records: Iterable[Record]) -> Constan
     """
     notes: Counter[str] = Counter()
     blocks: dict[tuple[str, str], list[BlockStatistics]] = defaultdict(list)
-    limits = {
-        channel.name: transform_named(recipe.transform_name(channel)).forward(np.array(channel.variable.valid_range))
-        for role in ROLES
-        for channel in recipe.channels[role]
-    }
     for record in records:
-        for (role, channel, _), block in statistics_from_table(record.statistics).items():
-            low, high = limits[channel]
-            slack = 1e-6 * (high - low)
+        for (role, name), block in merged_by_channel(record.statistics).items():
+            low, high = transformed_range(recipe, channel_named(name))
+            slack = _ROUNDING * (high - low)
             if block.count and not (low - slack <= block.minimum and block.maximum <= high + slack):
-                notes[f"{role} {channel} fields outside their range, left out of the constants"] += 1
-            else:
-                blocks[role, channel].append(block)
-    constants: dict[str, list[Normalisation]] = {role: [] for role in ROLES}
-    for role in ROLES:
-        for channel in recipe.channels[role]:
-            merged = BlockStatistics.merge_all(blocks[role, channel.name])
-            if merged.count == 0:
-                raise BadInput(
-                    f"{role} channel {channel.name} has no number in the train split {recipe.splits.train.interval};"
-                    " remove the channel or correct the source"
-                )
-            std = merged.std
-            if not std > 0:
-                notes[f"{role} {channel.name} never changes in the train split; its standard deviation is taken as 1"] = 1
-                std = 1.0
-            constants[role].append(stored_normalisation(recipe.transform_name(channel), merged.mean, std))
-    return Constants(constants, dict(notes))
+                notes[f"{role} {name} fields outside their range, left out of the constants"] += 1
+            elif block.count:
+                blocks[role, name].append(replace(block, histogram=np.zeros(0, np.int64)))
+    normalisations: Normalisations = {
+        role: [_constants_of(recipe, role, channel, blocks, notes) for channel in recipe.channels[role]]
+        for role in ROLES
+    }
+    return Constants(normalisations, dict(notes))
+
+
+def transformed_range(recipe: Recipe, channel: Channel) -> NDArray[np.float64]:
+    """The channel's physical range [low, high], transformed; low is raised to where the transform begins."""
+    transform = transform_named(recipe.transform_name(channel))
+    low, high = channel.variable.valid_range
+    return transform.forward(np.array([max(low, transform.lowest), high]))
+
+
+def _constants_of(
+    recipe: Recipe,
+    role: StoredRole,
+    channel: Channel,
+    blocks: dict[tuple[str, str], list[BlockStatistics]],
+    notes: Counter[str],
+) -> Normalisation:
+    found = blocks[role, channel.name]
+    if not found:
+        raise BadInput(
+            f"{role} channel {channel.name} has no number in the train split {recipe.splits.train.interval};"
+            " remove the channel or correct the source"
+        )
+    merged = merge_all(found)
+    std = merged.std
+    if not std > 0:
+        notes[f"{role} {channel.name} never changes in the train split; its standard deviation is taken as 1"] = 1
+        std = 1.0
+    return stored_normalisation(recipe.transform_name(channel), merged.mean, std)

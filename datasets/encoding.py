@@ -146,9 +146,7 @@ def _half_ulp(magnitude: float, dtype: StoredType) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _normalise(
-    transformed: NDArray[np.float64], mean: float, std: float, normalised: NDArray[np.float32]
-) -> None:
+def _normalise(transformed: NDArray[np.float64], mean: float, std: float, normalised: NDArray[np.float32]) -> None:
     for i in range(transformed.size):
         normalised[i] = np.float32((transformed[i] - mean) / std)
 

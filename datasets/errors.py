@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly."""
+"""Errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,4 @@ class CorrstoreError(ValueError):
 
 
 class BadInput(CorrstoreError):
-    """The recipe, a path or a file is wrong: nothing was done (exit code 2)."""
-
-
-class DataShortfall(CorrstoreError):
-    """The work was done, but the data falls short of what the recipe asks for (exit code 1)."""
-
-    exit_code = 1
+    """The recipe, a path or a file is wrong (exit code 2)."""

@@ -1,22 +1,19 @@
 """What the header of one GRIB field says: parameter, level, statistical process, times, member and packing.
 
-ecCodes reads it, once for all fields whose headers differ in nothing but the reference time and the scaling of
-the data: that takes a millisecond, and an archive repeats the same few hundred headers day after day.
+ecCodes reads it, once for all fields whose headers differ in nothing but the reference time and the scaling
+of the data: that takes a millisecond, and an archive repeats the same few hundred headers day after day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-import eccodes
-
 from datasets.errors import BadInput
-from datasets.grib_levels import grib1_levels, grib2_levels, integer
+from datasets.grib_handle import eccodes, integer, opened
+from datasets.grib_levels import grib1_levels, grib2_levels
 from datasets.grib_sections import END, FieldSections
 
 _NO_BITMAP, _NO_DATA = b"\0\0\0\x06\x06\xff", b"\0\0\0\x05\x07"
@@ -59,16 +56,6 @@ class Meaning(NamedTuple):
     end: int
 
 
-@contextmanager
-def opened(message: bytes) -> Iterator[int]:
-    """An ecCodes handle of the message; eccodes.CodesInternalError where ecCodes refuses it."""
-    handle = eccodes.codes_new_from_message(message)
-    try:
-        yield handle
-    finally:
-        eccodes.codes_release(handle)
-
-
 def reference_time(field: FieldSections) -> datetime:
     """The reference time (init_time) of a field, UTC; BadInput where there is no such day."""
     section = field.header[1]
@@ -107,8 +94,8 @@ def _grib1_timeless(field: FieldSections) -> bytes:
     product[7] &= ~0x40
     product[12:17], product[24:25] = _GRIB1_SOME_DAY, _GRIB1_CENTURY
     flags = section[4][3] & 0xF0
-    more_flags = section[4][13] if flags & 0x10 else 0
-    packing = bytes([0, 0, 14, flags]) + bytes(9) + bytes([more_flags])
+    more_flags = section[4][13:] if flags & 0x10 else b"\0"
+    packing = bytes([0, 0, 14, flags]) + bytes(9) + more_flags
     body = bytes(product) + section.get(2, b"") + packing + END
     return b"GRIB" + (8 + len(body)).to_bytes(3) + b"\x01" + body
 
@@ -119,6 +106,7 @@ def _meaning(message: bytes, grid: bytes) -> Meaning:
     with opened(message) as handle:
         level, level_2 = grib2_levels(handle) if edition == 2 else grib1_levels(*message[17:20])
         process = eccodes.codes_get(handle, "stepType")
+        short_name = eccodes.codes_get(handle, "shortName")
         has_expver = eccodes.codes_is_defined(handle, "expver")
         start, end = _step(handle)
         return Meaning(
@@ -129,7 +117,7 @@ def _meaning(message: bytes, grid: bytes) -> Meaning:
             table=integer(handle, "table2Version"),
             parameter=integer(handle, "indicatorOfParameter"),
             centre=eccodes.codes_get(handle, "centre"),
-            short_name=eccodes.codes_get(handle, "shortName"),
+            short_name=short_name,
             level_type=level.kind,
             level=level.value,
             level_type_2=level_2.kind,

@@ -1,4 +1,4 @@
-"""The index of a GRIB file: a row for each field, and a problem for all that is not a whole, readable message.
+"""The index of a GRIB file: a row for each field, a problem for all that is not a whole, readable message.
 
 Only headers are read, about a kilobyte for each message however large its data.
 """
@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import eccodes
 import pyarrow as pa
 
 from datasets.errors import BadInput
+from datasets.grib_handle import eccodes
 from datasets.grib_header import meaning, reference_time
-from datasets.grib_sections import FieldSections, Problem, Read, messages
+from datasets.grib_scan import Problem, messages
+from datasets.grib_sections import FieldSections, ProblemKind, Read
 
 __all__ = ["INDEX_SCHEMA", "GribIndex", "Problem", "index_file", "index_ranges"]
 
@@ -50,10 +51,12 @@ INDEX_SCHEMA = pa.schema(
         "uv_relative_to_grid": pa.bool_(),
     }
 )
-"""A field is in the message of `length` bytes at `offset`, as its field number `part`. It is identified by
-`discipline`, `category`, `number` (GRIB2) or `table`, `parameter` (GRIB1); `short_name` is for people to read. Level
-types are WMO's codes (GRIB2 table 4.5, GRIB1 table 3), levels in SI units: Pa, m, K; null where the header has none.
-A field whose `process` is not 'instant' holds over `window_start` to `valid_time`, as its header states it."""
+"""A field is part number `part` of the message of `length` bytes at `offset`.
+
+It is identified by `discipline`, `category`, `number` (GRIB2) or `table`, `parameter` (GRIB1); `short_name`
+is for people to read. Level types are WMO's codes (GRIB2 table 4.5, GRIB1 table 3); levels are in Pa, m or K,
+as coded where the type has no unit, null where the header gives none. A field whose `process` is not 'instant'
+is stated to hold over `window_start` to `valid_time`."""
 
 _HEAD = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,31 +83,28 @@ class GribIndex:
 
 
 def index_file(path: str | Path, size: int | None = None) -> GribIndex:
-    """The index of a local GRIB file; damaged, it is indexed as far as it goes.
+    """The index of a local GRIB file; of a damaged one, as far as it goes.
 
-    `size` is how many bytes the file should have, where a listing tells: another size is a problem, though the file
-    may end with a whole message. Raises BadInput, which says what the file is, where there is no GRIB in it.
+    `size` is how many bytes the file should have, where a listing tells: another number is a problem, though
+    the file may end with a whole message. Raises BadInput for what is not GRIB, and says what it is.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        with Path(path).open("rb", buffering=0) as file:
+            descriptor = file.fileno()
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+            actual = os.fstat(descriptor).st_size
+            index = index_ranges(str(path), lambda offset, count: os.pread(descriptor, count, offset), actual)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
-    try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
-        actual = os.fstat(descriptor).st_size
-        index = index_ranges(str(path), lambda offset, count: os.pread(descriptor, count, offset), actual)
-    finally:
-        os.close(descriptor)
-    if size is not None and size != actual:
-        text = f"the file has {actual} bytes, expected {size}: fetch it again"
-        index.problems.append(
-            Problem(str(path), min(actual, size), "truncated" if actual < size else "corrupt", text)
-        )
-    return index
+    if size is None or size == actual:
+        return index
+    kind: ProblemKind = "truncated" if actual < size else "corrupt"
+    text = f"the file has {actual} bytes, expected {size}: fetch it again"
+    return GribIndex(index.messages, [*index.problems, Problem(str(path), min(actual, size), kind, text)])
 
 
 def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
-    """The index of `size` bytes that `read_at(offset, count)` reads, as from an object store; else as `index_file`."""
+    """As `index_file`, of `size` bytes that `read_at(offset, count)` fetches, as from an object store."""
     read = _ReadAhead(read_at)
     _refuse_other_formats(name, read(0, _HEAD))
     rows: list[tuple[Any, ...]] = []
@@ -118,7 +118,7 @@ def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
                 rows.append((found.offset, found.length, part, *_described(field)))
             except (BadInput, eccodes.CodesInternalError) as error:
                 problems.append(Problem(name, found.offset, "corrupt", f"field {part}: {error}"))
-    if not rows and all(problem.kind in ("not_grib", "padding") for problem in problems):
+    if not rows and {problem.kind for problem in problems} <= {"not_grib", "padding"}:
         raise BadInput(f"{name}: not a GRIB file: it begins with {read(0, 16)!r}, and GRIB is nowhere in it")
     columns = zip(*rows, strict=True) if rows else [[]] * len(INDEX_SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX_SCHEMA, strict=True)]

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import eccodes
+from datasets.grib_handle import integer, scaled
 
 _GRIB1_LEVELS = {20: 0.01, 100: 100.0, 107: 1e-4, 111: 0.01, 115: 100.0, 119: 1e-4, 125: 0.01}
-_GRIB1_LAYERS = {
-    101: 1000.0,
-    104: 100.0,
-    106: 100.0,
-    108: 0.01,
-    110: 1.0,
-    112: 0.01,
-    116: 100.0,
-    120: 0.01,
-}
+_GRIB1_LAYERS = {101: 1e3, 104: 100.0, 106: 100.0, 108: 0.01, 110: 1.0, 112: 0.01, 116: 100.0, 120: 0.01}
 _GRIB1_WITHOUT_LEVEL = {*range(1, 10), 102, 200, 201}
-"""WMO FM 92 GRIB1, code table 3: the unit of a level, of the two levels of a layer, and types without a level.
-A type that is in none of the three has its level as coded."""
+"""WMO FM 92 GRIB1, code table 3: the unit of a level, that of a layer's two levels, and types without one.
+A type that is in none of them has its level as coded."""
 
 
 class Level(NamedTuple):
@@ -43,24 +34,10 @@ def grib1_levels(kind: int, high: int, low: int) -> tuple[Level, Level]:
 
 
 def grib2_levels(handle: int) -> tuple[Level, Level]:
-    """The first and the second fixed surface of a GRIB2 field: scaled value times ten to the minus scale factor."""
+    """The first and the second fixed surface of a GRIB2 field, each a scaled value with a decimal scale."""
     return _surface(handle, "First"), _surface(handle, "Second")
 
 
 def _surface(handle: int, which: str) -> Level:
     kind = integer(handle, f"typeOf{which}FixedSurface")
-    factor = integer(handle, f"scaleFactorOf{which}FixedSurface")
-    value = integer(handle, f"scaledValueOf{which}FixedSurface")
-    if kind in (None, 255):
-        return NO_LEVEL
-    if factor is None or value is None:
-        return Level(kind, None)
-    return Level(kind, value / 10.0**factor if factor > 0 else value * 10.0**-factor)
-
-
-def integer(handle: int, key: str) -> int | None:
-    """The integer value of an ecCodes key; None where the message does not have it, or says that it is missing."""
-    if not eccodes.codes_is_defined(handle, key):
-        return None
-    value: int = eccodes.codes_get(handle, key, int)
-    return None if value == eccodes.CODES_MISSING_LONG else value
+    return NO_LEVEL if kind in (None, 255) else Level(kind, scaled(handle, f"{which}FixedSurface"))

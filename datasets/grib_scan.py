@@ -26,8 +26,8 @@ class Problem:
 def messages(name: str, read: Read, size: int) -> Iterator[Message | Problem]:
     """The messages of a file of `size` bytes in their order, and between them what else is there.
 
-    Inside a message that is not whole the next one is looked for. Two things may stand between messages and are
-    no problem: NUL bytes up to a multiple of 120, which ECMWF appends, and the headers of WMO bulletins.
+    Inside a message that is not whole the next one is looked for. Two things may stand between messages: NUL
+    bytes up to a multiple of 120, which ECMWF appends, and the headers of WMO bulletins.
     """
     position = 0
     while position < size:

@@ -133,14 +133,14 @@ def _grib1_field(name: str, read: Read, offset: int, end: int) -> FieldSections:
             header[number] = read(position, length)
         extents[number] = (position, length)
         position += length
-    if position + 14 > end:
+    if position + 11 > end:
         raise CorruptMessage(name, offset, "corrupt", _misfit(4, position, end - position, end))
     header[4], extents[4] = read(position, 14), (position, end - position)
     return FieldSections(1, header, extents)
 
 
 def _grib1_length(name: str, read: Read, offset: int) -> int:
-    """Bytes of a GRIB1 message. A large one states units of 120, and in section 4 how much that is too many."""
+    """Bytes of a GRIB1 message; a large one states units of 120, and in section 4 how many are too many."""
     length = int.from_bytes(read(offset + 4, 3))
     if length & _GRIB1_LARGE:
         excess = int.from_bytes(_grib1_field(name, read, offset, offset + length).header[4][:3])

@@ -46,11 +46,11 @@ class RectilinearGrid:
 
     def __post_init__(self) -> None:
         lat, lon = checked_axis("lat", self.lat), checked_axis("lon", self.lon)
-        if np.abs(lat).max() > 90.0:
+        if np.abs(lat).max() > 90.0 + 1e-6:
             raise BadInput(f"lat: got {lat[0]:g} .. {lat[-1]:g}, expected degrees between -90 and 90")
         if lon[0] > lon[-1]:
             raise BadInput(
-                f"lon: got {lon[0]:g} .. {lon[-1]:g}, expected increasing: flip the axis and the field"
+                f"lon: got {lon[0]:g} .. {lon[-1]:g}, expected rising: flip the axis and the field"
             )
         if lon[-1] - lon[0] >= 360.0:
             raise BadInput(

@@ -25,6 +25,7 @@ Edges = NDArray[np.float64]
 _LEAST_BINS = 200
 _RESIDUAL_BINS_A_SIDE = 128
 _RESIDUAL_LINEAR_SHARE = 1e-3
+_DROPPED_BITS = 14
 
 
 def physical_edges(variable: Variable) -> Edges:
@@ -63,6 +64,7 @@ def residual_edges(variable: Variable) -> Edges:
     linear = variable.wet_threshold or width * _RESIDUAL_LINEAR_SHARE
     steps = np.arange(1, _RESIDUAL_BINS_A_SIDE + 1) / _RESIDUAL_BINS_A_SIDE
     positive = linear * np.sinh(steps * math.asinh(width / linear))
+    positive[-1] = width
     return np.concatenate([-positive[::-1], [0.0], positive])
 
 
@@ -135,29 +137,24 @@ def _bin_guide(edges_bytes: bytes) -> BinGuide:
         raise BadInput(f"{edges.size} histogram edges, expected at least 2, finite and increasing")
     widths, centres = np.diff(edges), (edges[:-1] + edges[1:]) / 2
     origin = float(np.median(centres[widths <= 2 * widths.min()]))
-    bits = np.arange(1 << 16, dtype=np.uint32) << 16
-    bits[1 << 15 :] |= 0xFFFF
-    least = np.nan_to_num(np.nextafter(bits.view(np.float32), np.float32(-np.inf)), nan=-np.inf).astype(np.float64)
-    least += origin
-    least -= 4 * np.spacing(np.abs(origin) + np.abs(least))
+    bits = np.arange(1 << (32 - _DROPPED_BITS), dtype=np.uint32) << _DROPPED_BITS
+    bits[bits.size // 2 :] |= (1 << _DROPPED_BITS) - 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        least = np.nextafter(bits.view(np.float32), np.float32(-np.inf)).astype(np.float64) + origin
+        least -= 4 * np.spacing(np.abs(origin) + np.abs(least))
+    least[np.isnan(least)] = -np.inf
     return BinGuide(np.append(edges, np.inf), origin, np.searchsorted(edges, least, "right").astype(np.int16))
 
 
 @njit(cache=True, nogil=True)
-def count_into_bins(
-    values: NDArray[np.float64],
-    edges: Edges,
-    origin: float,
-    first_bin: NDArray[np.int16],
-    singles: NDArray[np.float32],
-    counts: Counts,
-) -> None:
-    """Add finite numbers to `counts` [edges + 1]; the three in the middle are a `BinGuide`, `singles` is scratch."""
+def count_into_bins(values: NDArray[np.float64], guide: BinGuide, counts: Counts) -> None:
+    """Add finite numbers to `counts` [edges + 1]."""
+    differences = np.empty(values.size, np.float32)
     for i in range(values.size):
-        singles[i] = np.float32(values[i] - origin)
-    bits = singles.view(np.uint32)
+        differences[i] = np.float32(values[i] - guide.origin)
+    bits = differences.view(np.uint32)
     for i in range(values.size):
-        place = np.int64(first_bin[bits[i] >> np.uint32(16)])
-        while values[i] >= edges[place]:
+        place = np.int64(guide.first_bin[bits[i] >> np.uint32(_DROPPED_BITS)])
+        while values[i] >= guide.edges[place]:
             place += 1
         counts[place] += 1

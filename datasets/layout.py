@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -23,7 +24,9 @@ from datasets.shard import ShardLayout
 
 LAYOUT_VERSION = 1
 LEDGER = "ledger"
-ROLES = ("input", "target")
+StoredRole = Literal["input", "target"]
+ROLES: tuple[StoredRole, ...] = ("input", "target")
+Normalisations = dict[StoredRole, list[Normalisation]]
 _STATIC_CHUNK = 512
 
 
@@ -32,22 +35,22 @@ class StorePlan:
     """Everything that the bytes of a store's samples depend on, beside the archives: recipe and constants."""
 
     recipe: Recipe
-    normalisations: dict[str, list[Normalisation]]
+    normalisations: Normalisations
 
-    def grid(self, role: str) -> RectilinearGrid:
+    def grid(self, role: StoredRole) -> RectilinearGrid:
         """The grid of `input` or `target`."""
         return self.recipe.input.store_grid if role == "input" else self.recipe.target.store_grid
 
-    def channels(self, role: str) -> list[Channel]:
+    def channels(self, role: StoredRole) -> list[Channel]:
         """The channels of `input` or `target`."""
         return self.recipe.channels[role]
 
-    def shard_layout(self, role: str) -> ShardLayout:
+    def shard_layout(self, role: StoredRole) -> ShardLayout:
         """How a sample of `input` or `target` is laid out."""
         store = self.recipe.store
         return ShardLayout((len(self.channels(role)), *self.grid(role).shape), store.dtype, store.chunk, store.codec)
 
-    def shard_key(self, role: str, index: int) -> str:
+    def shard_key(self, role: StoredRole, index: int) -> str:
         """The key of a sample's shard."""
         return f"{role}/c/{index}/0/0/0"
 
@@ -64,9 +67,7 @@ class StorePlan:
                 role: {
                     "grid": self.grid(role).to_dict(),
                     "channels": [channel.name for channel in self.channels(role)],
-                    "normalisation": [
-                        [each.transform.name, float(each.mean), float(each.std)] for each in self.normalisations[role]
-                    ],
+                    "normalisation": [[each.transform.name, each.mean, each.std] for each in self.normalisations[role]],
                 }
                 for role in ROLES
             },
@@ -106,18 +107,34 @@ def metadata_objects(
     for role in ROLES:
         _add_role(group, plan, role, len(times))
     _add_static(group, plan, static)
-    zarr.consolidate_metadata(memory, zarr_format=3)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata")  # Zarr 3 has it as an extension
+        zarr.consolidate_metadata(memory, zarr_format=3)
     objects = {key: buffer.to_bytes() for key, buffer in content.items()}
     return {key: objects[key] for key in sorted(objects, key=lambda key: (key == "zarr.json", key))}
 
 
 def _add_time(group: zarr.Group, times: Times, valid: NDArray[np.bool_]) -> None:
     seconds = times.astype("datetime64[s]").astype(np.int64)
-    _add(group, "time", seconds, ("time",), standard_name="time", units="seconds since 1970-01-01", calendar="standard")
-    _add(group, "valid", valid, ("time",), long_name="whether the sample is complete and inside physical ranges")
+    _add(
+        group,
+        "time",
+        seconds,
+        ("time",),
+        standard_name="time",
+        units="seconds since 1970-01-01",
+        calendar="standard",
+    )
+    _add(
+        group,
+        "valid",
+        valid,
+        ("time",),
+        long_name="whether the sample is complete and inside physical ranges",
+    )
 
 
-def _add_role(group: zarr.Group, plan: StorePlan, role: str, samples: int) -> None:
+def _add_role(group: zarr.Group, plan: StorePlan, role: StoredRole, samples: int) -> None:
     layout, channels = plan.shard_layout(role), plan.channels(role)
     lat, lon = ("input_lat", "input_lon") if role == "input" else ("lat", "lon")
     axis = f"{role}_channel"
@@ -140,7 +157,10 @@ def _add_role(group: zarr.Group, plan: StorePlan, role: str, samples: int) -> No
     window = parse_duration(plan.recipe.window or plan.recipe.period.frequency).astype(np.int64)
     along: dict[str, tuple[Any, str]] = {
         "channel": ([channel.name for channel in channels], "channel"),
-        "mean": ([each.mean for each in normalisations], "mean of the transformed numbers, train split alone"),
+        "mean": (
+            [each.mean for each in normalisations],
+            "mean of the transformed numbers, train split alone",
+        ),
         "std": ([each.std for each in normalisations], "standard deviation of the transformed numbers"),
         "transform": ([each.transform.name for each in normalisations], "applied before mean and std"),
         "units": ([channel.variable.units for channel in channels], "of the physical numbers"),

@@ -86,17 +86,13 @@ class Begun:
 def write_begun(folder: Folder, begun: Begun) -> None:
     """Keep what the next start of the build has to know."""
     frozen = begun.constants
-    content = {
-        "recipe": begun.recipe.model_dump(mode="json"),
-        "constants": frozen
-        and {
-            "notes": frozen.notes,
-            **{
-                role: [[each.transform.name, float(each.mean), float(each.std)] for each in frozen.normalisations[role]]
-                for role in ROLES
-            },
-        },
-    }
+    content: dict[str, Any] = {"recipe": begun.recipe.model_dump(mode="json"), "constants": None}
+    if frozen is not None:
+        content["constants"] = {"notes": frozen.notes}
+        for role in ROLES:
+            content["constants"][role] = [
+                [each.transform.name, each.mean, each.std] for each in frozen.normalisations[role]
+            ]
     folder.write(BUILD, json.dumps(content, indent=1).encode())
 
 
@@ -187,7 +183,13 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 def _shards_table(batch: list[Record]) -> pa.Table:
     rows: list[dict[str, Any]] = [
-        {"index": record.index, "role": shard.role, "key": shard.key, "bytes": shard.bytes, "sha256": shard.sha256}
+        {
+            "index": record.index,
+            "role": shard.role,
+            "key": shard.key,
+            "bytes": shard.bytes,
+            "sha256": shard.sha256,
+        }
         for record in batch
         for shard in record.shards
     ]

@@ -98,8 +98,8 @@ def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, d
 def sample_plans(pairs: pa.Table) -> Iterator[SamplePlan]:
     """The samples in the rows, in their order; the static fields come first as the sample of index -1."""
     index_column = pairs["index"].to_numpy()
-    starts = np.flatnonzero(np.r_[True, np.diff(index_column) != 0]) if len(pairs) else []
-    for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=True):
+    starts = [0, *(np.flatnonzero(np.diff(index_column)) + 1)] if len(pairs) else []
+    for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=False):
         rows = pairs.slice(start, stop - start).to_pylist()
         fields: dict[tuple[str, str], list[Term]] = defaultdict(list)
         missing = {}
@@ -121,7 +121,14 @@ def _rows_of(
         row = best[min(best, key=str)] if best else None
         reference = row or {**_NO_REFERENCE, "channel": channel.name}
         reason = None if row else f"{source} holds no {channel.name}"
-        yield {**reference, **base, "index": -1, "time": None, "sign": int(row is not None), "missing": reason}
+        yield {
+            **reference,
+            **base,
+            "index": -1,
+            "time": None,
+            "sign": int(row is not None),
+            "missing": reason,
+        }
         return
     accumulations = Accumulations(window for window in best if window[0] is not None)
     for index, time in enumerate(times):

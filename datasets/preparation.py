@@ -110,15 +110,15 @@ def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set
     missing: dict[int, list[str]] = {}
     channels: dict[tuple[int, str], set[str]] = {}
     wanted = {role: set(spec.channels) for role, spec in (("input", recipe.input), ("target", recipe.target))}
-    sources = {"input": read_source(recipe, recipe.input.source), "target": read_source(recipe, recipe.target.source)}
+    sources = {
+        "input": read_source(recipe, recipe.input.source),
+        "target": read_source(recipe, recipe.target.source),
+    }
     for row in lacking.select(["index", "source", "wanted", "missing"]).to_pylist():
         if any(sources[role] == row["source"] and row["wanted"] in wanted[role] for role in ROLES):
             missing.setdefault(row["index"], []).append(row["missing"])
             channels.setdefault((row["index"], row["source"]), set()).add(row["wanted"])
     absent = {
-        index
-        for index in missing
-        for role in ROLES
-        if wanted[role] <= channels.get((index, sources[role]), set())
+        index for index in missing for role in ROLES if wanted[role] <= channels.get((index, sources[role]), set())
     }
     return missing, absent

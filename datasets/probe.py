@@ -11,7 +11,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from datasets.channels import Channel
-from datasets.constants import constants_from_records
+from datasets.constants import constants_from_records, transformed_range
 from datasets.layout import ROLES, StorePlan
 from datasets.pairing import SamplePlan
 from datasets.recipe import Recipe
@@ -69,6 +69,6 @@ def storage_error(recipe: Recipe, channel: Channel) -> float:
     is for the arithmetic.
     """
     transform = transform_named(recipe.transform_name(channel))
-    low, high = transform.forward(np.array([max(channel.variable.valid_range[0], transform.lowest), channel.variable.valid_range[1]]))
+    low, high = transformed_range(recipe, channel)
     steepest = float(np.max(np.abs(transform.inverse_slope(np.array([low, high])))))
     return 1.05 * _HALF_ULP[recipe.store.dtype] * float(high - low) * steepest

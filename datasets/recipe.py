@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from datasets.channels import Channel, channel_named
 from datasets.errors import BadInput
@@ -17,8 +26,6 @@ from datasets.grids import PRESETS, RectilinearGrid, preset
 from datasets.periods import Interval, Times, format_time, parse_duration, parse_time
 from datasets.transforms import transform_named
 from datasets.variables import variable_named
-
-RECIPE_VERSION = 1
 
 
 class _Part(BaseModel):
@@ -106,7 +113,7 @@ class SplitsSpec(_Part):
     def _apart(self) -> Self:
         gap = parse_duration(self.embargo)
         ordered = sorted(self.intervals.items(), key=lambda item: item[1].start)
-        for (name, one), (later, two) in zip(ordered, ordered[1:], strict=False):
+        for (name, one), (later, two) in pairwise(ordered):
             if two.start < one.end + gap:
                 raise BadInput(
                     f"splits {name} {one} and {later} {two} must lie at least the embargo of {self.embargo} apart;"
@@ -206,7 +213,7 @@ class StaticSpec(_Part):
 class NormalisationSpec(_Part):
     """Where the constants come from: the train split (all samples or every n-th), or another store."""
 
-    every: int = Field(1, ge=1)
+    every: Annotated[int, Field(ge=1)] = 1
     constants_from: str | None = None
 
 
@@ -214,14 +221,14 @@ class StoreSpec(_Part):
     """How the store keeps its numbers."""
 
     dtype: Literal["float16", "float32"] = "float16"
-    chunk: int = Field(160, ge=8, description="height and width of an inner chunk of the target, in pixels")
+    chunk: Annotated[int, Field(ge=8, description="height and width of an inner chunk, in pixels")] = 160
     codec: Literal["lz4", "zstd"] = "lz4"
 
 
 class Recipe(_Part):
     """What corrstore builds: two archives, a period, the channels, and how they are kept."""
 
-    version: Literal[1] = RECIPE_VERSION
+    version: Literal[1] = 1
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
     period: PeriodSpec

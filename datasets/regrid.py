@@ -125,9 +125,7 @@ class Regridder:
 def check_shape(field: Field, shape: tuple[int, int], where: str) -> None:
     """Raise BadInput unless the last two dimensions of `field` are `shape`, those of `where`."""
     if field.shape[-2:] != shape:
-        raise BadInput(
-            f"field: got the shape {field.shape}, expected (..., {shape[0]}, {shape[1]}) of {where}"
-        )
+        raise BadInput(f"field: got the shape {field.shape}, expected (..., {shape[0]}, {shape[1]}) of {where}")
 
 
 def room_for(field: Field, shape: tuple[int, int], out: Field | None) -> Field:

@@ -70,9 +70,7 @@ def longitude_overlaps(source: RectilinearGrid, destination: RectilinearGrid) ->
     return _overlaps(edges, west, west + np.diff(cells), lambda lon: lon, source.lon.size)
 
 
-def _overlaps(
-    edges: Axis, first_edge: Axis, last_edge: Axis, measure: Callable[[Axis], Axis], size: int
-) -> Overlaps:
+def _overlaps(edges: Axis, first_edge: Axis, last_edge: Axis, measure: Callable[[Axis], Axis], size: int) -> Overlaps:
     first, last = fractional_index(edges, first_edge), fractional_index(edges, last_edge)
     whole = np.arange(edges.size)
     count, cell, weight = [0], [np.empty(0)], [np.empty(0)]

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from datasets.channels import Channel, channel_named
+from datasets.constants import transformed_range
 from datasets.errors import BadInput
 from datasets.histograms import physical_edges, residual_edges
-from datasets.layout import ROLES, StorePlan
+from datasets.layout import ROLES, StoredRole, StorePlan
 from datasets.pairing import SamplePlan
-from datasets.recipe import Recipe
+from datasets.recipe import InputSpec, Recipe, TargetSpec
 from datasets.records import Record, Status
 from datasets.regrid import regridder
 from datasets.sources.reading import FieldReader, MissingField
 from datasets.statistics import (
     BlockStatistics,
+    Role,
     block_statistics,
     residual_statistics,
     rows_of,
@@ -28,12 +29,14 @@ from datasets.statistics import (
 )
 from datasets.transforms import transform_named
 
+Blocks = dict[tuple[Role, str], BlockStatistics]
+
 
 @dataclass(frozen=True)
 class Sample:
     """The stored numbers [channel, lat, lon] of `input` and `target`, and the record without its shards."""
 
-    stored: dict[str, NDArray[Any]]
+    stored: dict[StoredRole, NDArray[Any]]
     record: Record
 
 
@@ -41,7 +44,7 @@ class Sample:
 class PhysicalField:
     """One channel of one side of a sample in physical units, NaN where it is missing, and why if all of it is."""
 
-    role: str
+    role: StoredRole
     position: int
     channel: Channel
     values: NDArray[np.float32]
@@ -52,7 +55,7 @@ class PhysicalField:
 def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]:
     """Read a sample's channels one by one, each on its store grid; a channel's input comes before its target."""
     reader = FieldReader(recipe, plan)
-    specs = {"input": recipe.input, "target": recipe.target}
+    specs: dict[StoredRole, InputSpec | TargetSpec] = {"input": recipe.input, "target": recipe.target}
     positions = {role: {channel.name: i for i, channel in enumerate(recipe.channels[role])} for role in ROLES}
     ordered = {channel.name: channel for role in ROLES for channel in recipe.channels[role]}
     for name, channel in ordered.items():
@@ -75,13 +78,12 @@ def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]
 
 def measure_sample(recipe: Recipe, plan: SamplePlan) -> Record:
     """Statistics of the sample's transformed numbers, from which the constants of normalisation come."""
-    rows = []
+    blocks: Blocks = {}
     for field in physical_fields(recipe, plan):
         transform = transform_named(recipe.transform_name(field.channel))
-        edges = physical_edges(field.channel.variable)
-        block = block_statistics(transform.forward(field.values), edges)
-        rows.append(rows_of(field.role, field.channel.name, plan.valid_time, block))
-    return Record(plan.index, plan.valid_time, pa.concat_tables(rows))
+        edges = transformed_range(recipe, field.channel)
+        blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
+    return Record(plan.index, plan.valid_time, rows_of(plan.valid_time, blocks))
 
 
 def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
@@ -93,7 +95,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     stored = {
         role: np.empty(plan.shard_layout(role).shape, np.dtype(plan.recipe.store.dtype)) for role in ROLES
     }
-    rows: list[pa.Table] = []
+    blocks: Blocks = {}
     reasons: list[str] = []
     floored: dict[str, int] = {}
     absent = dict.fromkeys(ROLES, 0)
@@ -107,7 +109,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
             out[...] = np.nan
             missing = str(error)
         block = stored_statistics(out, normalisation, physical_edges(field.channel.variable))
-        rows.append(rows_of(field.role, field.channel.name, sample.valid_time, block))
+        blocks[field.role, field.channel.name] = block
         label = f"{field.role} {field.channel.name}"
         if missing:
             absent[field.role] += 1
@@ -119,22 +121,15 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
         if field.role == "target" and field.channel.name in plan.recipe.input.channels:
             upsampled = _upsampled_input(plan, stored["input"], field.channel)
             edges = residual_edges(field.channel.variable)
-            rows.append(
-                rows_of(
-                    "residual",
-                    field.channel.name,
-                    sample.valid_time,
-                    residual_statistics(out, normalisation, upsampled, edges),
-                )
-            )
+            blocks["residual", field.channel.name] = residual_statistics(out, normalisation, upsampled, edges)
     status: Status = "partial" if reasons else "valid"
     if any(absent[role] == len(plan.channels(role)) for role in ROLES):
         status = "missing"
-    table = pa.concat_tables(rows).sort_by([("role", "ascending"), ("channel", "ascending")])
+    table = rows_of(sample.valid_time, dict(sorted(blocks.items())))
     return Sample(stored, Record(sample.index, sample.valid_time, table, status, reasons, floored))
 
 
-def faults(plan: StorePlan, role: str, position: int, block: BlockStatistics) -> list[str]:
+def faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:
     """What forbids to call a stored channel valid: NaN where none is expected, numbers outside the physical range.
 
     The range is widened by the error of storing its ends.
@@ -164,7 +159,9 @@ def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32
         try:
             fields[position] = reader.field(spec.source, channel, grid, "bilinear", grid)
         except MissingField as reason:
-            raise BadInput(f"static.{spec.variable}: {reason}; remove it from the recipe or name another source") from None
+            raise BadInput(
+                f"static.{spec.variable}: {reason}; remove it from the recipe or name another source"
+            ) from None
         if np.isnan(fields[position]).any():
             raise BadInput(f"static.{spec.variable}: source {spec.source} does not cover the target grid")
     return fields

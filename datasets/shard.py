@@ -52,14 +52,14 @@ class ShardLayout:
 
     def encode(self, sample: NDArray[Any]) -> bytes:
         """The shard's bytes, a pure function of the numbers [channel, lat, lon]."""
-        array = _open(self)
+        array, memory = _open(self)
         array[0].write(sample).result()
-        return array.kvstore.read(_KEY).result().value
+        return memory.read(_KEY).result().value
 
     def decode(self, content: bytes) -> NDArray[Any]:
         """The numbers in the shard's bytes; BadInput where they are damaged."""
-        array = _open(self)
-        array.kvstore.write(_KEY, content).result()
+        array, memory = _open(self)
+        memory.write(_KEY, content).result()
         try:
             return array[0].read().result()
         except ValueError as error:
@@ -69,8 +69,8 @@ class ShardLayout:
 _KEY = b"c/0/0/0/0"
 
 
-def _open(layout: ShardLayout) -> ts.TensorStore:
-    """An empty array of one sample in memory of its own."""
+def _open(layout: ShardLayout) -> tuple[ts.TensorStore, ts.KvStore]:
+    """An empty array of one sample, and the memory of its own that its objects are in."""
     little = {"name": "bytes", "configuration": {"endian": "little"}}
     sharding = {
         "chunk_shape": layout.inner_chunk,
@@ -92,4 +92,7 @@ def _open(layout: ShardLayout) -> ts.TensorStore:
         "store_data_equal_to_fill_value": True,
         "create": True,
     }
-    return ts.open(spec, context=ts.Context()).result()
+    array = ts.open(spec, context=ts.Context()).result()
+    memory = array.kvstore
+    assert memory is not None
+    return array, memory

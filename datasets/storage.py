@@ -60,12 +60,14 @@ class Folder:
             remote = self._remote()
             remote.invalidate_cache()
             try:
-                found = [entry.rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(self.path(key), detail=False)]
+                found = [
+                    entry.rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(self.path(key), detail=False)
+                ]
             except FileNotFoundError:
                 found = []
         return sorted(name for name in found if not name.startswith(_TEMPORARY))
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """The sorted keys of all objects below the folder."""
         if self.is_local:
             root = Path(self.url)
@@ -83,7 +85,7 @@ class Folder:
 
     def sweep(self) -> int:
         """Remove what killed writers left unfinished; returns how many objects. No writer may be at work."""
-        left = [key for key in self.keys() if key.rsplit("/", 1)[-1].startswith(_TEMPORARY)]
+        left = [key for key in self.all_keys() if key.rsplit("/", 1)[-1].startswith(_TEMPORARY)]
         for key in left:
             self.remove(key)
         return len(left)

@@ -16,10 +16,9 @@ import zarr
 from numpy.typing import NDArray
 
 from datasets.constants import Constants, stored_normalisation
-from datasets.encoding import Normalisation
 from datasets.errors import BadInput
 from datasets.grids import RectilinearGrid
-from datasets.layout import LAYOUT_VERSION, ROLES, StorePlan
+from datasets.layout import LAYOUT_VERSION, ROLES, Normalisations, StoredRole, StorePlan
 from datasets.periods import Times
 from datasets.recipe import Recipe, recipe_from
 from datasets.storage import Folder
@@ -49,7 +48,10 @@ class Store:
         constants = self.attributes["fingerprint_fields"]
         return StorePlan(
             self.recipe,
-            {role: [stored_normalisation(*each) for each in constants[role]["normalisation"]] for role in ROLES},
+            {
+                role: [stored_normalisation(*each) for each in constants[role]["normalisation"]]
+                for role in ROLES
+            },
         )
 
     @property
@@ -67,7 +69,7 @@ class Store:
         """Which samples are complete and inside their physical ranges."""
         return np.asarray(self.group["valid"][:])  # type: ignore[index]
 
-    def grid(self, role: str) -> RectilinearGrid:
+    def grid(self, role: StoredRole) -> RectilinearGrid:
         """The grid of `input` or `target`."""
         return self.plan.grid(role)
 
@@ -90,7 +92,7 @@ class Store:
         """The static channels [channel, lat, lon] in physical units."""
         return np.asarray(self.group["static"][...])  # type: ignore[index]
 
-    def stored(self, role: str, index: int, allow_invalid: bool = False) -> NDArray[Any]:
+    def stored(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[Any]:
         """One sample's normalised numbers [channel, lat, lon]; BadInput where it is not valid, unless allowed."""
         if not (allow_invalid or self.valid[index]):
             raise BadInput(
@@ -99,17 +101,21 @@ class Store:
             )
         return np.asarray(self.group[role][index])  # type: ignore[index]
 
-    def physical(self, role: str, index: int, allow_invalid: bool = False) -> NDArray[np.float64]:
+    def physical(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[np.float64]:
         """One sample in physical units [channel, lat, lon], float64: exactly what the statistics are of."""
         stored = self.stored(role, index, allow_invalid)
-        return np.stack([each.decode(field) for each, field in zip(self.plan.normalisations[role], stored, strict=True)])
+        return np.stack(
+            [each.decode(field) for each, field in zip(self.plan.normalisations[role], stored, strict=True)]
+        )
 
-    def dataset(self, role: str) -> xr.Dataset:
+    def dataset(self, role: StoredRole) -> xr.Dataset:
         """The fields of `input` or `target` as named CF variables in physical units (time, lat, lon), read lazily."""
         options = self.folder.storage_options or None
         raw = xr.open_zarr(self.folder.path(), chunks=None, consolidated=True, storage_options=options)
         height, width = self.grid(role).shape
-        stack = raw[role].chunk({"time": 1, f"{role}_channel": -1, raw[role].dims[2]: height, raw[role].dims[3]: width})
+        stack = raw[role].chunk(
+            {"time": 1, f"{role}_channel": -1, raw[role].dims[2]: height, raw[role].dims[3]: width}
+        )
         names = {"input_lat": "lat", "input_lon": "lon"} if role == "input" else {}
         fields = {}
         for position, (channel, normalisation) in enumerate(
@@ -149,7 +155,11 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
     """Open a finished store; BadInput where there is none, it is unfinished, or its layout is newer."""
     folder = Folder(str(url), storage_options or {})
     if not folder.exists("zarr.json"):
-        state = "is an unfinished build; run the same `corrstore build` again" if folder.exists("ledger") else "has none"
+        state = (
+            "is an unfinished build; run the same `corrstore build` again"
+            if folder.exists("ledger")
+            else "has none"
+        )
         raise BadInput(f"no training store at {url}: a store has zarr.json, and this {state}")
     try:
         attributes = json.loads(folder.read("zarr.json"))["attributes"]["corrstore"]
@@ -166,7 +176,7 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
 def constants_from_store(recipe: Recipe, url: str) -> Constants:
     """Another store's constants for the recipe's channels; BadInput where it lacks one or transforms it otherwise."""
     other = open_store(url).plan
-    constants: dict[str, list[Normalisation]] = {}
+    constants: Normalisations = {}
     for role in ROLES:
         known = dict(
             zip([channel.name for channel in other.channels(role)], other.normalisations[role], strict=True)

@@ -40,7 +40,11 @@ TRANSFORMS: dict[str, Transform] = {
         Transform("identity", -np.inf, lambda x: x, lambda y: y, lambda y: np.ones_like(y)),
         Transform("log1p", 0.0, lambda x: np.log1p(_in_domain(x, 0.0)), np.expm1, np.exp),
         Transform(
-            "sqrt", 0.0, lambda x: np.sqrt(_in_domain(x, 0.0)), lambda y: y * np.abs(y), lambda y: 2 * np.abs(y)
+            "sqrt",
+            0.0,
+            lambda x: np.sqrt(_in_domain(x, 0.0)),
+            lambda y: y * np.abs(y),
+            lambda y: 2 * np.abs(y),
         ),
     )
 }

@@ -51,7 +51,12 @@ VARIABLES: dict[str, Variable] = {
         Variable("gust", "wind_speed_of_gust", "10 m wind gust", "m s-1", "height", (0.0, 150.0)),
         Variable("sp", "surface_air_pressure", "surface pressure", "Pa", "surface", (40000.0, 112000.0)),
         Variable(
-            "msl", "air_pressure_at_mean_sea_level", "mean sea level pressure", "Pa", "surface", (86000.0, 110000.0)
+            "msl",
+            "air_pressure_at_mean_sea_level",
+            "mean sea level pressure",
+            "Pa",
+            "surface",
+            (86000.0, 110000.0),
         ),
         Variable("skt", "surface_temperature", "skin temperature", "K", "surface", (170.0, 360.0)),
         Variable(
@@ -65,8 +70,17 @@ VARIABLES: dict[str, Variable] = {
             windowed=True,
             wet_threshold=0.1,
         ),
-        Variable("refc", "equivalent_reflectivity_factor", "composite reflectivity", "dBZ", "column", (-40.0, 85.0)),
-        Variable("blh", "atmosphere_boundary_layer_thickness", "boundary layer height", "m", "surface", (0.0, 9000.0)),
+        Variable(
+            "refc", "equivalent_reflectivity_factor", "composite reflectivity", "dBZ", "column", (-40.0, 85.0)
+        ),
+        Variable(
+            "blh",
+            "atmosphere_boundary_layer_thickness",
+            "boundary layer height",
+            "m",
+            "surface",
+            (0.0, 9000.0),
+        ),
         Variable("vis", "visibility_in_air", "visibility", "m", "surface", (0.0, 200000.0)),
         Variable("tcc", "cloud_area_fraction", "total cloud cover", "%", "column", (0.0, 100.0)),
         Variable("z", "geopotential", "geopotential", "m2 s-2", "pressure", (-10000.0, 600000.0)),

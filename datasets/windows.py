@@ -21,7 +21,7 @@ class Accumulations(Generic[Moment]):
 
     def __init__(self, intervals: Iterable[tuple[Moment, Moment]]) -> None:
         self._edges: dict[Moment, list[tuple[Moment, int, tuple[Moment, Moment]]]] = defaultdict(list)
-        for start, end in sorted(set(intervals)):  # type: ignore[type-var]
+        for start, end in sorted(set(intervals)):
             self._edges[start].append((end, 1, (start, end)))
             self._edges[end].append((start, -1, (start, end)))
 

@@ -1,6 +1,6 @@
 """Diffusion as EDM defines it: preconditioning, the noise levels it trains on, and the loss.
 
-Karras et al. 2022, arXiv 2206.00364: equations are numbered as there, `EDM` columns are of its table 1.
+Karras et al. 2022, arXiv 2206.00364: its equations, and the last column of its table 1.
 """
 
 from __future__ import annotations

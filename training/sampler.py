@@ -22,10 +22,9 @@ from datasets.errors import BadInput
 class SamplerConfig:
     """How many steps, over which noise levels, and how much fresh noise.
 
-    Steps and range are CorrDiff's (arXiv 2309.15214v1, section 5.3.2), rho is EDM's (table 1, where
-    sigma_max is 80, for images). `churn`, `churn_min`, `churn_max` and `churn_noise` are EDM's S_churn,
-    S_tmin, S_tmax and S_noise; without churn, as here by default, the sampler is deterministic: algorithm
-    1.
+    Steps and range are CorrDiff's (arXiv 2309.15214v1, section 5.3.2), rho is EDM's (table 1, where sigma_max
+    is 80, for images). `churn`, `churn_min`, `churn_max` and `churn_noise` are EDM's S_churn, S_tmin, S_tmax
+    and S_noise. Without churn, the default here, the sampler is deterministic.
     """
 
     steps: int = 18
@@ -45,6 +44,8 @@ class SamplerConfig:
                 "sampler noise levels must be 0 < sigma_min < sigma_max, "
                 f"not sigma_min {self.sigma_min} and sigma_max {self.sigma_max}"
             )
+        if self.churn < 0:
+            raise BadInput(f"sampler churn must be at least 0, not {self.churn}")
 
     @property
     def sigmas(self) -> list[float]:
@@ -69,10 +70,9 @@ def sample(
     """A draw from the denoiser's distribution, by algorithm 2; without churn that is algorithm 1.
 
     `denoise(x, sigma)` estimates clean fields from x (members, channels, height, width), float64, at the
-    noise level sigma, a float64 scalar; lower precision inside it is its own affair. `noise(draw)` gives
-    unit normal fields of x's shape: draw 0 is the start, draw 1 + i the fresh noise of step i, asked for
-    only where there is churn. Returns float64. Beside what `denoise` takes, at most five such fields are
-    held at a time.
+    noise level sigma, a float64 scalar, in whatever precision it likes. `noise(draw)` gives unit normal
+    fields of x's shape: draw 0 is the start, draw 1 + i the fresh noise of step i, asked for only where there
+    is churn. Returns float64. Beside what `denoise` takes, at most five such fields are held at a time.
     """
 
     def slope(x: Tensor, sigma: float) -> Tensor:
@@ -82,17 +82,20 @@ def sample(
     def drawn(draw: int, scale: float) -> Tensor:
         return noise(draw).to(device, torch.float64) * scale
 
+    def stepped(x: Tensor, sigma: float, sigma_next: float) -> Tensor:
+        first = slope(x, sigma)
+        x_next = torch.add(x, first, alpha=sigma_next - sigma)
+        if sigma_next == 0:
+            return x_next
+        second = slope(x_next, sigma_next)
+        return torch.add(x, first.add_(second), alpha=(sigma_next - sigma) / 2)
+
     x = drawn(0, config.sigmas[0])
     for step, (sigma, sigma_next) in enumerate(pairwise(config.sigmas)):
         sigma_hat = config.raised(sigma)
         if sigma_hat > sigma:
             x = x + drawn(1 + step, config.churn_noise * math.sqrt(sigma_hat**2 - sigma**2))
-        first = slope(x, sigma_hat)
-        x_next = torch.add(x, first, alpha=sigma_next - sigma_hat)
-        if sigma_next > 0:
-            second = slope(x_next, sigma_next)
-            x_next = torch.add(x, first.add_(second), alpha=(sigma_next - sigma_hat) / 2)
-        x = x_next
+        x = stepped(x, sigma_hat, sigma_next)
     return x
 
 

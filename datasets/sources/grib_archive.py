@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +52,16 @@ def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) 
     """The messages that hold the channels, as references (REFERENCE_SCHEMA)."""
     columns = {
         name: np.asarray(messages.column(name).to_numpy(zero_copy_only=False))
-        for name in ("discipline", "category", "number", "table", "parameter", "level_type", "level", "process")
+        for name in (
+            "discipline",
+            "category",
+            "number",
+            "table",
+            "parameter",
+            "level_type",
+            "level",
+            "process",
+        )
     }
     found = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)]
     for channel in channels:
@@ -63,7 +73,7 @@ def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) 
     return pa.concat_tables(found)
 
 
-def _matches(columns: dict[str, NDArray], numbers: GribNumbers, channel: Channel) -> NDArray[np.bool_]:
+def _matches(columns: dict[str, NDArray[Any]], numbers: GribNumbers, channel: Channel) -> NDArray[np.bool_]:
     match = columns["process"] == numbers.process
     for name in ("discipline", "category", "number", "table", "parameter", "level_type"):
         wanted = getattr(numbers, name)

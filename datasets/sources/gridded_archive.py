@@ -33,7 +33,12 @@ _AXES = {
 
 
 def references(
-    path: str, format: str, table: SourceTable, channels: Iterable[Channel], period: Interval, options: dict[str, Any]
+    path: str,
+    format: str,
+    table: SourceTable,
+    channels: Iterable[Channel],
+    period: Interval,
+    options: dict[str, Any],
 ) -> pa.Table:
     """The slices of a NetCDF file or Zarr group that hold the channels at times in the period."""
     rows: list[dict[str, Any]] = []
@@ -73,7 +78,7 @@ def _slices(
     dataset: xr.Dataset, name: str, channel: Channel, accumulates: str | None, period: Interval
 ) -> Iterable[dict[str, Any]]:
     dimensions = dataset[name].dims
-    time, level, expver = (_axis(dataset, axis) for axis in ("time", "level", "expver"))
+    time, level, expver = (_axis(dataset, axis) or "" for axis in ("time", "level", "expver"))
     times = np.atleast_1d(dataset[time].values).astype("datetime64[s]") if time else np.array(["NaT"], "M8[s]")
     wanted = [int(i) for i in np.flatnonzero(period.mask(times) | channel.variable.static)]
     fixed: dict[str, int] = {}
@@ -90,7 +95,7 @@ def _slices(
         if time in dimensions:
             indexers[time] = i
         if experiment is not None:
-            indexers[str(expver)] = experiment
+            indexers[expver] = experiment
         for dimension in set(dimensions) - {*indexers, _axis(dataset, "lat"), _axis(dataset, "lon")}:
             if dataset.sizes[dimension] != 1:
                 raise BadInput(

@@ -46,7 +46,12 @@ class FieldReader:
         self._recent: OrderedDict[tuple[str, str], GriddedField] = OrderedDict()
 
     def field(
-        self, source: str, channel: Channel, destination: RectilinearGrid, method: str, target_grid: RectilinearGrid
+        self,
+        source: str,
+        channel: Channel,
+        destination: RectilinearGrid,
+        method: str,
+        target_grid: RectilinearGrid,
     ) -> NDArray[np.float32]:
         """The channel of that source on the destination grid: float32 [lat, lon], NaN outside the source.
 

@@ -73,9 +73,7 @@ def load_table(name_or_path: str) -> SourceTable:
     """The shipped table of that name or the user's YAML file; BadInput where there is none or it is wrong."""
     path = Path(name_or_path)
     if name_or_path in shipped_tables():
-        text = (resources.files("datasets") / "sources" / "tables" / f"{name_or_path}.yaml").read_text(
-            encoding="utf-8"
-        )
+        text = (resources.files("datasets") / "sources" / "tables" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     elif path.is_file():
         text = path.read_text(encoding="utf-8")
     else:

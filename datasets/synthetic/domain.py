@@ -92,7 +92,9 @@ def domain_of(spec: SyntheticSpec) -> Domain:
     south = (target.south - _HALO) // COARSE_STEP * COARSE_STEP
     west = (target.west - _HALO) // COARSE_STEP * COARSE_STEP
     east = -(-(target.east + _HALO) // COARSE_STEP) * COARSE_STEP
-    coarse = Grid(north, west, (north - south) // COARSE_STEP + 1, (east - west) // COARSE_STEP + 1, COARSE_STEP)
+    coarse = Grid(
+        north, west, (north - south) // COARSE_STEP + 1, (east - west) // COARSE_STEP + 1, COARSE_STEP
+    )
     beyond = COARSE_STEP // 2
     sides = (north - target.north, target.south - south, target.west - west, east - target.east)
     fine = _grown(target, *(max(spec.margin, -(-(side + beyond) // FINE_STEP)) for side in sides))

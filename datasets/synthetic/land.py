@@ -59,16 +59,23 @@ def gradient(field: Field, domain: Domain) -> tuple[Field, Field]:
 def _height_above_sea(seed: int, domain: Domain) -> Field:
     """Metres, negative at sea: a plateau's edge and a coast that wander, and ridges where the land is high or steep."""
     target, fine = domain.target, domain.fine
-    across = ((fine.west - target.west + fine.step * np.arange(fine.nx)) / (target.east - target.west))[None, :]
-    down = ((target.north - fine.north + fine.step * np.arange(fine.ny)) / (target.north - target.south))[:, None]
+    across = ((fine.west - target.west + fine.step * np.arange(fine.nx)) / (target.east - target.west))[
+        None, :
+    ]
+    down = ((target.north - fine.north + fine.step * np.arange(fine.ny)) / (target.north - target.south))[
+        :, None
+    ]
     breadth = (fine.ny + fine.nx) * domain.km_per_step[0] / 2
-    wander = [Texture(seed, f"land {name}", domain, 12, breadth, 2.6).at(_TIMELESS) for name in ("edge", "coast", "hills")]
+    wander = [
+        Texture(seed, f"land {name}", domain, 12, breadth, 2.6).at(_TIMELESS)
+        for name in ("edge", "coast", "hills")
+    ]
     edge = _step((0.33 - across + 0.07 * wander[0]) / 0.09)
     inland = _step((1.62 - across - down + 0.11 * wander[1]) / 0.06)
     steep = 4 * edge * (1 - edge)
     ridges = _ridges(seed, domain)
-    base = -320 + 640 * inland + 3300 * edge + 90 * wander[2] * inland
-    return (base + ridges * inland * (150 + 650 * edge + 1700 * steep)).astype(np.float32).clip(None, 6500)
+    base = -320 + 640 * inland + 2900 * edge + 90 * wander[2] * inland
+    return (base + ridges * inland * (150 + 650 * edge + 1700 * steep)).astype(np.float32).clip(None, 6000)
 
 
 def _ridges(seed: int, domain: Domain) -> Field:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +57,8 @@ class Waves:
         y = np.radians(grid.lat) * EARTH_RADIUS_KM
         along_x = np.outer(kx, x)
         along_y = np.outer(y, ky) - frequency * hours_since_epoch(time) + start
-        return (amplitude * np.cos(along_y)).astype(np.float32) @ np.cos(along_x).astype(np.float32) - (
-            amplitude * np.sin(along_y)
-        ).astype(np.float32) @ np.sin(along_x).astype(np.float32)
+        of_y = np.hstack([amplitude * np.cos(along_y), -amplitude * np.sin(along_y)]).astype(np.float32)
+        return of_y @ np.vstack([np.cos(along_x), np.sin(along_x)]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -81,47 +81,73 @@ class Texture:
 
     def at(self, time: np.datetime64) -> Field:
         """The texture at that time."""
-        amplitude = self._amplitude()
-        return self._on_fine_grid(self._coefficients(time) * amplitude, np.sum(amplitude**2))
+        return self._on_fine_grid(_spectrum(self).at(time))
 
     def rotation(self, time: np.datetime64) -> tuple[Field, Field]:
-        """The wind (u, v) that has the texture for its stream function, each of expected variance 1."""
-        amplitude, (ky, kx) = self._amplitude(), self._wavenumbers()
-        coefficients = self._coefficients(time) * amplitude
-        u_power, v_power = np.sum((amplitude * ky) ** 2), np.sum((amplitude * kx) ** 2)
-        return (
-            self._on_fine_grid(coefficients * (-1j * ky).astype(np.complex64), u_power),
-            self._on_fine_grid(coefficients * (1j * kx).astype(np.complex64), v_power),
+        """The wind (u, v) that has the texture for its stream function; the expected variance of its components is 1."""
+        spectrum = _spectrum(self)
+        per_speed = np.sqrt(2 / np.sum(spectrum.power * (spectrum.kx**2 + spectrum.ky**2)))
+        stream_function = spectrum.at(time) * np.complex64(1j * per_speed)
+        return self._on_fine_grid(-spectrum.ky * stream_function), self._on_fine_grid(
+            spectrum.kx * stream_function
         )
 
-    def _on_fine_grid(self, coefficients: NDArray[np.complex64], power: float) -> Field:
-        ny, nx = self._shape
-        scale = np.float32(ny * nx / (2 * np.sqrt(power)))
-        return irfft2(coefficients * scale, s=(ny, nx))[: self.domain.fine.ny, : self.domain.fine.nx]
-
-    def _coefficients(self, time: np.datetime64) -> NDArray[np.complex64]:
-        ky, kx = self._wavenumbers()
-        random = stream(self.seed, self.name)
-        shape = (ky.size, kx.size)
-        fixed = random.standard_normal((2, *shape), dtype=np.float32)
-        rate = random.standard_normal(shape, dtype=np.float32)
-        rate *= (np.hypot(ky, kx) * self.longest / (2 * np.pi)) ** (2 / 3) / self.lifetime
-        east, north = self.drift
-        phase = ((rate - kx * east - ky * north) * hours_since_epoch(time) % (2 * np.pi)).astype(np.float32)
-        return (fixed[0] + 1j * fixed[1]) * (np.cos(phase) + 1j * np.sin(phase))
-
-    def _amplitude(self) -> Field:
-        k = np.hypot(*self._wavenumbers())
-        k[0, 0] = np.inf
-        low, high = 2 * np.pi / self.longest, 2 * np.pi / self.shortest
-        shape = (k / low) ** (-(self.slope + 1) / 2) * np.exp(-((low / k) ** 2) - (k / high) ** 4)
-        return shape.astype(np.float32)
+    def _on_fine_grid(self, coefficients: NDArray[np.complex64]) -> Field:
+        ny, nx = self.periodic_shape
+        field = irfft2(coefficients * np.float32(ny * nx / 2), s=(ny, nx))
+        return field[: self.domain.fine.ny, : self.domain.fine.nx]
 
     @property
-    def _shape(self) -> tuple[int, int]:
-        """The periodic grid: wider than the fine one, so that its opposite sides do not meet."""
-        return tuple(next_fast_len(round(1.15 * n), real=True) for n in (self.domain.fine.ny, self.domain.fine.nx))
+    def periodic_shape(self) -> tuple[int, int]:
+        """Wider than the fine grid, so that its opposite sides do not meet."""
+        ny, nx = (
+            next_fast_len(round(1.15 * n), real=True) for n in (self.domain.fine.ny, self.domain.fine.nx)
+        )
+        return ny, nx
 
-    def _wavenumbers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        (ny, nx), (dy, dx) = self._shape, self.domain.km_per_step
-        return -2 * np.pi * np.fft.fftfreq(ny, dy)[:, None], 2 * np.pi * np.fft.rfftfreq(nx, dx)[None, :]
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """Of a texture: its Fourier coefficients, their frequencies in radians per hour, and their share of the variance."""
+
+    kx: Field
+    ky: Field
+    coefficients: NDArray[np.complex64]
+    frequency: NDArray[np.float64]
+    power: Field
+
+    def at(self, time: np.datetime64) -> NDArray[np.complex64]:
+        """The coefficients at that time."""
+        phase = (self.frequency * hours_since_epoch(time) % (2 * np.pi)).astype(np.float32)
+        turn = np.empty_like(self.coefficients)
+        np.cos(phase, out=turn.real)
+        np.sin(phase, out=turn.imag)
+        turn *= self.coefficients
+        return turn
+
+
+@lru_cache(maxsize=4)
+def _spectrum(texture: Texture) -> _Spectrum:
+    """The part of a texture that time does not change; the few that are asked for again soon are kept."""
+    (ny, nx), (dy, dx) = texture.periodic_shape, texture.domain.km_per_step
+    ky = (-2 * np.pi * np.fft.fftfreq(ny, dy)).astype(np.float32)[:, None]
+    kx = (2 * np.pi * np.fft.rfftfreq(nx, dx)).astype(np.float32)[None, :]
+    k = np.hypot(ky, kx)
+    k[0, 0] = np.inf
+    low, high = np.float32(2 * np.pi / texture.longest), np.float32(2 * np.pi / texture.shortest)
+    power = (k / low) ** np.float32(-texture.slope - 1) * np.exp(-2 * ((low / k) ** 2 + (k / high) ** 4))
+    power /= power.sum()
+    k[0, 0] = 0
+    random = stream(texture.seed, texture.name)
+    normal = random.standard_normal((2, *k.shape), dtype=np.float32)
+    rate = (
+        random.standard_normal(k.shape, dtype=np.float32) * (k / low) ** np.float32(2 / 3) / texture.lifetime
+    )
+    east, north = texture.drift
+    return _Spectrum(
+        kx,
+        ky,
+        (normal[0] + 1j * normal[1]) * np.sqrt(power),
+        rate - np.float64(east) * kx - np.float64(north) * ky,
+        power,
+    )

@@ -1,12 +1,9 @@
-"""The command line: one sub-command for each thing a user does."""
+"""The command line of corrstore: the commands of its packages, and how they end."""
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
 
 import datasets
 
@@ -16,14 +13,13 @@ if not Path(str(datasets.__file__)).with_name("variables.py").exists():
         " install corrstore into an environment of its own"
     )
 
-import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
+import beam_pipelines.commands
+import catalog.commands
+from datasets.commands import notices
 from datasets.errors import CorrstoreError
-from datasets.recipe import load_recipe, recipe_schema
-from datasets.storage import Folder
+from datasets.recipe import recipe_schema
 
 app = typer.Typer(
     add_completion=False,
@@ -32,200 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Build, check and describe training stores for kilometre-scale weather downscaling.",
 )
-console = Console(stderr=True)
-_BEAM = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
-StorePath = Annotated[str, typer.Argument(metavar="STORE", help="The store's folder, or gs://bucket/path.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, such as period.end=2019-01-01."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="Processes of the embedded runner; all cores of the machine by default."),
-]
-
-
-@app.command()
-def synth(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the two archives are written.")],
-    start: Annotated[str, typer.Option(help="First valid time, UTC; 03 or 15 UTC begins a run.")] = "2020-06-01T03",
-    end: Annotated[str, typer.Option(help="Before the end.")] = "2020-06-11T03",
-    shape: Annotated[str, typer.Option(help="Rows x columns of the target domain.")] = "160x240",
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(help="truncated, missing_hour, corrupt_message, expver_mix, bitmap, or `all`; may be repeated."),
-    ] = None,
-    level: Annotated[list[int] | None, typer.Option(help="Pressure levels in hPa; may be repeated.")] = None,
-    packing: Annotated[
-        str, typer.Option(help="grid_simple, grid_ccsds or grid_jpeg, of the fine files.")
-    ] = "grid_simple",
-    seed: Annotated[int, typer.Option(help="Of the weather.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Write SYNTHETIC archives like ERA5 and CMA-RRA, as genuine GRIB, with faults on request.
-
-    Example: `corrstore synth demo/archive --fault all`
-    """
-    from datasets.periods import parse_time
-    from datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
-
-    rows, _, columns = shape.partition("x")
-    faults = frozenset(FAULT_KINDS if fault == ["all"] else fault or [])
-    if not (rows.isdigit() and columns.isdigit()):
-        raise typer.BadParameter(f"{shape!r} is not of the form 160x240", param_hint="--shape")
-    spec = SyntheticSpec(
-        start=parse_time(start),
-        end=parse_time(end),
-        seed=seed,
-        shape=(int(rows), int(columns)),
-        levels=tuple(level or (500, 850)),
-        faults=faults,
-        packing=packing,
-    )
-    with console.status(f"synthesising {directory}"):
-        archive = synthesise(directory, spec)
-    if as_json:
-        _print_json({"directory": str(directory), "files": len(archive.files), "faults": archive.faults})
-        return
-    console.print(
-        f"{len(archive.files)} files, {len(archive.faults)} of them damaged on request, in {directory} (SYNTHETIC)"
-    )
-
-
-@app.command()
-def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False) -> None:
-    """Say what a build would do and cost, and what is missing, before anything is written.
-
-    Example: `corrstore plan china_3km --set sources.era5.path=/archive/era5`
-    """
-    from beam_pipelines.plan import plan as make_plan
-
-    made = make_plan(load_recipe(recipe, override))
-    missing = {str(made.recipe.times[index]): why for index, why in sorted(made.preparation.missing.items())}
-    summary: dict[str, Any] = {
-        "samples": made.samples,
-        "samples that lack something": len(missing),
-        "samples measured for the constants": made.measured_samples,
-        "bytes": made.bytes,
-        "hours of one core": made.hours_of_one_core,
-        "memory of a worker, bytes": made.cost.peak_bytes,
-        "files": len(made.preparation.files),
-        "problems": [str(problem) for problem in made.preparation.problems],
-        "notes": made.preparation.notes,
-        "missing": missing,
-        "largest error of storing": made.storage_errors,
-    }
-    if as_json:
-        _print_json(summary)
-    else:
-        _print_plan(summary, made)
-    _fall_short(made.missing_share, made.recipe.max_missing_share, len(missing), made.samples)
-
-
-@app.command(context_settings=_BEAM)
-def build(
-    context: typer.Context,
-    recipe: RecipeName,
-    output: Annotated[str, typer.Option(metavar="STORE", help="The store's folder; made, continued or extended.")],
-    override: Overrides = None,
-    repair: Annotated[bool, typer.Option(help="Build again what the last `verify` named.")] = False,
-    workers: Workers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Build a training store, or continue, extend or repair one. Beam's options pass through.
-
-    Example: `corrstore build demo --output demo/store`
-
-    On a cluster: `corrstore build china_3km --output /scratch/store --runner=FlinkRunner --flink_master=host:8081`
-    """
-    from beam_pipelines.build import build as run_build
-    from beam_pipelines.spread import Runner
-
-    made = load_recipe(recipe, override)
-    result = run_build(made, Folder(output), Runner(tuple(context.args), workers), console, repair)
-    report = result.report
-    if as_json:
-        _print_json({"store": output, "written": result.written, **asdict(report)})
-    else:
-        _print_report(output, result.written, report)
-    _fall_short(report.missing_share, made.max_missing_share, report.samples - report.valid, report.samples)
-
-
-@app.command(context_settings=_BEAM)
-def verify(
-    context: typer.Context,
-    store: StorePath,
-    against_source: Annotated[int, typer.Option(metavar="N", help="Compare N random samples with the archives.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the choice of samples.")] = 0,
-    workers: Workers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check that every shard is there, decodes and is what its record says; name what to build again.
-
-    Example: `corrstore verify demo/store --against-source 8`
-    """
-    from beam_pipelines.spread import Runner
-    from beam_pipelines.verify import verify as run_verify
-    from datasets.store import open_store
-
-    verdict = run_verify(open_store(store), Runner(tuple(context.args), workers), console, against_source, seed)
-    if as_json:
-        _print_json(asdict(verdict))
-    else:
-        _print_verdict(store, verdict)
-    raise typer.Exit(0 if verdict.passed else 1)
-
-
-@app.command()
-def inspect(store: StorePath, as_json: AsJson = False) -> None:
-    """Show what a store holds: grids, period, channels and their constants, and what is missing.
-
-    Example: `corrstore inspect demo/store`
-    """
-    from datasets.description import describe
-    from datasets.store import open_store
-
-    description = describe(open_store(store))
-    if as_json:
-        _print_json(description)
-        return
-    out = Console()
-    out.print(f"[bold]{description['title']}[/bold]  {store}")
-    for key in (
-        "period",
-        "frequency",
-        "samples",
-        "valid",
-        "dtype",
-        "bytes",
-        "fingerprint",
-        "software",
-        "static",
-    ):
-        out.print(f"  {key:<12} {description[key]}")
-    for role in ("input", "target"):
-        grid = description[role]["grid"]
-        table = Table(
-            "channel",
-            "units",
-            "transform",
-            "mean",
-            "std",
-            "window",
-            title=f"{role}: {grid}",
-            title_justify="left",
-        )
-        for channel in description[role]["channels"]:
-            table.add_row(
-                *(
-                    f"{channel[key]:.6g}" if isinstance(channel[key], float) else str(channel[key])
-                    for key in ("name", "units", "transform", "mean", "std", "window")
-                )
-            )
-        out.print(table)
+app.add_typer(beam_pipelines.commands.app)
+app.add_typer(catalog.commands.app)
 
 
 @app.command()
@@ -237,113 +41,12 @@ def schema() -> None:
     print(recipe_schema())
 
 
-@app.command()
-def report(
-    store: StorePath,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The page, one self-contained HTML file.")],
-) -> None:
-    """Write a page with maps, histograms and the coverage of a store.
-
-    Example: `corrstore report demo/store --output demo/report.html`
-    """
-    from catalog.report import write_report
-
-    from datasets.store import open_store
-
-    write_report(open_store(store), output)
-    console.print(f"wrote {output}")
-
-
-def _print_plan(summary: dict[str, Any], made: Any) -> None:
-    table = Table(title=f"{made.recipe.name}: {made.recipe.period.interval}", title_justify="left", show_header=False)
-    table.add_row("samples", f"{made.samples}, every {made.recipe.period.frequency}")
-    table.add_row("lack something", f"{len(summary['missing'])} ({made.missing_share:.1%})")
-    table.add_row("read twice, for the constants", str(made.measured_samples))
-    table.add_row("size", f"{made.bytes / 1e9:.2f} GB in {2 * made.samples} shards")
-    table.add_row("time", f"{made.hours_of_one_core:.2f} h on one core like this one")
-    table.add_row("memory of a worker", f"{made.cost.peak_bytes / 1e9:.2f} GB at its peak")
-    table.add_row("files", str(summary["files"]))
-    out = Console()
-    out.print(table)
-    errors = Table(
-        "channel",
-        "largest error of storing",
-        title=f"kept as {made.recipe.store.dtype}",
-        title_justify="left",
-    )
-    for channel, error in made.storage_errors.items():
-        errors.add_row(channel, f"{error:.3g}")
-    out.print(errors)
-    for note, count in summary["notes"].items():
-        out.print(f"note: {note}: {count}")
-    for problem in summary["problems"]:
-        out.print(f"problem: {problem}", highlight=False)
-    for time, reasons in summary["missing"].items():
-        out.print(f"missing at {time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""))
-
-
-def _print_report(output: str, written: int, report: Any) -> None:
-    table = Table(title=output, title_justify="left", show_header=False)
-    for key, value in (
-        ("samples", report.samples),
-        ("valid", report.valid),
-        ("partial", report.partial),
-        ("missing", report.missing),
-        ("written now", written if written else "nothing: the store was finished"),
-    ):
-        table.add_row(key, str(value))
-    out = Console()
-    out.print(table)
-    for note, count in report.notes.items():
-        out.print(f"note: {note}: {count}")
-    for channel, pixels in report.floored.items():
-        out.print(f"note: {channel}: {pixels} numbers raised to the recipe's floor")
-    for problem in report.problems:
-        out.print(f"problem: {problem}", highlight=False)
-    for time, reasons in report.reasons.items():
-        out.print(f"not valid: {time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""))
-
-
-def _print_verdict(store: str, verdict: Any) -> None:
-    out = Console()
-    state = "[green]passed[/green]" if verdict.passed else f"[red]{len(verdict.faults)} samples have faults[/red]"
-    out.print(f"{store}: {state}; {verdict.checked} samples checked, {verdict.compared} of them against the archives")
-    for time, reasons in verdict.faults.items():
-        for reason in reasons:
-            out.print(f"fault: {time}: {reason}", highlight=False)
-    for key in verdict.unknown:
-        out.print(f"note: {key} belongs to no sample", highlight=False)
-    if verdict.faults:
-        out.print(
-            f"run the same `corrstore build ... --output {store} --repair` to build these {len(verdict.rebuild)} again"
-        )
-
-
-def _fall_short(share: float, allowed: float, lacking: int, samples: int) -> None:
-    if share > allowed:
-        console.print(
-            f"the data falls short: {lacking} of {samples} samples ({share:.1%}) are not valid, and the recipe's"
-            f" max_missing_share allows {allowed:.1%}"
-        )
-        raise typer.Exit(1)
-
-
-def _print_json(content: Any) -> None:
-    print(
-        json.dumps(
-            content,
-            indent=2,
-            default=lambda value: value.item() if isinstance(value, np.generic) else str(value),
-        )
-    )
-
-
 def main() -> None:
     """Run the command; an error that a user can act on is one message and an exit code, not a traceback."""
     try:
         app()
     except CorrstoreError as error:
-        console.print(f"corrstore: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        notices.print(f"corrstore: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
 
 

@@ -40,6 +40,9 @@ class Normalisation:
                 "take the constants from a period in which the channel varies"
             )
 
+    def __reduce__(self) -> tuple[type[Normalisation], tuple[Transform, float, float]]:
+        return Normalisation, (self.transform, self.mean, self.std)
+
     def encode(self, physical: NDArray[Any], dtype: StoredType, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The numbers to store for a physical field.
 

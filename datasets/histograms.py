@@ -116,7 +116,7 @@ def _check_counts(counts: Counts, edges: Edges) -> None:
 class BinGuide(NamedTuple):
     """Where to begin the search for a number's bin.
 
-    `first_bin` [65536], indexed by the upper half of the bits of float32(x - origin), is a bin that is never above
+    `first_bin` [65536], indexed by the leading bits of float32(x - origin), is a bin that is never above
     that of x and seldom more than one below it; `edges` ends in +inf, which stops the search.
     """
 
@@ -130,7 +130,7 @@ def bin_guide(edges: Edges) -> BinGuide:
     return _bin_guide(np.ascontiguousarray(edges, np.float64).tobytes())
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _bin_guide(edges_bytes: bytes) -> BinGuide:
     edges = np.frombuffer(edges_bytes, np.float64)
     if not (edges.size > 1 and np.isfinite(edges).all() and (np.diff(edges) > 0).all()):

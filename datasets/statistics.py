@@ -1,7 +1,9 @@
 """Mergeable statistics of a block of a field: exact counts, mean, M2, extremes and a fixed-edge histogram.
 
-Blocks merge in any order by Chan, Golub and LeVeque (1983), "Algorithms for Computing the Sample Variance",
-The American Statistician 37(3), equation 2.1: what is known of two blocks is what would be known of their union.
+Blocks merge in any order by the formula of Chan, Golub and LeVeque (1983), "Algorithms for Computing the Sample
+Variance: Analysis and Recommendations", The American Statistician 37(3): what is known of two blocks gives what would
+be known of their union. Within a block their other recommendations hold: shifted data, two passes with Bjorck's
+correction, pairwise sums.
 """
 
 from __future__ import annotations
@@ -205,10 +207,12 @@ def _add_row(row: NDArray[np.float64], guide: BinGuide, running: NDArray[Any], h
     The running mean is relative to the first row's, so that a large offset costs no digits.
     """
     known = running[0]
+    low, high = known.low, known.high
     for value in row:
-        known.low = value if value < known.low else known.low
-        known.high = value if value > known.high else known.high
-    if known.low == -np.inf or known.high == np.inf:
+        low = value if value < low else low
+        high = value if value > high else high
+    known.low, known.high = low, high
+    if low == -np.inf or high == np.inf:
         return
     if known.count == 0:
         known.shift = _pairwise_sum(row.copy()) / row.size
@@ -227,7 +231,7 @@ def _add_row(row: NDArray[np.float64], guide: BinGuide, running: NDArray[Any], h
 
 @njit(cache=True, nogil=True)
 def _pairwise_sum(terms: NDArray[np.float64]) -> float:
-    """The sum of at least one term, which are overwritten: halves are added until one is left (Chan et al., sec. 2)."""
+    """The sum of at least one term, which are overwritten: halves are added until one is left."""
     size = terms.size
     while size > 1:
         half = (size + 1) // 2
@@ -296,7 +300,8 @@ def rows_of(valid_time: np.datetime64, statistics: Mapping[tuple[Role, str], Blo
     """One sample's statistics, keyed by (role, channel), as rows of `STATISTICS_SCHEMA`."""
     columns: dict[str, Any] = {name: [getattr(block, name) for block in statistics.values()] for name in _MOMENTS}
     columns["histogram"] = [block.histogram for block in statistics.values()]
-    columns["role"], columns["channel"] = zip(*statistics, strict=True)
+    columns["role"] = [role for role, _ in statistics]
+    columns["channel"] = [channel for _, channel in statistics]
     columns["valid_time"] = np.full(len(statistics), valid_time, "datetime64[s]")
     return pa.table(columns, schema=STATISTICS_SCHEMA)
 
@@ -352,4 +357,4 @@ def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:
 
 
 def _at(columns: Mapping[str, NDArray[Any]], index: int, histogram: Counts) -> BlockStatistics:
-    return BlockStatistics(*(columns[name][index].item() for name in _MOMENTS), histogram)
+    return BlockStatistics(**{name: columns[name][index].item() for name in _MOMENTS}, histogram=histogram)

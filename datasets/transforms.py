@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import BadInput
 
-Floats = NDArray[np.floating]
+Floats = NDArray[Any]  # float32 or float64
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Transform:
     forward: Callable[[Floats], Floats]
     inverse: Callable[[Floats], Floats]
     inverse_slope: Callable[[Floats], Floats]
+
+    def __reduce__(self) -> tuple[Callable[[str], Transform], tuple[str]]:
+        return transform_named, (self.name,)
 
 
 def _in_domain(values: Floats, lowest: float) -> Floats:

@@ -113,8 +113,7 @@ def convolved(layer, field):
     kernels, bias = (each.detach().numpy() for each in (layer.weight, layer.bias))
     return np.array(
         [
-            sum(correlate2d(plane, kernel, "same") for plane, kernel in zip(field, each, strict=True))
-            + offset
+            sum(correlate2d(plane, kernel, "same") for plane, kernel in zip(field, each, strict=True)) + offset
             for each, offset in zip(kernels, bias, strict=True)
         ]
     )
@@ -166,9 +165,7 @@ def test_attention_is_softmax_attention():
 def test_noise_embedding_starts_from_sines_and_cosines_whose_frequency_falls_to_a_ten_thousandth():
     torch.manual_seed(0)
     layer, c_noise = awake(NoiseEmbedding(4, 6)).double(), 0.7
-    features = np.array(
-        [math.sin(c_noise), math.sin(c_noise / 1e4), math.cos(c_noise), math.cos(c_noise / 1e4)]
-    )
+    features = np.array([math.sin(c_noise), math.sin(c_noise / 1e4), math.cos(c_noise), math.cos(c_noise / 1e4)])
     for dense in (layer.dense1, layer.dense2):
         features = silu(dense.weight.detach().numpy() @ features + dense.bias.detach().numpy())
     answer = layer(torch.tensor([c_noise], dtype=torch.float64))[0]

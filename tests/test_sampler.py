@@ -175,9 +175,7 @@ def test_a_member_drawn_alone_is_the_member_drawn_with_others():
     keys = [member_key(time, member) for time in times for member in range(3)]
 
     def draw(some):
-        return sample(
-            gaussian, lambda draw: torch.stack([member_noise(key, draw, shape) for key in some]), CHURNED
-        )
+        return sample(gaussian, lambda draw: torch.stack([member_noise(key, draw, shape) for key in some]), CHURNED)
 
     together = draw(keys)
     torch.testing.assert_close(draw(keys[4:5])[0], together[4], rtol=0, atol=0)

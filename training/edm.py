@@ -79,10 +79,7 @@ def edm_loss(
     """
     levels = torch.stack([torch.randn((), generator=each, device=each.device) for each in generators])
     noise = torch.stack(
-        [
-            torch.randn(y.shape, generator=each, device=each.device)
-            for y, each in zip(residual, generators, strict=True)
-        ]
+        [torch.randn(y.shape, generator=each, device=each.device) for y, each in zip(residual, generators, strict=True)]
     )
     sigma = (levels * p_std + p_mean).exp()
     error = denoise(residual + sigma[:, None, None, None] * noise, sigma, condition) - residual

@@ -71,9 +71,7 @@ class NetworkConfig:
             )
 
     @classmethod
-    def of_size(
-        cls, size: str, in_channels: int, out_channels: int, *, noise_conditioned: bool
-    ) -> NetworkConfig:
+    def of_size(cls, size: str, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> NetworkConfig:
         """The config of a size of `SIZES`; BadInput where there is none of that name."""
         if size not in SIZES:
             raise BadInput(f"unknown network size {size!r}; choose one of {', '.join(SIZES)}")

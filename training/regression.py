@@ -43,9 +43,7 @@ def connections(
         source = inputs.get(name)
         if source is None or source.transform != target.transform or name in without:
             return None
-        return Connection(
-            names.index(name), source.std / target.std, (source.mean - target.mean) / target.std
-        )
+        return Connection(names.index(name), source.std / target.std, (source.mean - target.mean) / target.std)
 
     return [connection(name, target) for name, target in targets.items()]
 

@@ -72,7 +72,7 @@ def sample(
     `denoise(x, sigma)` estimates clean fields from x (members, channels, height, width), float64, at the
     noise level sigma, a float64 scalar, in whatever precision it likes. `noise(draw)` gives unit normal
     fields of x's shape: draw 0 is the start, draw 1 + i the fresh noise of step i, asked for only where there
-    is churn. Returns float64. Beside what `denoise` takes, at most five such fields are held at a time.
+    is churn. Returns float64. Beside what `denoise` takes, about six such fields are held at a time.
     """
 
     def slope(x: Tensor, sigma: float) -> Tensor:

@@ -55,9 +55,7 @@ class Tiling:
             if not 0 < tile <= domain:
                 raise BadInput(f"tile {axis} {tile} must be at least 1 and at most the domain's, {domain}")
             if not 0 <= self.overlap < tile:
-                raise BadInput(
-                    f"tile overlap {self.overlap} must be at least 0 and less than tile {axis} {tile}"
-                )
+                raise BadInput(f"tile overlap {self.overlap} must be at least 0 and less than tile {axis} {tile}")
 
     @property
     def margin(self) -> int:
@@ -74,9 +72,7 @@ class Tiling:
         return [Tile(top, left, down, across) for (top, down), (left, across) in product(rows, columns)]
 
 
-def blend(
-    evaluate: Callable[[list[tuple[int, Tile]]], Tensor], members: int, tiling: Tiling, batch: int
-) -> Tensor:
+def blend(evaluate: Callable[[list[tuple[int, Tile]]], Tensor], members: int, tiling: Tiling, batch: int) -> Tensor:
     """Fields (members, channels, height, width) of the whole domain from those of tiles.
 
     `evaluate` takes up to `batch` pairs of a member and a tile, and answers (pairs, channels, tile height,
@@ -127,10 +123,7 @@ def _weights(domain: int, tile: int, overlap: int, margin: int) -> list[tuple[in
     total = np.zeros(domain)
     for start, window in zip(starts, windows, strict=True):
         total[start : start + tile] += window
-    return [
-        (int(start), window / total[start : start + tile])
-        for start, window in zip(starts, windows, strict=True)
-    ]
+    return [(int(start), window / total[start : start + tile]) for start, window in zip(starts, windows, strict=True)]
 
 
 def _rise(tile: int, overlap: int, margin: int) -> NDArray[np.float64]:

@@ -1,0 +1,229 @@
+"""The commands of the work at scale: synth, plan, build, verify."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from datasets.commands import (
+    BEAM,
+    AsJson,
+    Overrides,
+    RecipeName,
+    StorePath,
+    Workers,
+    fall_short,
+    notices,
+    print_json,
+    results,
+)
+from datasets.recipe import load_recipe
+from datasets.storage import Folder
+
+app = typer.Typer()
+
+
+@app.command()
+def synth(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the two archives are written.")],
+    start: Annotated[str, typer.Option(help="First valid time, UTC; 03 or 15 UTC begins a run.")] = "2020-06-01T03",
+    end: Annotated[str, typer.Option(help="Before the end.")] = "2020-06-11T03",
+    shape: Annotated[str, typer.Option(help="Rows x columns of the target domain.")] = "160x240",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="truncated, missing_hour, corrupt_message, expver_mix, bitmap, or `all`; may be repeated."),
+    ] = None,
+    level: Annotated[list[int] | None, typer.Option(help="Pressure levels in hPa; may be repeated.")] = None,
+    packing: Annotated[
+        str, typer.Option(help="grid_simple, grid_ccsds or grid_jpeg, of the fine files.")
+    ] = "grid_simple",
+    seed: Annotated[int, typer.Option(help="Of the weather.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write SYNTHETIC archives like ERA5 and CMA-RRA, as genuine GRIB, with faults on request.
+
+    Example: `corrstore synth demo/archive --fault all`
+    """
+    from datasets.periods import parse_time
+    from datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
+
+    rows, _, columns = shape.partition("x")
+    faults = frozenset(FAULT_KINDS if fault == ["all"] else fault or [])
+    if not (rows.isdigit() and columns.isdigit()):
+        raise typer.BadParameter(f"{shape!r} is not of the form 160x240", param_hint="--shape")
+    spec = SyntheticSpec(
+        start=parse_time(start),
+        end=parse_time(end),
+        seed=seed,
+        shape=(int(rows), int(columns)),
+        levels=tuple(level or (500, 850)),
+        faults=faults,
+        packing=packing,
+    )
+    with notices.status(f"synthesising {directory}"):
+        archive = synthesise(directory, spec)
+    if as_json:
+        print_json({"directory": str(directory), "files": len(archive.files), "faults": archive.faults})
+        return
+    notices.print(
+        f"{len(archive.files)} files, {len(archive.faults)} of them damaged on request, in {directory} (SYNTHETIC)"
+    )
+
+
+@app.command()
+def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False) -> None:
+    """Say what a build would do and cost, and what is missing, before anything is written.
+
+    Example: `corrstore plan china_3km --set sources.era5.path=/archive/era5`
+    """
+    from beam_pipelines.plan import plan as make_plan
+
+    made = make_plan(load_recipe(recipe, override))
+    missing = {str(made.recipe.times[index]): why for index, why in sorted(made.preparation.missing.items())}
+    summary: dict[str, Any] = {
+        "samples": made.samples,
+        "samples that lack something": len(missing),
+        "samples measured for the constants": made.measured_samples,
+        "bytes": made.bytes,
+        "hours of one core": made.hours_of_one_core,
+        "memory of a worker, bytes": made.cost.peak_bytes,
+        "files": len(made.preparation.files),
+        "problems": [str(problem) for problem in made.preparation.problems],
+        "notes": made.preparation.notes,
+        "missing": missing,
+        "largest error of storing": made.storage_errors,
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        _print_plan(summary, made)
+    fall_short(made.missing_share, made.recipe.max_missing_share, len(missing), made.samples)
+
+
+@app.command(context_settings=BEAM)
+def build(
+    context: typer.Context,
+    recipe: RecipeName,
+    output: Annotated[str, typer.Option(metavar="STORE", help="The store's folder; made, continued or extended.")],
+    override: Overrides = None,
+    repair: Annotated[bool, typer.Option(help="Build again what the last `verify` named.")] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a training store, or continue, extend or repair one. Beam's options pass through.
+
+    Example: `corrstore build demo --output demo/store`
+
+    On a cluster: `corrstore build china_3km --output /scratch/store --runner=FlinkRunner --flink_master=host:8081`
+    """
+    from beam_pipelines.build import build as run_build
+    from beam_pipelines.spread import Runner
+
+    made = load_recipe(recipe, override)
+    result = run_build(made, Folder(output), Runner(tuple(context.args), workers), notices, repair)
+    report = result.report
+    if as_json:
+        print_json({"store": output, "written": result.written, **asdict(report)})
+    else:
+        _print_report(output, result.written, report)
+    fall_short(report.missing_share, made.max_missing_share, report.samples - report.valid, report.samples)
+
+
+@app.command(context_settings=BEAM)
+def verify(
+    context: typer.Context,
+    store: StorePath,
+    against_source: Annotated[bool, typer.Option(help="Compare random valid samples with the archives.")] = False,
+    samples: Annotated[int, typer.Option(min=1, help="How many of them.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of their choice.")] = 0,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that every shard is there, decodes and is what its record says; name what to build again.
+
+    Example: `corrstore verify demo/store --against-source`
+    """
+    from beam_pipelines.spread import Runner
+    from beam_pipelines.verify import verify as run_verify
+    from datasets.store import open_store
+
+    verdict = run_verify(
+        open_store(store), Runner(tuple(context.args), workers), notices, samples if against_source else 0, seed
+    )
+    if as_json:
+        print_json(asdict(verdict))
+    else:
+        _print_verdict(store, verdict)
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+def _print_plan(summary: dict[str, Any], made: Any) -> None:
+    table = Table(title=f"{made.recipe.name}: {made.recipe.period.interval}", title_justify="left", show_header=False)
+    table.add_row("samples", f"{made.samples}, every {made.recipe.period.frequency}")
+    table.add_row("lack something", f"{len(summary['missing'])} ({made.missing_share:.1%})")
+    table.add_row("read twice, for the constants", str(made.measured_samples))
+    table.add_row("size", f"{made.bytes / 1e9:.2f} GB in {2 * made.samples} shards")
+    table.add_row("time", f"{made.hours_of_one_core:.2f} h on one core like this one")
+    table.add_row("memory of a worker", f"{made.cost.peak_bytes / 1e9:.2f} GB at its peak")
+    table.add_row("files", str(summary["files"]))
+    results.print(table)
+    errors = Table(
+        "channel",
+        "largest error of storing",
+        title=f"kept as {made.recipe.store.dtype}",
+        title_justify="left",
+    )
+    for channel, error in made.storage_errors.items():
+        errors.add_row(channel, f"{error:.3g}")
+    results.print(errors)
+    for note, count in summary["notes"].items():
+        results.print(f"note: {note}: {count}")
+    for problem in summary["problems"]:
+        results.print(f"problem: {problem}", highlight=False)
+    for time, reasons in summary["missing"].items():
+        results.print(
+            f"missing at {time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
+        )
+
+
+def _print_report(output: str, written: int, report: Any) -> None:
+    table = Table(title=output, title_justify="left", show_header=False)
+    for key, value in (
+        ("samples", report.samples),
+        ("valid", report.valid),
+        ("partial", report.partial),
+        ("missing", report.missing),
+        ("written now", written if written else "nothing: the store was finished"),
+    ):
+        table.add_row(key, str(value))
+    results.print(table)
+    for note, count in report.notes.items():
+        results.print(f"note: {note}: {count}")
+    for channel, pixels in report.floored.items():
+        results.print(f"note: {channel}: {pixels} numbers raised to the recipe's floor")
+    for problem in report.problems:
+        results.print(f"problem: {problem}", highlight=False)
+    for time, reasons in report.reasons.items():
+        results.print(
+            f"not valid: {time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
+        )
+
+
+def _print_verdict(store: str, verdict: Any) -> None:
+    state = "[green]passed[/green]" if verdict.passed else f"[red]{len(verdict.faults)} samples have faults[/red]"
+    results.print(
+        f"{store}: {state}; {verdict.checked} samples checked, {verdict.compared} of them against the archives"
+    )
+    for time, reasons in verdict.faults.items():
+        for reason in reasons:
+            results.print(f"fault: {time}: {reason}", highlight=False)
+    for key in verdict.unknown:
+        results.print(f"note: {key} belongs to no sample", highlight=False)
+    if verdict.faults:
+        results.print(
+            f"run the same `corrstore build ... --output {store} --repair` to build these {len(verdict.rebuild)} again"
+        )

@@ -1,0 +1,46 @@
+"""What every command shares: where it prints, how it ends, and the arguments that several take."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+notices = Console(stderr=True)
+results = Console()
+
+BEAM = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of a command that passes what it does not know to Beam."""
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
+StorePath = Annotated[str, typer.Argument(metavar="STORE", help="The store's folder, or gs://bucket/path.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, such as period.end=2019-01-01."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes of the embedded runner; all cores of the machine by default.")
+]
+
+
+def print_json(content: Any) -> None:
+    """Print JSON for a script."""
+    print(json.dumps(content, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def fall_short(share: float, allowed: float, lacking: int, samples: int) -> None:
+    """End with exit code 1 where a larger share of the samples lacks something than the recipe allows."""
+    if share > allowed:
+        notices.print(
+            f"the data falls short: {lacking} of {samples} samples ({share:.1%}) are not valid, and the recipe's"
+            f" max_missing_share allows {allowed:.1%}"
+        )
+        raise typer.Exit(1)

@@ -122,7 +122,7 @@ class Normalisation:
             )
         ends = self.transform.forward(np.array([low, high], np.float64))
         largest = float(np.abs((ends - self.mean) / self.std).max()) * (1 + 4 * _EPSILON)
-        if not largest <= np.finfo(dtype).max:
+        if not largest <= float(np.finfo(dtype).max):
             raise BadInput(f"[{low}, {high}] normalises to {largest:.6g}, beyond the largest {dtype}")
         rounding = _half_ulp(largest, "float32")
         if dtype == "float16":

@@ -116,8 +116,8 @@ def _check_counts(counts: Counts, edges: Edges) -> None:
 class BinGuide(NamedTuple):
     """Where to begin the search for a number's bin.
 
-    `first_bin` [65536], indexed by the leading bits of float32(x - origin), is a bin that is never above
-    that of x and seldom more than one below it; `edges` ends in +inf, which stops the search.
+    `first_bin` [2^18], indexed by the leading 18 bits of float32(x - origin), is a bin that is never above that of x
+    and seldom below it; `edges` ends in +inf, which stops the search.
     """
 
     edges: Edges

@@ -16,7 +16,7 @@ from datasets.pairing import needed_channels, pair, read_source
 from datasets.periods import Interval, format_time
 from datasets.recipe import Recipe
 from datasets.sources.inventory import Inventory, take_inventory
-from datasets.sources.reading import fine_points, source_grid
+from datasets.sources.reading import fine_points, read_reference
 from datasets.sources.references import FieldReference
 
 _LONGEST_RUN = np.timedelta64(2, "D")  # how far outside the period an accumulation may begin or end
@@ -97,7 +97,7 @@ def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
     rows = {row["channel"]: row for row in inventory.references.to_pylist()}
     for channel in spec.channels:
         reference = FieldReference.from_row(rows[channel])
-        grid = source_grid(reference, recipe.sources[source].storage_options)
+        _, grid = read_reference(reference, recipe.sources[source].storage_options)
         if not grid.covers(wanted):
             raise BadInput(
                 f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {channel} of"

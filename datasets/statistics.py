@@ -73,11 +73,7 @@ class BlockStatistics:
 
     def merge(self, other: BlockStatistics) -> BlockStatistics:
         """The statistics of both blocks together; BadInput where their histograms differ in length."""
-        if self.histogram.shape != other.histogram.shape:
-            raise BadInput(
-                f"histograms of {self.histogram.size} and {other.histogram.size} counts cannot be merged; "
-                "merge blocks of one channel, counted with the same edges"
-            )
+        _refuse_other_edges(self.histogram, other.histogram)
         both = replace(self, missing=self.missing + other.missing, histogram=self.histogram + other.histogram)
         if other.count == 0:
             return both
@@ -91,6 +87,14 @@ class BlockStatistics:
             m2=self.m2 + other.m2 + difference * difference * (self.count * other.count / count),
             minimum=min(self.minimum, other.minimum),
             maximum=max(self.maximum, other.maximum),
+        )
+
+
+def _refuse_other_edges(left: Counts, right: Counts) -> None:
+    if left.size != right.size:
+        raise BadInput(
+            f"histograms of {left.size} and {right.size} counts cannot be merged; merge blocks of one channel, "
+            "counted with the same edges"
         )
 
 
@@ -116,8 +120,8 @@ def stored_statistics(stored: NDArray[Any], normalisation: Normalisation, edges:
     histogram = np.zeros(edges.size + 1, np.int64)
     np.add.at(histogram, np.searchsorted(edges, values, "right"), numbers)
     nothing = np.zeros(values.size, np.int64)
-    columns = {"count": numbers, "missing": nothing, "mean": values, "m2": nothing.astype(np.float64)}
-    merged = merge_columns({**columns, "minimum": values, "maximum": values}, nothing, groups=1)
+    equal = {"mean": values, "m2": nothing.astype(np.float64), "minimum": values, "maximum": values}
+    merged = merge_columns({"count": numbers, "missing": nothing, **equal}, nothing, groups=1)
     return replace(_at(merged, 0, histogram), missing=missing)
 
 
@@ -174,7 +178,8 @@ def _statistics_of_rows(blocks: Iterable[Rows], edges: Edges) -> BlockStatistics
     if low > high:
         return replace(BlockStatistics.empty(histogram.size), missing=missing)
     _refuse_infinite(np.array([low, high]))
-    return BlockStatistics(count, missing, shift + mean, m2, low, high, histogram)
+    mean, m2 = (low, 0.0) if low == high else (shift + mean, max(m2, 0.0))
+    return BlockStatistics(count, missing, mean, m2, low, high, histogram)
 
 
 @njit(cache=True, nogil=True)
@@ -249,10 +254,15 @@ def _count_codes(codes: NDArray[np.uint16], counts: Counts) -> None:
 
 
 def merge_all(statistics: Iterable[BlockStatistics]) -> BlockStatistics:
-    """All of them merged, to the last bit the same in whatever order they come; ValueError for none at all."""
+    """All of them merged, to the last bit the same in whatever order they come.
+
+    Errors: ValueError for none at all; BadInput where histograms differ in length.
+    """
     parts = list(statistics)
-    if not parts or len({part.histogram.size for part in parts}) > 1:
-        raise ValueError(f"{len(parts)} blocks to merge, expected at least one, all with histograms of one length")
+    if not parts:
+        raise ValueError("no blocks to merge, expected at least one; BlockStatistics.empty knows nothing of any")
+    for part in parts:
+        _refuse_other_edges(parts[0].histogram, part.histogram)
     columns = {name: np.array([getattr(part, name) for part in parts]) for name in _MOMENTS}
     merged = merge_columns(columns, np.zeros(len(parts), np.int64), groups=1)
     return _at(merged, 0, np.sum([part.histogram for part in parts], axis=0))
@@ -289,10 +299,11 @@ def merge_columns(
     centre = total(count * mean) / numbers
     deviation = mean - for_each(centre)
     correction = total(count * deviation) / numbers
-    merged["mean"][present] = centre + correction
-    merged["m2"][present] = total(m2 + count * deviation * deviation) - numbers * correction * correction
-    merged["minimum"][present] = np.minimum.reduceat(minimum, starts)
-    merged["maximum"][present] = np.maximum.reduceat(maximum, starts)
+    low, high = np.minimum.reduceat(minimum, starts), np.maximum.reduceat(maximum, starts)
+    merged["minimum"][present], merged["maximum"][present] = low, high
+    merged["mean"][present] = np.where(low == high, low, centre + correction)
+    squares = total(m2 + count * deviation * deviation) - numbers * correction * correction
+    merged["m2"][present] = np.where(low == high, 0.0, np.maximum(squares, 0.0))
     return merged
 
 

@@ -59,6 +59,7 @@ VARIABLES: dict[str, Variable] = {
             (86000.0, 110000.0),
         ),
         Variable("skt", "surface_temperature", "skin temperature", "K", "surface", (170.0, 360.0)),
+        Variable("sst", "sea_surface_temperature", "sea surface temperature", "K", "surface", (265.0, 315.0)),
         Variable(
             "tp",
             "precipitation_amount",

@@ -69,7 +69,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, height, width) to the same."""
-        pixels = self.query_key_value(self.norm(x)).flatten(2).transpose(1, 2).unsqueeze(1)
+        pixels = self.query_key_value(self.norm(x)).flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
         query, key, value = pixels.chunk(3, dim=-1)
         mixed = F.scaled_dot_product_attention(query, key, value)
         return (x + self.project(mixed.squeeze(1).transpose(1, 2).reshape(x.shape))) * SKIP_SCALE

@@ -102,11 +102,6 @@ def fine_points(coarse: RectilinearGrid, target: RectilinearGrid) -> Rectilinear
     return target.expanded(int(np.ceil(beyond)) + 1)
 
 
-def source_grid(reference: FieldReference, options: dict[str, object]) -> Grid:
-    """The grid that the referenced field is on."""
-    return _raw(reference, options)[1]
-
-
 def _sum(parts: list[GriddedField]) -> GriddedField:
     first = parts[0]
     for other in parts[1:]:
@@ -117,7 +112,7 @@ def _sum(parts: list[GriddedField]) -> GriddedField:
 def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
     reference = term.reference
     try:
-        values, grid = _raw(reference, options)
+        values, grid = read_reference(reference, options)
     except BadInput as error:
         raise MissingField(str(error)) from None
     scale, offset = term.sign * reference.scale, term.sign * reference.add_offset
@@ -126,7 +121,8 @@ def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
     return GriddedField(values, grid, reference.grid_relative)
 
 
-def _raw(reference: FieldReference, options: dict[str, object]) -> tuple[NDArray[np.float32], Grid]:
+def read_reference(reference: FieldReference, options: dict[str, object]) -> tuple[NDArray[np.float32], Grid]:
+    """The referenced field's own numbers [ny, nx] and its grid; BadInput where its bytes are damaged."""
     if reference.format == "grib":
         field = read_field(reference.path, reference.offset, reference.length, reference.part)
         return field.values, field.grid

@@ -72,9 +72,9 @@ class Domain:
         return fine[row : row + self.window.ny, column : column + self.window.nx]
 
     def box_mean(self, fine: Field) -> Field:
-        """The mean of a field on the fine grid over the box around each coarse point, weighted by area on the sphere."""
+        """The area-weighted mean of a field on the fine grid over the box around each coarse point."""
         over_rows, over_columns = self._box_weights
-        return over_rows @ fine @ over_columns.T
+        return np.asarray(over_rows @ fine @ over_columns.T, np.float32)
 
     @cached_property
     def _box_weights(self) -> tuple[Field, Field]:
@@ -92,9 +92,7 @@ def domain_of(spec: SyntheticSpec) -> Domain:
     south = (target.south - _HALO) // COARSE_STEP * COARSE_STEP
     west = (target.west - _HALO) // COARSE_STEP * COARSE_STEP
     east = -(-(target.east + _HALO) // COARSE_STEP) * COARSE_STEP
-    coarse = Grid(
-        north, west, (north - south) // COARSE_STEP + 1, (east - west) // COARSE_STEP + 1, COARSE_STEP
-    )
+    coarse = Grid(north, west, (north - south) // COARSE_STEP + 1, (east - west) // COARSE_STEP + 1, COARSE_STEP)
     beyond = COARSE_STEP // 2
     sides = (north - target.north, target.south - south, target.west - west, east - target.east)
     fine = _grown(target, *(max(spec.margin, -(-(side + beyond) // FINE_STEP)) for side in sides))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from datasets.synthetic.domain import Domain, Field
@@ -52,23 +53,18 @@ def land_of(seed: int, domain: Domain) -> Land:
 def gradient(field: Field, domain: Domain) -> tuple[Field, Field]:
     """The change of a field on the fine grid per metre (to the north, to the east)."""
     south_north, west_east = domain.km_per_step
-    down, right = np.gradient(field)
+    down, right = np.gradient(field, axis=0), np.gradient(field, axis=1)
     return down / np.float32(-1000 * south_north), right / np.float32(1000 * west_east)
 
 
 def _height_above_sea(seed: int, domain: Domain) -> Field:
     """Metres, negative at sea: a plateau's edge and a coast that wander, and ridges where the land is high or steep."""
     target, fine = domain.target, domain.fine
-    across = ((fine.west - target.west + fine.step * np.arange(fine.nx)) / (target.east - target.west))[
-        None, :
-    ]
-    down = ((target.north - fine.north + fine.step * np.arange(fine.ny)) / (target.north - target.south))[
-        :, None
-    ]
+    across = ((fine.west - target.west + fine.step * np.arange(fine.nx)) / (target.east - target.west))[None, :]
+    down = ((target.north - fine.north + fine.step * np.arange(fine.ny)) / (target.north - target.south))[:, None]
     breadth = (fine.ny + fine.nx) * domain.km_per_step[0] / 2
     wander = [
-        Texture(seed, f"land {name}", domain, 12, breadth, 2.6).at(_TIMELESS)
-        for name in ("edge", "coast", "hills")
+        Texture(seed, f"land {name}", domain, 12, breadth, 2.6).at(_TIMELESS) for name in ("edge", "coast", "hills")
     ]
     edge = _step((0.33 - across + 0.07 * wander[0]) / 0.09)
     inland = _step((1.62 - across - down + 0.11 * wander[1]) / 0.06)
@@ -90,5 +86,5 @@ def _ridges(seed: int, domain: Domain) -> Field:
     return height
 
 
-def _step(x: Field) -> Field:
+def _step(x: NDArray[np.floating]) -> Field:
     return (0.5 + 0.5 * np.tanh(x)).astype(np.float32)

@@ -84,13 +84,11 @@ class Texture:
         return self._on_fine_grid(_spectrum(self).at(time))
 
     def rotation(self, time: np.datetime64) -> tuple[Field, Field]:
-        """The wind (u, v) that has the texture for its stream function; the expected variance of its components is 1."""
+        """The wind (u, v) that has the texture for its stream function, of expected variance 1 a component."""
         spectrum = _spectrum(self)
         per_speed = np.sqrt(2 / np.sum(spectrum.power * (spectrum.kx**2 + spectrum.ky**2)))
         stream_function = spectrum.at(time) * np.complex64(1j * per_speed)
-        return self._on_fine_grid(-spectrum.ky * stream_function), self._on_fine_grid(
-            spectrum.kx * stream_function
-        )
+        return self._on_fine_grid(-spectrum.ky * stream_function), self._on_fine_grid(spectrum.kx * stream_function)
 
     def _on_fine_grid(self, coefficients: NDArray[np.complex64]) -> Field:
         ny, nx = self.periodic_shape
@@ -100,15 +98,13 @@ class Texture:
     @property
     def periodic_shape(self) -> tuple[int, int]:
         """Wider than the fine grid, so that its opposite sides do not meet."""
-        ny, nx = (
-            next_fast_len(round(1.15 * n), real=True) for n in (self.domain.fine.ny, self.domain.fine.nx)
-        )
+        ny, nx = (next_fast_len(round(1.15 * n), real=True) for n in (self.domain.fine.ny, self.domain.fine.nx))
         return ny, nx
 
 
 @dataclass(frozen=True)
 class _Spectrum:
-    """Of a texture: its Fourier coefficients, their frequencies in radians per hour, and their share of the variance."""
+    """A texture's Fourier coefficients, their frequencies in radians per hour, their shares of the variance."""
 
     kx: Field
     ky: Field
@@ -140,14 +136,7 @@ def _spectrum(texture: Texture) -> _Spectrum:
     k[0, 0] = 0
     random = stream(texture.seed, texture.name)
     normal = random.standard_normal((2, *k.shape), dtype=np.float32)
-    rate = (
-        random.standard_normal(k.shape, dtype=np.float32) * (k / low) ** np.float32(2 / 3) / texture.lifetime
-    )
+    rate = random.standard_normal(k.shape, dtype=np.float32) * (k / low) ** np.float32(2 / 3) / texture.lifetime
     east, north = texture.drift
-    return _Spectrum(
-        kx,
-        ky,
-        (normal[0] + 1j * normal[1]) * np.sqrt(power),
-        rate - np.float64(east) * kx - np.float64(north) * ky,
-        power,
-    )
+    frequency = rate - np.float64(east) * kx - np.float64(north) * ky
+    return _Spectrum(kx, ky, (normal[0] + 1j * normal[1]) * np.sqrt(power), frequency, power.astype(np.float32))

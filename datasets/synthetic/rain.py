@@ -1,4 +1,4 @@
-"""Rain and radar reflectivity: where it can rain is a matter of the large scale and the land, where it does of chance."""
+"""Rain and radar reflectivity: where it can rain the large scale and the land decide, where it does is chance."""
 
 from __future__ import annotations
 
@@ -46,8 +46,6 @@ def reflectivity(rate: Field, synoptic: Synoptic) -> Field:
 
     The drop size varies from place to place, by 2 dB.
     """
-    drops = Texture(synoptic.seed, "drops", synoptic.domain, 12, 200, 1.7, drift=_DRIFT, lifetime=8).at(
-        synoptic.time
-    )
+    drops = Texture(synoptic.seed, "drops", synoptic.domain, 12, 200, 1.7, drift=_DRIFT, lifetime=8).at(synoptic.time)
     clear_air = np.float32(1e-3) * np.exp(drops)
     return (10 * np.log10(200 * (rate + clear_air) ** 1.6) + 2 * drops).clip(-35, 75)

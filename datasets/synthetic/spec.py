@@ -47,18 +47,14 @@ class SyntheticSpec:
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed}; it must be 0 or more")
         if RUN_HOURS % self.frequency:
-            raise BadInput(
-                f"frequency is {self.frequency} h; it must divide the {RUN_HOURS} h between two runs"
-            )
+            raise BadInput(f"frequency is {self.frequency} h; it must divide the {RUN_HOURS} h between two runs")
         for name in ("start", "end"):
             if (getattr(self, name) - np.datetime64("2000-01-01")) % (self.frequency * _HOUR):
                 got = format_time(getattr(self, name))
                 raise BadInput(f"{name} is {got}; it must be a multiple of {self.frequency} h after 00 UTC")
         self._check_corner()
         if min(self.shape) < 16 or self.margin < 0:
-            raise BadInput(
-                f"shape is {self.shape} and margin {self.margin}; write 16 x 16 or more, and 0 or more"
-            )
+            raise BadInput(f"shape is {self.shape} and margin {self.margin}; write 16 x 16 or more, and 0 or more")
         if not self.levels or min(self.levels) < 100 or max(self.levels) > 1000:
             raise BadInput(f"levels are {self.levels}; write one or more between 100 and 1000 hPa")
         if unknown := self.faults - set(FAULT_KINDS):
@@ -76,9 +72,7 @@ class SyntheticSpec:
             degrees = getattr(self, name)
             if (round(degrees * 1e6) - origin) % FINE_STEP:
                 nearest = (origin + round((degrees * 1e6 - origin) / FINE_STEP) * FINE_STEP) / 1e6
-                raise BadInput(
-                    f"{name} is {degrees}, between two points of CMA's grid; the nearest is {nearest:.2f}"
-                )
+                raise BadInput(f"{name} is {degrees}, between two points of CMA's grid; the nearest is {nearest:.2f}")
 
     @property
     def period(self) -> Interval:

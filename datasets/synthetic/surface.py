@@ -11,21 +11,21 @@ from datasets.synthetic.noise import Texture
 from datasets.synthetic.rain import reflectivity, upslope
 from datasets.synthetic.synoptic import DRY_GAS_CONSTANT, GRAVITY, LAPSE_RATE, Synoptic
 
-_TURNED = np.radians(20)
+_GUST_FACTOR = np.float32(1.25)
+_TURNED = np.float32(np.radians(20))
 
 
 def surface_fields(synoptic: Synoptic, land: Land, rate: Field) -> dict[str, Field]:
-    """t2m, d2m, q2m, u10m, v10m, sp, msl and refc by channel name, and `soil`, the soil's temperature in K."""
+    """t2m, d2m, q2m, u10m, v10m, sp, msl and refc by channel name, and three that are no channel.
+
+    These are `soil`, the soil's temperature in K, and `u10m_max` and `v10m_max`, the strongest gust's wind in m s-1.
+    """
     level_temperature = synoptic.temperature(1000)
     u, v = _wind_at_10_m(synoptic, land, rate)
     soil, t2m = _temperatures(synoptic, land, rate, level_temperature, np.hypot(u, v))
     heat_low = 90 * synoptic.warmth_of_day * land.height / 4000
     noise = Texture(synoptic.seed, "pressure", synoptic.domain, 14, 400, 3.0, drift=(35, 0)).at(synoptic.time)
-    msl = (
-        1e5 * np.exp(GRAVITY / DRY_GAS_CONSTANT * synoptic.height(1000) / level_temperature)
-        - heat_low
-        + 18 * noise
-    )
+    msl = 1e5 * np.exp(GRAVITY / DRY_GAS_CONSTANT * synoptic.height(1000) / level_temperature) - heat_low + 18 * noise
     exponent = GRAVITY / (DRY_GAS_CONSTANT * LAPSE_RATE)
     sp = msl * (1 - LAPSE_RATE * land.height / level_temperature) ** exponent
     q2m = specific_humidity(_relative_humidity(synoptic, land, rate), t2m, sp)
@@ -38,6 +38,8 @@ def surface_fields(synoptic: Synoptic, land: Land, rate: Field) -> dict[str, Fie
         "sp": sp.astype(np.float32),
         "msl": msl.astype(np.float32),
         "refc": reflectivity(rate, synoptic),
+        "u10m_max": _GUST_FACTOR * u,
+        "v10m_max": _GUST_FACTOR * v,
         "soil": soil,
     }
 
@@ -62,16 +64,12 @@ def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: Field) -> tuple[Field, F
     low, aloft = synoptic.wind(925), synoptic.wind(600)
     u, v = (below * (1 - high) + above * high for below, above in zip(low, aloft, strict=True))
     turned = _TURNED * land.land_mask
-    exposure = (0.55 * land.land_mask + 0.85 * land.sea_mask - 0.15 * high) * (
-        1 + 0.3 * land.prominence
-    ).clip(0.4, 1.5)
+    exposure = (0.55 * land.land_mask + 0.85 * land.sea_mask - 0.15 * high) * (1 + 0.3 * land.prominence).clip(0.4, 1.5)
     u, v = (
         exposure * (u * np.cos(turned) - v * np.sin(turned)),
         exposure * (u * np.sin(turned) + v * np.cos(turned)),
     )
-    eddies = Texture(
-        synoptic.seed, "eddies at 10 m", synoptic.domain, 12, 400, 11 / 3, drift=(30, 0), lifetime=12
-    )
+    eddies = Texture(synoptic.seed, "eddies at 10 m", synoptic.domain, 12, 400, 11 / 3, drift=(30, 0), lifetime=12)
     gust_u, gust_v = eddies.rotation(synoptic.time)
     gusts = 0.9 + 0.08 * np.hypot(u, v)
     up_north, up_east = (2.2 * synoptic.warmth_of_day * np.tanh(slope / 0.05) for slope in land.slope)
@@ -83,9 +81,7 @@ def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: Field) -> tuple[Field, F
 
 
 def _relative_humidity(synoptic: Synoptic, land: Land, rate: Field) -> Field:
-    noise = Texture(
-        synoptic.seed, "humidity at 2 m", synoptic.domain, 12, 300, 1.7, drift=(25, 5), lifetime=15
-    )
+    noise = Texture(synoptic.seed, "humidity at 2 m", synoptic.domain, 12, 300, 1.7, drift=(25, 5), lifetime=15)
     return (
         0.62
         + 0.13 * synoptic.moisture

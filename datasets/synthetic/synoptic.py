@@ -40,7 +40,7 @@ class Synoptic:
         return (self._mean_temperature(level) + waves + air_mass).astype(np.float32)
 
     def wind(self, level: float) -> tuple[Field, Field]:
-        """The geostrophic wind (u, v) in m s-1 of a pressure level in hPa, with the Coriolis parameter of 15 N or more."""
+        """The geostrophic wind (u, v) in m s-1 of a level in hPa, with the Coriolis parameter of 15 N or more."""
         latitude = np.radians(np.maximum(self.domain.fine.lat, 15))[:, None]
         per_slope = (GRAVITY / (2 * _EARTH_ROTATION * np.sin(latitude))).astype(np.float32)
         north, east = gradient(self.height(level), self.domain)

@@ -24,12 +24,7 @@ def level_fields(synoptic: Synoptic, land: Land, rate: Field, level: int) -> dic
     u, v = _wind(synoptic, above_ground, level)
     ascent = np.tanh(upslope(synoptic, land) / 0.15) * near_ground
     heating = 1.5 * synoptic.warmth_of_day * land.land_mask * np.exp(-np.abs(above_ground) / 900)
-    t = (
-        synoptic.temperature(level)
-        - 1.2 * ascent
-        + heating
-        + 0.4 * _noise(synoptic, f"temperature {level}", 1.9)
-    )
+    t = synoptic.temperature(level) - 1.2 * ascent + heating + 0.4 * _noise(synoptic, f"temperature {level}", 1.9)
     relative = (
         (0.5 + 0.16 * synoptic.moisture + 0.3 * synoptic.front_band) * (0.55 + 0.45 * level / 1000)
         + 0.1 * ascent
@@ -58,12 +53,8 @@ def _wind(synoptic: Synoptic, above_ground: Field, level: int) -> tuple[Field, F
 
 
 def _eddies(synoptic: Synoptic, name: str) -> Texture:
-    return Texture(
-        synoptic.seed, f"eddies of {name}", synoptic.domain, 14, 500, 11 / 3, drift=(45, 0), lifetime=14
-    )
+    return Texture(synoptic.seed, f"eddies of {name}", synoptic.domain, 14, 500, 11 / 3, drift=(45, 0), lifetime=14)
 
 
 def _noise(synoptic: Synoptic, name: str, slope: float) -> Field:
-    return Texture(synoptic.seed, name, synoptic.domain, 14, 400, slope, drift=(40, 0), lifetime=14).at(
-        synoptic.time
-    )
+    return Texture(synoptic.seed, name, synoptic.domain, 14, 400, slope, drift=(40, 0), lifetime=14).at(synoptic.time)

@@ -30,7 +30,7 @@ class Moment:
         return rain_rate(self.synoptic, self.land)
 
     def surface(self) -> dict[str, Field]:
-        """The fields near the ground by channel name, and `soil`, the soil's temperature."""
+        """The fields near the ground, as `surface_fields` names them."""
         return surface_fields(self.synoptic, self.land, self.rate)
 
     def on_level(self, level: int) -> dict[str, Field]:

@@ -1,0 +1,126 @@
+"""Writes a synthetic archive: monthly ERA5 files, one CMA-RRA file per valid time, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.errors import BadInput
+from datasets.periods import Times
+from datasets.synthetic.cma_rra import CmaRra, file_name, init_time_of
+from datasets.synthetic.domain import Field, domain_of
+from datasets.synthetic.era5 import Era5
+from datasets.synthetic.faults import Fault, Saboteur
+from datasets.synthetic.grib import Message
+from datasets.synthetic.spec import SyntheticSpec
+from datasets.synthetic.weather import Weather
+
+_HOUR = np.timedelta64(1, "h")
+README = """SYNTHETIC DATA
+
+The files in this folder are GRIB files of weather that never happened over a land that does not exist. They were
+made by corrstore (datasets/synthetic) to try and to test it, in the encoding of ECMWF's ERA5 (era5/) and of CMA's
+3 km reanalysis (cma_rra/), and hold no data of either. Each message says so: generatingProcessIdentifier 250, and
+"operational test products" in cma_rra/. Faults made on purpose are listed in faults.json.
+"""
+
+
+@dataclass(frozen=True)
+class SyntheticArchive:
+    """What was written: the files in the order of their first valid time, and the faults, also in `faults.json`."""
+
+    directory: Path
+    spec: SyntheticSpec
+    era5_files: tuple[Path, ...]
+    cma_rra_files: tuple[Path, ...]
+    faults: tuple[Fault, ...]
+
+
+def synthesise(
+    directory: Path, spec: SyntheticSpec, on_file: Callable[[Path], None] = lambda path: None
+) -> SyntheticArchive:
+    """Writes the archive of that specification below `directory` and returns what is there.
+
+    `era5/` holds for each valid time the instantaneous fields and tp of each of the `spec.frequency` hours that end
+    there, of which the first ones may lie before `spec.start`; `cma_rra/` a file per valid time. `on_file` is told
+    each file as soon as it is complete. What a field is depends on the seed, the grid and its valid time alone.
+
+    Raises BadInput where `directory` holds an archive already.
+    """
+    for name in ("era5", "cma_rra"):
+        if (directory / name).exists():
+            raise BadInput(f"{directory / name} exists; remove it or name another folder for the synthetic archive")
+    (directory / "era5").mkdir(parents=True)
+    (directory / "README.txt").write_text(README, encoding="utf-8")
+    saboteur = Saboteur(spec)
+    era5_files: list[Path] = []
+    cma_rra_files: list[Path] = []
+    for hour, coarse, fine in _messages(spec):
+        month = f"era5/era5_synthetic_{str(hour.astype('datetime64[M]')).replace('-', '')}.grib"
+        if directory / month not in era5_files:
+            for complete in era5_files[-1:]:
+                on_file(complete)
+            era5_files.append(directory / month)
+        with era5_files[-1].open("ab") as file:
+            file.writelines(message.data for message in saboteur.damage_hour(month, hour, coarse))
+        if fine:
+            name = f"cma_rra/{file_name(hour)}"
+            cma_rra_files.append(directory / name)
+            cma_rra_files[-1].parent.mkdir(parents=True, exist_ok=True)
+            damaged = saboteur.damage_fine(name, hour, fine)
+            cma_rra_files[-1].write_bytes(b"".join(message.data for message in damaged))
+            on_file(cma_rra_files[-1])
+    on_file(era5_files[-1])
+    faults = tuple(saboteur.done)
+    (directory / "faults.json").write_text(json.dumps([fault.as_json() for fault in faults], indent=2) + "\n")
+    return SyntheticArchive(directory, spec, tuple(era5_files), tuple(cma_rra_files), faults)
+
+
+def _messages(spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, list[Message], list[Message]]]:
+    """Hour by hour what the coarse archive holds, and at the valid times what the fine file holds."""
+    domain = domain_of(spec)
+    weather = Weather(spec.seed, domain)
+    era5, cma_rra = Era5(spec.seed, domain), CmaRra(domain, spec.frequency, spec.packing)
+    first = spec.valid_times[0]
+    for hour, amount, total, peak_rate in _rain(weather, _hours_of_runs(spec), spec.frequency):
+        coarse: list[Message] = []
+        fine: list[Message] = []
+        if hour in spec.valid_times:
+            moment = weather.at(hour)
+            highest = np.maximum(peak_rate, moment.rate)
+            surface = {**moment.surface(), "rain": total, "refc_max": moment.reflectivity_of(highest)}
+            coarse += era5.on_surface(surface, hour)
+            fine += cma_rra.on_surface(surface, hour)
+            for level in spec.levels:
+                fields = moment.on_level(level)
+                coarse += era5.on_level(fields, level, hour)
+                fine += cma_rra.on_level(fields, level, hour)
+            fine += cma_rra.invariants(weather.land, hour)
+            coarse += era5.invariants(weather.land, hour) if hour == first else []
+        if hour > first - spec.frequency * _HOUR:
+            coarse.append(era5.precipitation(amount, hour))
+            yield hour, coarse, fine
+
+
+def _hours_of_runs(spec: SyntheticSpec) -> Times:
+    """Every hour from the start of the run that the first valid time belongs to until the last valid time."""
+    first, last = spec.valid_times[[0, -1]]
+    return np.arange(init_time_of(first) + _HOUR, last + _HOUR, _HOUR)
+
+
+def _rain(weather: Weather, hours: Times, frequency: int) -> Iterator[tuple[np.datetime64, Field, Field, Field]]:
+    """Hour by hour its rain, the run's total so far, both kg m-2, and the highest rate since the run's last output.
+
+    A run's total is the sum of the very hourly amounts of which the coarse side has the box means.
+    """
+    total = peak = np.zeros_like(weather.land.height)
+    for hour in hours:
+        amount, highest = weather.rain_over_hour(hour)
+        elapsed = int((hour - init_time_of(hour)) / _HOUR)
+        total = amount if elapsed == 1 else total + amount
+        peak = highest if (elapsed - 1) % frequency == 0 else np.maximum(peak, highest)
+        yield hour, amount, total, peak

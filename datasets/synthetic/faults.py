@@ -1,0 +1,115 @@
+"""What goes wrong in real archives, done on purpose and told."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from datasets.periods import format_time
+from datasets.synthetic.grib import Message, changed, data_section, values_of
+from datasets.synthetic.spec import FAULT_KINDS, SyntheticSpec
+
+_HOUR = np.timedelta64(1, "h")
+_PRELIMINARY = {"experimentVersionNumber": "0005"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: its kind, the file below the archive's folder, the valid time, and the names of what it affects."""
+
+    kind: str
+    file: str
+    valid_time: np.datetime64
+    variables: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The fault as it is written to `faults.json`."""
+        return {
+            "kind": self.kind,
+            "file": self.file,
+            "valid_time": format_time(self.valid_time),
+            "variables": list(self.variables),
+        }
+
+
+@dataclass
+class Saboteur:
+    """Damages the messages of some valid times, a different time for each kind of fault, and keeps the list."""
+
+    spec: SyntheticSpec
+    done: list[Fault] = field(default_factory=list)
+    _times: dict[str, np.datetime64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        order = np.random.default_rng([self.spec.seed, zlib.crc32(b"faults")])
+        times = order.permutation(self.spec.valid_times[1:])
+        kinds = [kind for kind in FAULT_KINDS if kind in self.spec.faults]
+        self._times = dict(zip(kinds, times, strict=False))
+
+    def damage_fine(self, file: str, valid_time: np.datetime64, messages: list[Message]) -> list[Message]:
+        """The messages of a fine file, damaged where its valid time is one of the chosen."""
+        for kind, damage in _DAMAGES.items():
+            if self._times.get(kind) == valid_time:
+                messages, variables = damage(messages)
+                self.done.append(Fault(kind, file, valid_time, variables))
+        return messages
+
+    def damage_hour(self, file: str, hour: np.datetime64, messages: list[Message]) -> list[Message]:
+        """The messages of an hour of the coarse archive, gone or there twice where the hour is one of the chosen.
+
+        The hour that goes missing lies inside the window of a valid time; every hour of such a window is there twice.
+        """
+        if "missing_hour" in self._times:
+            inside = self._times["missing_hour"] - (_HOUR if self.spec.frequency > 1 else 0 * _HOUR)
+            if hour == inside:
+                self.done.append(Fault("missing_hour", file, hour, tuple(message.name for message in messages)))
+                return []
+        if "expver_mix" in self._times:
+            before = self._times["expver_mix"] - hour
+            if 0 * _HOUR <= before < self.spec.frequency * _HOUR:
+                self.done.append(Fault("expver_mix", file, hour, tuple(message.name for message in messages)))
+                return [*messages, *(_preliminary(message) for message in messages)]
+        return messages
+
+
+def _truncated(messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+    """The file ends in the middle of a message, as a broken transfer leaves it."""
+    cut = len(messages) // 2
+    half = Message(messages[cut].name, messages[cut].data[: len(messages[cut].data) // 2])
+    return [*messages[:cut], half], tuple(message.name for message in messages[cut:])
+
+
+def _corrupt(messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+    """A message whose headers read well and whose data section begins with a sector of zeros."""
+    at = _index_of("t2m", messages)
+    data = bytearray(messages[at].data)
+    start = data_section(messages[at])
+    sector = slice(start, min(start + 512, len(data) - 4))
+    data[sector] = bytes(sector.stop - sector.start)
+    return [*messages[:at], Message("t2m", bytes(data)), *messages[at + 1 :]], ("t2m",)
+
+
+def _with_bitmap(messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+    """A field whose southern quarter is missing."""
+    at = _index_of("u10m", messages)
+    values = values_of(messages[at])
+    values[3 * values.size // 4 :] = np.nan
+    return [*messages[:at], changed(messages[at], {}, values), *messages[at + 1 :]], ("u10m",)
+
+
+def _preliminary(message: Message) -> Message:
+    return changed(message, _PRELIMINARY, 1.002 * values_of(message))
+
+
+def _index_of(name: str, messages: list[Message]) -> int:
+    return [message.name for message in messages].index(name)
+
+
+_DAMAGES: dict[str, Callable[[list[Message]], tuple[list[Message], tuple[str, ...]]]] = {
+    "truncated": _truncated,
+    "corrupt_message": _corrupt,
+    "bitmap": _with_bitmap,
+}

@@ -1,0 +1,79 @@
+"""GRIB messages made with ecCodes from a template and the keys in which each message differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import eccodes
+import numpy as np
+from numpy.typing import NDArray
+
+Key = int | float | str | None
+SYNTHETIC_PROCESS = 250
+_MISSING_VALUE = 9.999e20
+
+
+@dataclass(frozen=True)
+class Message:
+    """One encoded field, and the channel or other name that it goes by in this archive."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Template:
+    """A message without its own keys and values; `sample` is one of ecCodes' samples, a key of None is set missing."""
+
+    sample: str
+    keys: Mapping[str, Key]
+
+    def message(self, name: str, keys: Mapping[str, Key], values: NDArray[np.floating]) -> Message:
+        """The message with those keys and values, in the template's packing, to 16 bits of the field's range."""
+        handle = eccodes.codes_grib_new_from_samples(self.sample)
+        try:
+            _set_keys(handle, {**self.keys, **keys, "bitsPerValue": 16})
+            eccodes.codes_set_values(handle, values.ravel().astype(np.float64))
+            return Message(name, eccodes.codes_get_message(handle))
+        finally:
+            eccodes.codes_release(handle)
+
+
+def values_of(message: Message) -> NDArray[np.float64]:
+    """The decoded values, in one row."""
+    handle = eccodes.codes_new_from_message(message.data)
+    try:
+        return np.asarray(eccodes.codes_get_values(handle), dtype=np.float64)
+    finally:
+        eccodes.codes_release(handle)
+
+
+def data_section(message: Message) -> int:
+    """Where a GRIB2 message's data section begins, in bytes."""
+    handle = eccodes.codes_new_from_message(message.data)
+    try:
+        return int(eccodes.codes_get(handle, "offsetSection7"))
+    finally:
+        eccodes.codes_release(handle)
+
+
+def changed(message: Message, keys: Mapping[str, Key], values: NDArray[np.float64]) -> Message:
+    """The message again with other keys and values; NaN becomes missing, told by a bitmap."""
+    handle = eccodes.codes_new_from_message(message.data)
+    try:
+        _set_keys(handle, keys)
+        if np.isnan(values).any():
+            _set_keys(handle, {"bitmapPresent": 1, "missingValue": _MISSING_VALUE})
+        eccodes.codes_set_values(handle, np.nan_to_num(values, nan=_MISSING_VALUE))
+        return Message(message.name, eccodes.codes_get_message(handle))
+    finally:
+        eccodes.codes_release(handle)
+
+
+def _set_keys(handle: int, keys: Mapping[str, Key]) -> None:
+    for key, value in keys.items():
+        if value is None:
+            eccodes.codes_set_missing(handle, key)
+        else:
+            eccodes.codes_set(handle, key, value)

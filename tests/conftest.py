@@ -1,0 +1,101 @@
+"""Small SYNTHETIC archives and a store built from them, made once a session."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from beam_pipelines.build import build
+from beam_pipelines.spread import Runner
+from datasets.recipe import Recipe, recipe_from
+from datasets.storage import Folder
+from datasets.store import Store, open_store
+
+START, END = "2020-06-01T03", "2020-06-02T21"
+SHAPE = (48, 64)
+QUIET = Console(file=io.StringIO())
+
+
+def spec(**changes):
+    """Fourteen samples of a domain of 48 x 64 points."""
+    from datasets.synthetic import SyntheticSpec
+
+    settings = {"start": np.datetime64(START), "end": np.datetime64(END), "shape": SHAPE, "margin": 6, "seed": 7}
+    return SyntheticSpec(**{**settings, **changes})
+
+
+def small_recipe_content(root: Path) -> dict:
+    """The recipe of a store that the small archives fill."""
+    return {
+        "version": 1,
+        "name": "small",
+        "title": "Small SYNTHETIC store",
+        "period": {"start": START, "end": END, "frequency": "3h"},
+        "splits": {
+            "train": {"start": START, "end": "2020-06-02T03"},
+            "validation": {"start": "2020-06-02T06", "end": "2020-06-02T12"},
+            "test": {"start": "2020-06-02T15", "end": END},
+            "embargo": "3h",
+        },
+        "sources": {
+            "era5": {"type": "era5", "path": str(root / "era5")},
+            "cma_rra": {"type": "cma_rra", "path": str(root / "cma_rra")},
+        },
+        "input": {
+            "source": "era5",
+            "grid": {"north": 32.75, "south": 31.25, "west": 102.25, "east": 104.5, "step": 0.25},
+            "halo": 2,
+            "channels": ["t2m", "u10m", "v10m", "sp", "tp", {"z": [500]}, {"t": [850]}],
+        },
+        "target": {
+            "source": "cma_rra",
+            "grid": {"north": 32.71, "south": 31.30, "west": 102.49, "east": 104.38, "step": 0.03},
+            "channels": ["t2m", "u10m", "v10m", "tp", {"z": [500]}, "refc"],
+        },
+        "static": [{"variable": "orog", "source": "cma_rra"}, {"variable": "lsm", "source": "cma_rra"}],
+        "floors": {"refc": 0, "tp": 0},
+        "store": {"chunk": 24},
+    }
+
+
+def build_in_process(recipe: Recipe, folder: Path, **settings):
+    """Build on Beam's embedded runner in this very process."""
+    return build(recipe, Folder(str(folder)), Runner(workers=1), QUIET, **settings)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory) -> Path:
+    """The folder of two whole SYNTHETIC archives."""
+    from datasets.synthetic import synthesise
+
+    root = tmp_path_factory.mktemp("archive")
+    synthesise(root, spec())
+    return root
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory) -> tuple:
+    """The folder of two SYNTHETIC archives with every fault, and what was damaged."""
+    from datasets.synthetic import synthesise
+
+    root = tmp_path_factory.mktemp("faulty")
+    every = frozenset({"truncated", "missing_hour", "corrupt_message", "expver_mix", "bitmap"})
+    return root, synthesise(root, spec(faults=every))
+
+
+@pytest.fixture(scope="session")
+def recipe(archive) -> Recipe:
+    """The small recipe over the whole archives."""
+    return recipe_from(small_recipe_content(archive))
+
+
+@pytest.fixture(scope="session")
+def demo_store(recipe, tmp_path_factory) -> Store:
+    """A finished store; do not change it."""
+    folder = tmp_path_factory.mktemp("store") / "store"
+    build_in_process(recipe, folder)
+    return open_store(str(folder))

@@ -1,0 +1,140 @@
+"""What is wrong is told in one message with exit code 2, no traceback, and nothing is left behind."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import small_recipe_content
+
+
+def corrstore(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    command = [sys.executable, "-m", "corrstore", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def content(archive) -> dict:
+    """The small recipe's content, to be spoilt."""
+    return small_recipe_content(archive)
+
+
+def told(content: dict, tmp_path: Path, *arguments: object) -> str:
+    """What a build of the recipe says as it ends with exit code 2; nothing may be left."""
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content))
+    output = tmp_path / "store"
+    ended = corrstore("build", file, "--output", output, "--workers=1", *arguments)
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+    assert not output.exists()
+    return " ".join(ended.stderr.split())
+
+
+def test_a_wrong_key(content, tmp_path):
+    content["target"]["chanels"] = content["target"].pop("channels")
+    said = told(content, tmp_path)
+    assert "target.chanels: no such key" in said and "target.channels: is missing" in said and "recipe.yaml" in said
+
+
+def test_a_period_outside_the_archive(content, tmp_path):
+    content["period"] |= {"start": "2019-06-01T03", "end": "2019-06-02T21"}
+    content["splits"] = {"train": {"start": "2019-06-01T03", "end": "2019-06-02T03"}}
+    said = told(content, tmp_path)
+    assert "2019-06-01T03:00Z" in said and "period" in said
+
+
+def test_a_target_that_the_input_does_not_cover(content, tmp_path):
+    content["input"]["grid"]["south"] = 32.25
+    content["input"]["halo"] = 0
+    said = told(content, tmp_path)
+    assert "not covered by input.grid" in said and "31.3" in said and "32.25" in said
+
+
+def test_an_input_grid_that_the_archive_does_not_cover(content, tmp_path):
+    content["input"]["halo"] = 40
+    said = told(content, tmp_path)
+    assert "input.grid spans" in said and "era5" in said and "halo" in said
+
+
+def test_a_source_folder_with_no_file(content, tmp_path):
+    (tmp_path / "empty").mkdir()
+    content["sources"]["era5"]["path"] = str(tmp_path / "empty")
+    said = told(content, tmp_path)
+    assert "sources.era5.path" in said and "holds no file" in said
+
+
+def test_a_source_folder_that_is_not_there(content, tmp_path):
+    content["sources"]["era5"]["path"] = str(tmp_path / "nowhere")
+    assert "does not exist" in told(content, tmp_path)
+
+
+def test_an_override_that_is_no_recipe(content, tmp_path):
+    said = told(content, tmp_path, "--set", "store.dtype=float8")
+    assert "store.dtype" in said and "float8" in said
+
+
+def test_an_unwritable_folder(content, tmp_path):
+    """A file stands where the folder should be: that stops root too, whom permissions do not."""
+    (tmp_path / "file").write_text("in the way")
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content))
+    ended = corrstore("build", file, "--output", tmp_path / "file" / "store", "--workers=1")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert "cannot write" in ended.stderr and "Not a directory" in ended.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk(content, tmp_path, workers):
+    """A file system of 200 KiB: the first shards do not fit; afterwards nothing half-written is on it."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here (it needs root)")
+    try:
+        file = tmp_path / "recipe.yaml"
+        file.write_text(yaml.safe_dump(content))
+        ended = corrstore("build", file, "--output", small / "store", f"--workers={workers}")
+        assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr
+        assert "No space left on device" in ended.stderr and "make room" in ended.stderr
+        assert len(ended.stderr.splitlines()) <= 3
+        assert not list(small.rglob(".partial-*"))
+        assert not (small / "store" / "zarr.json").exists()
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
+
+
+def test_a_folder_of_something_else_is_not_overwritten(content, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "thesis.tex").write_text("years of work")
+    ended = corrstore("build", file, "--output", tmp_path / "store", "--workers=1")
+    assert ended.returncode == 2 and "no store" in ended.stderr
+    assert (tmp_path / "store" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_store_that_is_not_there():
+    for command in ("verify", "inspect"):
+        ended = corrstore(command, "/nowhere/store")
+        assert ended.returncode == 2 and "no training store at /nowhere/store" in ended.stderr
+
+
+def test_a_recipe_that_is_not_there():
+    ended = corrstore("plan", "nothing.yaml")
+    assert ended.returncode == 2 and "china_3km" in ended.stderr
+
+
+def test_a_recipe_that_is_no_yaml(tmp_path):
+    (tmp_path / "r.yaml").write_text("a: [1,\nb: 2")
+    ended = corrstore("plan", tmp_path / "r.yaml")
+    assert ended.returncode == 2 and "is not YAML" in ended.stderr

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from datasets.errors import BadInput
@@ -25,7 +24,7 @@ Edges = NDArray[np.float64]
 _LEAST_BINS = 200
 _RESIDUAL_BINS_A_SIDE = 128
 _RESIDUAL_LINEAR_SHARE = 1e-3
-_DROPPED_BITS = 14
+_DROPPED_BITS = np.uint32(14)
 
 
 def physical_edges(variable: Variable) -> Edges:
@@ -116,12 +115,13 @@ def _check_counts(counts: Counts, edges: Edges) -> None:
 class BinGuide(NamedTuple):
     """Where to begin the search for a number's bin.
 
-    `first_bin` [2^18], indexed by the leading 18 bits of float32(x - origin), is a bin that is never above that of x
-    and seldom below it; `edges` ends in +inf, which stops the search.
+    `first_bin` [2^18], indexed by the bits of float32(x - origin) without the last `dropped_bits`, is a bin that is
+    never above that of x and seldom below it; `edges` ends in +inf, which stops the search.
     """
 
     edges: Edges
     origin: float
+    dropped_bits: np.uint32
     first_bin: NDArray[np.int16]
 
 
@@ -137,24 +137,11 @@ def _bin_guide(edges_bytes: bytes) -> BinGuide:
         raise BadInput(f"{edges.size} histogram edges, expected at least 2, finite and increasing")
     widths, centres = np.diff(edges), (edges[:-1] + edges[1:]) / 2
     origin = float(np.median(centres[widths <= 2 * widths.min()]))
-    bits = np.arange(1 << (32 - _DROPPED_BITS), dtype=np.uint32) << _DROPPED_BITS
-    bits[bits.size // 2 :] |= (1 << _DROPPED_BITS) - 1
+    bits = np.arange(1 << (32 - int(_DROPPED_BITS)), dtype=np.uint32) << _DROPPED_BITS
+    bits[bits.size // 2 :] |= (np.uint32(1) << _DROPPED_BITS) - np.uint32(1)
     with np.errstate(over="ignore", invalid="ignore"):
         least = np.nextafter(bits.view(np.float32), np.float32(-np.inf)).astype(np.float64) + origin
         least -= 4 * np.spacing(np.abs(origin) + np.abs(least))
     least[np.isnan(least)] = -np.inf
-    return BinGuide(np.append(edges, np.inf), origin, np.searchsorted(edges, least, "right").astype(np.int16))
-
-
-@njit(cache=True, nogil=True)
-def count_into_bins(values: NDArray[np.float64], guide: BinGuide, counts: Counts) -> None:
-    """Add finite numbers to `counts` [edges + 1]."""
-    differences = np.empty(values.size, np.float32)
-    for i in range(values.size):
-        differences[i] = np.float32(values[i] - guide.origin)
-    bits = differences.view(np.uint32)
-    for i in range(values.size):
-        place = np.int64(guide.first_bin[bits[i] >> np.uint32(_DROPPED_BITS)])
-        while values[i] >= guide.edges[place]:
-            place += 1
-        counts[place] += 1
+    first_bin = np.searchsorted(edges, least, "right").astype(np.int16)
+    return BinGuide(np.append(edges, np.inf), origin, _DROPPED_BITS, first_bin)

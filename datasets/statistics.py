@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from datasets.encoding import Normalisation
 from datasets.errors import BadInput
-from datasets.histograms import BinGuide, Counts, Edges, bin_guide, count_into_bins
+from datasets.histograms import BinGuide, Counts, Edges, bin_guide
 
 Role = Literal["input", "target", "residual"]
 
@@ -231,7 +231,20 @@ def _add_row(row: NDArray[np.float64], guide: BinGuide, running: NDArray[Any], h
     known.m2 += squares - correction * correction / row.size
     known.m2 += difference * difference * (known.count * row.size / count)
     known.count = count
-    count_into_bins(row, guide, histogram)
+    _count_into_bins(row, guide, histogram)
+
+
+@njit(cache=True, nogil=True)
+def _count_into_bins(row: NDArray[np.float64], guide: BinGuide, histogram: Counts) -> None:
+    differences = np.empty(row.size, np.float32)
+    for i in range(row.size):
+        differences[i] = np.float32(row[i] - guide.origin)
+    bits = differences.view(np.uint32)
+    for i in range(row.size):
+        place = np.int64(guide.first_bin[bits[i] >> guide.dropped_bits])
+        while row[i] >= guide.edges[place]:
+            place += 1
+        histogram[place] += 1
 
 
 @njit(cache=True, nogil=True)

@@ -13,23 +13,20 @@ from datasets.grib_handle import eccodes
 
 def made(sample="regular_ll_pl_grib2", values=None, **keys) -> bytes:
     """A message: ecCodes' sample, with these keys set in their order, and then these values."""
-    handle = eccodes.codes_grib_new_from_samples(sample)
+    return _set(eccodes.codes_grib_new_from_samples(sample), values, keys)
+
+
+def changed(message: bytes, values=None, **keys) -> bytes:
+    """The message with these keys set, and then these values."""
+    return _set(eccodes.codes_new_from_message(message), values, keys)
+
+
+def _set(handle, values, keys) -> bytes:
     try:
         for key, value in keys.items():
             eccodes.codes_set(handle, key, value)
         if values is not None:
             eccodes.codes_set_values(handle, np.asarray(values, np.float64).ravel())
-        return eccodes.codes_get_message(handle)
-    finally:
-        eccodes.codes_release(handle)
-
-
-def changed(message: bytes, **keys) -> bytes:
-    """The message with these keys set."""
-    handle = eccodes.codes_new_from_message(message)
-    try:
-        for key, value in keys.items():
-            eccodes.codes_set(handle, key, value)
         return eccodes.codes_get_message(handle)
     finally:
         eccodes.codes_release(handle)

@@ -64,8 +64,8 @@ def test_the_denoiser_of_a_gaussian_is_the_closed_form_whatever_the_shape_of_sig
 
 def test_an_untrained_denoiser_is_c_skip_x():
     network = UNet(NetworkConfig.of_size("tiny", 3, 2, noise_conditioned=True))
-    x, sigma = torch.randn(2, 2, 8, 12), torch.tensor([0.2, 4.0])
-    answer = Denoiser(network, STD)(x, sigma, torch.randn(2, 1, 8, 12))
+    x, sigma = torch.randn(2, 2, 8, 16), torch.tensor([0.2, 4.0])
+    answer = Denoiser(network, STD)(x, sigma, torch.randn(2, 1, 8, 16))
     c_skip, _, _ = preconditioning(sigma[:, None, None, None], SIGMA_DATA[:, None, None])
     torch.testing.assert_close(answer, c_skip * x)
 

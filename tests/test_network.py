@@ -24,7 +24,7 @@ torch.set_num_threads(1)
 def unet(in_channels=3, out_channels=2, *, noise_conditioned=False, **changes):
     torch.manual_seed(0)
     config = NetworkConfig.of_size("tiny", in_channels, out_channels, noise_conditioned=noise_conditioned)
-    return UNet(replace(config, **changes))
+    return UNet(replace(config, **{"multipliers": (1, 2), "attention_levels": (1,)} | changes))
 
 
 def awake(module):
@@ -47,7 +47,7 @@ def test_the_papers_size_has_the_80_million_parameters_that_the_paper_states():
 
 
 def test_tiny_has_about_a_hundred_thousand_parameters():
-    assert parameters("tiny", in_channels=8, out_channels=4) == pytest.approx(100e3, rel=0.2)
+    assert parameters("tiny", in_channels=8, out_channels=4) == pytest.approx(110e3, rel=0.1)
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (12, 20), (4, 36)])

@@ -15,10 +15,10 @@ from training.layers import NoiseEmbedding, ResidualBlock, convolution, group_no
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
-        "width": 12,
-        "multipliers": (1, 2),
+        "width": 8,
+        "multipliers": (1, 2, 2, 2),
         "blocks": 1,
-        "attention_levels": (1,),
+        "attention_levels": (3,),
         "dropout": 0.0,
     },
     "small": {

@@ -71,8 +71,8 @@ def synthesise(
             name = f"cma_rra/{file_name(hour)}"
             cma_rra_files.append(directory / name)
             cma_rra_files[-1].parent.mkdir(parents=True, exist_ok=True)
-            damaged = saboteur.damage_fine(name, hour, fine)
-            cma_rra_files[-1].write_bytes(b"".join(message.data for message in damaged))
+            with cma_rra_files[-1].open("wb") as file:
+                file.writelines(message.data for message in saboteur.damage_fine(name, hour, fine))
             on_file(cma_rra_files[-1])
     on_file(era5_files[-1])
     faults = tuple(saboteur.done)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 if TYPE_CHECKING:
     from datasets.synthetic.spec import SyntheticSpec
@@ -74,10 +75,10 @@ class Domain:
     def box_mean(self, fine: Field) -> Field:
         """The area-weighted mean of a field on the fine grid over the box around each coarse point."""
         over_rows, over_columns = self._box_weights
-        return np.asarray(over_rows @ fine @ over_columns.T, np.float32)
+        return (over_columns @ (over_rows @ fine).T).T
 
     @cached_property
-    def _box_weights(self) -> tuple[Field, Field]:
+    def _box_weights(self) -> tuple[csr_array, csr_array]:
         coarse, fine = _edges(self.coarse.lat), _edges(self.fine.lat)
         rows = _overlaps(np.sin(np.radians(coarse)), np.sin(np.radians(fine)))
         return rows, _overlaps(_edges(self.coarse.lon), _edges(self.fine.lon))
@@ -114,9 +115,9 @@ def _edges(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.append(points - half, points[-1] + half)
 
 
-def _overlaps(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> Field:
+def _overlaps(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> csr_array:
     """The share of each coarse cell (rows) that each fine cell (columns) covers, from the edges of both."""
     above = np.minimum(np.maximum(coarse[:-1], coarse[1:])[:, None], np.maximum(fine[:-1], fine[1:]))
     below = np.maximum(np.minimum(coarse[:-1], coarse[1:])[:, None], np.minimum(fine[:-1], fine[1:]))
     covered = np.maximum(above - below, 0)
-    return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)
+    return csr_array((covered / covered.sum(axis=1, keepdims=True)).astype(np.float32))

@@ -36,7 +36,7 @@ def rain_rate(synoptic: Synoptic, land: Land) -> Field:
 
 def upslope(synoptic: Synoptic, land: Land) -> Field:
     """Vertical wind in m s-1 that the low-level flow has on the flanks of the terrain."""
-    u, v = synoptic.wind(850)
+    u, v = synoptic.low_wind
     north, east = land.flank
     return u * east + v * north
 

@@ -47,6 +47,11 @@ class Synoptic:
         return -per_slope * north, per_slope * east
 
     @cached_property
+    def low_wind(self) -> tuple[Field, Field]:
+        """The wind that the terrain meets, that of 850 hPa."""
+        return self.wind(850)
+
+    @cached_property
     def front(self) -> Field:
         """Positive in warm air, negative in cold air, 0 along the front; about 1 some 400 km from it."""
         meander = Texture(self.seed, "front meander", self.domain, 40, 350, 3.0, drift=(38, 0), lifetime=18)

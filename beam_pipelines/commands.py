@@ -48,6 +48,7 @@ def synth(
 
     Example: `corrstore synth demo/archive --fault all`
     """
+    from beam_pipelines.progress import progress_bar
     from datasets.periods import parse_time
     from datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
 
@@ -64,14 +65,15 @@ def synth(
         faults=faults,
         packing=packing,
     )
-    with notices.status(f"synthesising {directory}"):
-        archive = synthesise(directory, spec)
+    with progress_bar("synthesising", spec.files, notices) as one_more:
+        archive = synthesise(directory, spec, lambda path: one_more())
+    faults_made = [asdict(each) for each in archive.faults]
     if as_json:
-        print_json({"directory": str(directory), "files": len(archive.files), "faults": archive.faults})
+        print_json({"directory": str(directory), "files": archive.files, "faults": faults_made})
         return
-    notices.print(
-        f"{len(archive.files)} files, {len(archive.faults)} of them damaged on request, in {directory} (SYNTHETIC)"
-    )
+    results.print(f"{len(archive.files)} SYNTHETIC files in {directory}")
+    for made in archive.faults:
+        results.print(f"damaged on purpose: {made}", highlight=False)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -55,6 +55,17 @@ class Progress:
                 done.set()
                 watcher.join()
                 bars.update(task, completed=len(folder.names(place)) - before)
+
+
+@contextmanager
+def progress_bar(label: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
+    """A bar over things that are done in this process; call what it gives once for each."""
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with _bars(console) as bars:
+        task = bars.add_task(label, total=total)
+        yield lambda: bars.advance(task)
 
 
 def _bars(console: Console) -> Bars:

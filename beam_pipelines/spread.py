@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import apache_beam as beam
 import xarray_beam as xbeam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from beam_pipelines.progress import Progress
 from datasets.errors import BadInput, CorrstoreError
 from datasets.ledger import write_record
 from datasets.records import Record
 from datasets.storage import Folder
+
+logging.getLogger("apache_beam").setLevel(logging.ERROR)
 
 _MARK = "corrstore cannot go on: "
 _MANY = 4  # samples for each worker, from which processes of their own pay
@@ -35,19 +41,20 @@ class Runner:
     options: tuple[str, ...] = ()
     workers: int | None = None
 
-    def pipeline_options(self, samples: int) -> PipelineOptions:
-        """Beam's options; the embedded runner uses processes where there is enough to do."""
+    def pipeline(self, samples: int) -> beam.Pipeline:
+        """A pipeline on the runner that the options name, else on the embedded one.
+
+        That uses processes of its own where there is enough to do.
+        """
+        options = PipelineOptions(list(self.options), save_main_session=False)
         if any(option.startswith("--runner") for option in self.options):
-            return PipelineOptions(list(self.options), save_main_session=False)
+            return beam.Pipeline(options=options)
         workers = min(self.workers or os.cpu_count() or 1, -(-samples // _MANY))
-        mode = "in_memory" if workers == 1 else "multi_processing"
-        embedded = [
-            "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-            f"--direct_running_mode={mode}",
-            f"--direct_num_workers={workers}",
-            "--default_sdk_harness_log_level=WARNING",
-        ]
-        return PipelineOptions([*embedded, *self.options], save_main_session=False)
+        if workers == 1:
+            return beam.Pipeline(runner=FnApiRunner(), options=options)
+        options.view_as(DirectOptions).direct_num_workers = workers
+        processes = SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m beam_pipelines.worker")
+        return beam.Pipeline(runner=FnApiRunner(default_environment=processes), options=options)
 
 
 class LeaveRecord(beam.DoFn):
@@ -74,10 +81,9 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
     """
     if not indices:
         return
-    options = runner.pipeline_options(len(indices))
     keys = [xbeam.Key({"time": index}) for index in indices]
     try:
-        with progress.watching(folder, place, len(indices)), beam.Pipeline(options=options) as pipeline:
+        with progress.watching(folder, place, len(indices)), runner.pipeline(len(indices)) as pipeline:
             _ = (
                 pipeline
                 | "Keys" >> beam.Create(keys, reshuffle=False)

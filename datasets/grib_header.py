@@ -23,6 +23,7 @@ _END_OF_WINDOW = {8: 34, 9: 47, 10: 35, 11: 37, 12: 36}
 """Where in section 4 the date of a window's end begins, by product definition template; the number of time
 ranges follows it. ecCodes takes the end of a single range from its length, not from this date."""
 
+_GRIB1_COMPLEX = 0x50
 _CALENDAR_UNITS = {3: "months", 4: "years", 5: "decades", 6: "30 years", 7: "centuries"}
 _SEASONAL_ENSEMBLES = {12, 15, 16, 18}
 """ECMWF's local definitions of GRIB1 in which number 0 of 0 is a member; in others it means no ensemble."""
@@ -94,7 +95,7 @@ def _grib1_timeless(field: FieldSections) -> bytes:
     product[7] &= ~0x40
     product[12:17], product[24:25] = _GRIB1_SOME_DAY, _GRIB1_CENTURY
     flags = section[4][3] & 0xF0
-    more_flags = section[4][13:] if flags & 0x10 else b"\0"
+    more_flags = section[4][13:] if flags & _GRIB1_COMPLEX else b"\0"
     packing = bytes([0, 0, 14, flags]) + bytes(9) + more_flags
     body = bytes(product) + section.get(2, b"") + packing + END
     return b"GRIB" + (8 + len(body)).to_bytes(3) + b"\x01" + body

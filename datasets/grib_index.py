@@ -91,7 +91,8 @@ def index_file(path: str | Path, size: int | None = None) -> GribIndex:
     try:
         with Path(path).open("rb", buffering=0) as file:
             descriptor = file.fileno()
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
             actual = os.fstat(descriptor).st_size
             index = index_ranges(str(path), lambda offset, count: os.pread(descriptor, count, offset), actual)
     except OSError as error:

@@ -65,7 +65,7 @@ class Message:
 
 
 def begins_message(start: bytes) -> bool:
-    """Whether a message of edition 1 or 2 may begin with these bytes; the first 8 tell."""
+    """Whether a message of edition 1 or 2 begins so; 8 bytes tell, or fewer where the file ends."""
     return start[:4] == b"GRIB" and (len(start) < 8 or start[7] in (1, 2))
 
 

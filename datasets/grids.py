@@ -49,13 +49,9 @@ class RectilinearGrid:
         if np.abs(lat).max() > 90.0 + 1e-6:
             raise BadInput(f"lat: got {lat[0]:g} .. {lat[-1]:g}, expected degrees between -90 and 90")
         if lon[0] > lon[-1]:
-            raise BadInput(
-                f"lon: got {lon[0]:g} .. {lon[-1]:g}, expected rising: flip the axis and the field"
-            )
+            raise BadInput(f"lon: got {lon[0]:g} .. {lon[-1]:g}, expected rising: flip the axis and the field")
         if lon[-1] - lon[0] >= 360.0:
-            raise BadInput(
-                f"lon: got {lon[0]:g} .. {lon[-1]:g}, expected less than a circle: drop the repeated points"
-            )
+            raise BadInput(f"lon: got {lon[0]:g} .. {lon[-1]:g}, expected less than a circle: drop the repeated points")
         object.__setattr__(self, "lat", lat)
         object.__setattr__(self, "lon", lon)
 
@@ -91,9 +87,7 @@ class RectilinearGrid:
     @property
     def is_global_in_lon(self) -> bool:
         """Whether the longitudes close the circle: the first follows the last at the usual distance."""
-        return self.lon.size > 1 and bool(
-            self.lon[0] + 360.0 - self.lon[-1] <= (1.0 + 1e-2) * np.diff(self.lon).max()
-        )
+        return self.lon.size > 1 and bool(self.lon[0] + 360.0 - self.lon[-1] <= (1.0 + 1e-2) * np.diff(self.lon).max())
 
     def edges(self) -> tuple[Axis, Axis]:
         """Edges of the cells [lat + 1] and [lon + 1]: midway between points, no farther than the poles."""

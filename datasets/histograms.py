@@ -141,7 +141,6 @@ def _bin_guide(edges_bytes: bytes) -> BinGuide:
     bits[bits.size // 2 :] |= (np.uint32(1) << _DROPPED_BITS) - np.uint32(1)
     with np.errstate(over="ignore", invalid="ignore"):
         least = np.nextafter(bits.view(np.float32), np.float32(-np.inf)).astype(np.float64) + origin
-        least -= 4 * np.spacing(np.abs(origin) + np.abs(least))
     least[np.isnan(least)] = -np.inf
     first_bin = np.searchsorted(edges, least, "right").astype(np.int16)
     return BinGuide(np.append(edges, np.inf), origin, _DROPPED_BITS, first_bin)

@@ -56,7 +56,7 @@ class CellAverage(NamedTuple):
 
 
 class PointInterpolation(NamedTuple):
-    """For each destination point [lat, lon] the first of its four neighbours and weights of the others."""
+    """Of each destination point [lat, lon] the first of four neighbours and the others' weights, NaN outside."""
 
     corner: NDArray[np.int32]
     row_weight: NDArray[np.float32]
@@ -179,7 +179,7 @@ def _projected_weights(source: ProjectedGrid, destination: RectilinearGrid, meth
         if method == "nearest":
             down, along = nearest_index(down, height), nearest_index(along, width)
         rows, columns = two_points(down, height), two_points(along, width)
-        corner[row] = np.where(np.isnan(down + along), -1, rows.lower * width + columns.lower)
+        corner[row] = rows.lower * width + columns.lower
         row_weight[row], column_weight[row] = rows.weight_upper, columns.weight_upper
     return PointInterpolation(corner, row_weight, column_weight)
 

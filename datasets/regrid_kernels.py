@@ -79,8 +79,8 @@ def interpolate_points(
 ) -> None:
     """Bilinear interpolation at single points [h, w].
 
-    `corner` is the index of the first of the four source points in a flattened plane, negative outside the
-    source. A neighbour of no weight is not read.
+    `corner` is the index of the first of the four source points in a flattened plane. A neighbour of no weight is
+    not read.
     """
     width = planes.shape[2]
     for plane in range(out.shape[0]):
@@ -88,9 +88,6 @@ def interpolate_points(
         for row in range(out.shape[1]):
             for column in range(out.shape[2]):
                 first = corner[row, column]
-                if first < 0:
-                    out[plane, row, column] = np.nan
-                    continue
                 along, across = column_weight[row, column], row_weight[row, column]
                 right = 1 if along > 0 else 0
                 below = first + (width if across > 0 else 0)

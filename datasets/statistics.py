@@ -2,8 +2,7 @@
 
 Blocks merge in any order by the formula of Chan, Golub and LeVeque (1983), "Algorithms for Computing the Sample
 Variance: Analysis and Recommendations", The American Statistician 37(3): what is known of two blocks gives what would
-be known of their union. Within a block their other recommendations hold: shifted data, two passes with Bjorck's
-correction, pairwise sums.
+be known of their union. Within a block their other recommendations hold: shifted data, two passes, pairwise sums.
 """
 
 from __future__ import annotations
@@ -178,8 +177,7 @@ def _statistics_of_rows(blocks: Iterable[Rows], edges: Edges) -> BlockStatistics
     if low > high:
         return replace(BlockStatistics.empty(histogram.size), missing=missing)
     _refuse_infinite(np.array([low, high]))
-    mean, m2 = (low, 0.0) if low == high else (shift + mean, max(m2, 0.0))
-    return BlockStatistics(count, missing, mean, m2, low, high, histogram)
+    return BlockStatistics(count, missing, shift + mean, m2, low, high, histogram)
 
 
 @njit(cache=True, nogil=True)
@@ -207,28 +205,26 @@ def _add_rows(
 
 @njit(cache=True, nogil=True)
 def _add_row(row: NDArray[np.float64], guide: BinGuide, running: NDArray[Any], histogram: Counts) -> None:
-    """Add numbers, none of them NaN, by two passes over them and Chan's formula; after an infinite one, none.
+    """Add numbers, none of them NaN, by two passes over them and Chan's formula; where one is infinite, no more than
+    the extremes.
 
     The running mean is relative to the first row's, so that a large offset costs no digits.
     """
     known = running[0]
-    low, high = known.low, known.high
+    low, high = row[0], row[0]
     for value in row:
         low = value if value < low else low
         high = value if value > high else high
-    known.low, known.high = low, high
+    known.low, known.high = min(known.low, low), max(known.high, high)
     if low == -np.inf or high == np.inf:
         return
     if known.count == 0:
         known.shift = _pairwise_sum(row.copy()) / row.size
     mean = _pairwise_sum(row - known.shift) / row.size
     deviations = (row - known.shift) - mean
-    squares = _pairwise_sum(deviations * deviations)
-    correction = _pairwise_sum(deviations)
-    mean += correction / row.size
     count, difference = known.count + row.size, mean - known.mean
     known.mean += difference * (row.size / count)
-    known.m2 += squares - correction * correction / row.size
+    known.m2 += _pairwise_sum(deviations * deviations)
     known.m2 += difference * difference * (known.count * row.size / count)
     known.count = count
     _count_into_bins(row, guide, histogram)
@@ -308,15 +304,12 @@ def merge_columns(
     def for_each(values: NDArray[Any]) -> NDArray[Any]:
         return np.repeat(values, sizes)
 
-    numbers = total(count)
-    centre = total(count * mean) / numbers
-    deviation = mean - for_each(centre)
-    correction = total(count * deviation) / numbers
-    low, high = np.minimum.reduceat(minimum, starts), np.maximum.reduceat(maximum, starts)
-    merged["minimum"][present], merged["maximum"][present] = low, high
-    merged["mean"][present] = np.where(low == high, low, centre + correction)
-    squares = total(m2 + count * deviation * deviation) - numbers * correction * correction
-    merged["m2"][present] = np.where(low == high, 0.0, np.maximum(squares, 0.0))
+    lowest_mean, highest_mean = np.minimum.reduceat(mean, starts), np.maximum.reduceat(mean, starts)
+    centre = np.clip(total(count * mean) / total(count), lowest_mean, highest_mean)
+    merged["mean"][present] = centre
+    merged["m2"][present] = total(m2 + count * (mean - for_each(centre)) ** 2)
+    merged["minimum"][present] = np.minimum.reduceat(minimum, starts)
+    merged["maximum"][present] = np.maximum.reduceat(maximum, starts)
     return merged
 
 

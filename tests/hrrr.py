@@ -18,14 +18,10 @@ def hrrr_grid(path: Path) -> tuple[ProjectedGrid, np.ndarray, np.ndarray]:
     with path.open("rb") as file:
         message = eccodes.codes_grib_new_from_file(file)
     try:
-        first = [
-            eccodes.codes_get(message, f"{axis}OfFirstGridPointInDegrees")
-            for axis in ("longitude", "latitude")
-        ]
+        first = [eccodes.codes_get(message, f"{axis}OfFirstGridPointInDegrees") for axis in ("longitude", "latitude")]
         columns, rows = eccodes.codes_get(message, "Nx"), eccodes.codes_get(message, "Ny")
         lat, lon = (
-            eccodes.codes_get_array(message, name).reshape(rows, columns)
-            for name in ("latitudes", "longitudes")
+            eccodes.codes_get_array(message, name).reshape(rows, columns) for name in ("latitudes", "longitudes")
         )
     finally:
         eccodes.codes_release(message)

@@ -111,12 +111,7 @@ def test_the_hash_is_of_the_content_and_the_same_everywhere():
     assert preset("era5_china").hash == "3ed31a6e9e51deaa"
     assert preset("china_3km").hash == "b84c03a0bd82f74c"
     noisy = RectilinearGrid(ERA5.lat + 1e-9, ERA5.lon - 1e-9)
-    assert (
-        noisy
-        == RectilinearGrid(ERA5.lat, ERA5.lon + 360)
-        == RectilinearGrid(ERA5.lat, ERA5.lon - 720)
-        == ERA5
-    )
+    assert noisy == RectilinearGrid(ERA5.lat, ERA5.lon + 360) == RectilinearGrid(ERA5.lat, ERA5.lon - 720) == ERA5
     assert len({ERA5, noisy, pickle.loads(pickle.dumps(ERA5))}) == 1
 
 
@@ -200,6 +195,11 @@ def test_edges_of_a_global_grid_close_the_circle():
     assert (lon[0], lon[-1]) == (-0.125, 359.875)
 
 
+def test_edges_of_an_irregular_global_grid_lie_midway_on_both_sides_of_the_seam():
+    _, lon = RectilinearGrid(np.array([0.0, 1.0]), np.array([0.0, 80.0, 180.0, 280.0])).edges()
+    assert lon.tolist() == [-40.0, 40.0, 130.0, 230.0, 320.0]
+
+
 def test_edges_need_a_neighbour():
     with pytest.raises(BadInput, match="lone point"):
         RectilinearGrid(np.array([0.0]), np.array([0.0, 1.0])).edges()
@@ -229,12 +229,8 @@ def test_covering_between_projected_and_rectilinear_grids():
     assert LAMBERT.covers(RectilinearGrid.from_box(39, 38, -98, -97, 0.1))
     assert not LAMBERT.covers(RectilinearGrid.from_box(39, 38, -98, -97, 0.1), margin=100_000)
     assert not LAMBERT.covers(RectilinearGrid(regular_axis(south, north, 5), regular_axis(west, east, 5)))
-    assert RectilinearGrid(regular_axis(south - 0.1, north + 0.1, 50), regular_axis(west, east, 50)).covers(
-        LAMBERT
-    )
-    assert not RectilinearGrid(regular_axis(south + 0.1, north, 50), regular_axis(west, east, 50)).covers(
-        LAMBERT
-    )
+    assert RectilinearGrid(regular_axis(south - 0.1, north + 0.1, 50), regular_axis(west, east, 50)).covers(LAMBERT)
+    assert not RectilinearGrid(regular_axis(south + 0.1, north, 50), regular_axis(west, east, 50)).covers(LAMBERT)
     assert LAMBERT.covers(ProjectedGrid(HRRR_CRS, LAMBERT.x[3:-3], LAMBERT.y[3:-3]), margin=9000)
     assert not LAMBERT.covers(ProjectedGrid(HRRR_CRS, LAMBERT.x[3:-3], LAMBERT.y[3:-3]), margin=9010)
 

@@ -104,6 +104,13 @@ def test_any_edges_count_by_their_definition(edges, values):
     np.testing.assert_array_equal(bins_of(around, edges), counted(around, edges))
 
 
+def test_edges_that_float32_cannot_tell_from_its_own_numbers():
+    edges = np.arange(-8, 9) * (1 - 1e-10)
+    values = np.outer(np.arange(-8, 9), 1 + np.array([-1e-9, -1.01e-10, -1e-10, -0.99e-10, 0, 1e-16, 1e-9])).reshape(-1)
+    np.testing.assert_array_equal(bins_of(values, edges), counted(values, edges))
+    np.testing.assert_array_equal(bins_of(values + 280, edges + 280), counted(values + 280, edges + 280))
+
+
 @pytest.mark.parametrize("edges", [[1.0], [1.0, 1.0], [2.0, 1.0], [0.0, np.nan], [0.0, np.inf]])
 def test_edges_that_do_not_increase_are_refused(edges):
     with pytest.raises(BadInput, match="expected at least 2, finite and increasing"):

@@ -272,6 +272,15 @@ def test_bilinear_goes_around_the_circle():
     np.testing.assert_allclose(regridder(GLOBE, between)(field)[0], [26.25, 17.5, 8.75, 0.0, 0.25])
 
 
+def test_a_point_just_short_of_a_whole_circle_is_the_first_point():
+    lon = np.array([0.0, 1.0, *range(11, 352, 10)])
+    source = RectilinearGrid(np.array([0.0, 1.0]), lon)
+    field = np.random.default_rng(0).normal(size=source.shape).astype(np.float32)
+    result = regridder(source, RectilinearGrid(np.array([0.0]), np.array([-0.0005, 359.0])))(field)
+    assert result[0, 0] == field[0, 0]
+    assert result[0, 1] == pytest.approx(field[0, -1] / 9 + field[0, 0] * 8 / 9, rel=1e-6)
+
+
 def test_bilinear_from_a_projection_reproduces_a_field_linear_in_it():
     x, y = Proj(HRRR_CRS)(*np.meshgrid(INSIDE_LAMBERT.lon, INSIDE_LAMBERT.lat))
     field = 290 + LAMBERT.x * 1e-4 - LAMBERT.y[:, None] * 2e-4

@@ -116,6 +116,12 @@ def test_a_large_offset_costs_no_digits():
     assert block.m2 == pytest.approx(m2, rel=1e-12, abs=0)
 
 
+def test_an_outlier_in_the_first_pixel_costs_no_digits():
+    field = np.random.default_rng(3).normal(0, 1, (500, 500))
+    field[0, 0] = 1e9
+    assert_right(block_statistics(field, EDGES), field, EDGES)
+
+
 @settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.integers(1, 50), st.integers(1, 50))
 def test_numbers_that_are_all_equal_have_no_spread_at_all(value, rows, columns):
@@ -183,6 +189,13 @@ def test_merging_nothing_changes_nothing(field):
     block, nothing = block_statistics(field, EDGES), BlockStatistics.empty(EDGES.size + 1)
     assert_same(block.merge(nothing), block)
     assert_same(nothing.merge(block), block)
+
+
+@settings(deadline=None)
+@given(fields())
+def test_one_block_alone_merges_to_itself(field):
+    block = block_statistics(field, EDGES)
+    assert_same(merge_all([block]), block)
 
 
 def test_histograms_of_other_edges_do_not_merge():

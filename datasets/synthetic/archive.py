@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from datasets.errors import BadInput
-from datasets.periods import Times
 from datasets.synthetic.cma_rra import CmaRra, file_name, init_time_of
 from datasets.synthetic.domain import Field, domain_of
 from datasets.synthetic.era5 import Era5
@@ -39,6 +38,11 @@ class SyntheticArchive:
     cma_rra_files: tuple[Path, ...]
     faults: tuple[Fault, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All GRIB files."""
+        return self.era5_files + self.cma_rra_files
+
 
 def synthesise(
     directory: Path, spec: SyntheticSpec, on_file: Callable[[Path], None] = lambda path: None
@@ -47,37 +51,39 @@ def synthesise(
 
     `era5/` holds for each valid time the instantaneous fields and tp of each of the `spec.frequency` hours that end
     there, of which the first ones may lie before `spec.start`; `cma_rra/` a file per valid time. `on_file` is told
-    each file as soon as it is complete. What a field is depends on the seed, the grid and its valid time alone.
+    each file once it is complete. What a field is depends on the seed, the grid and its valid time alone.
 
     Raises BadInput where `directory` holds an archive already.
     """
     for name in ("era5", "cma_rra"):
         if (directory / name).exists():
             raise BadInput(f"{directory / name} exists; remove it or name another folder for the synthetic archive")
-    (directory / "era5").mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / "README.txt").write_text(README, encoding="utf-8")
     saboteur = Saboteur(spec)
-    era5_files: list[Path] = []
-    cma_rra_files: list[Path] = []
+    coarse_files: dict[str, Path] = {}
+    fine_files: dict[str, Path] = {}
     for hour, coarse, fine in _messages(spec):
         month = f"era5/era5_synthetic_{str(hour.astype('datetime64[M]')).replace('-', '')}.grib"
-        if directory / month not in era5_files:
-            for complete in era5_files[-1:]:
-                on_file(complete)
-            era5_files.append(directory / month)
-        with era5_files[-1].open("ab") as file:
-            file.writelines(message.data for message in saboteur.damage_hour(month, hour, coarse))
+        coarse_files[month] = _append(directory / month, saboteur.damage_hour(month, hour, coarse))
         if fine:
             name = f"cma_rra/{file_name(hour)}"
-            cma_rra_files.append(directory / name)
-            cma_rra_files[-1].parent.mkdir(parents=True, exist_ok=True)
-            with cma_rra_files[-1].open("wb") as file:
-                file.writelines(message.data for message in saboteur.damage_fine(name, hour, fine))
-            on_file(cma_rra_files[-1])
-    on_file(era5_files[-1])
-    faults = tuple(saboteur.done)
-    (directory / "faults.json").write_text(json.dumps([fault.as_json() for fault in faults], indent=2) + "\n")
-    return SyntheticArchive(directory, spec, tuple(era5_files), tuple(cma_rra_files), faults)
+            fine_files[name] = _append(directory / name, saboteur.damage_fine(name, hour, fine))
+            on_file(fine_files[name])
+    for path in coarse_files.values():
+        on_file(path)
+    faults = json.dumps([asdict(fault) for fault in saboteur.done], indent=2)
+    (directory / "faults.json").write_text(f"{faults}\n", encoding="utf-8")
+    return SyntheticArchive(
+        directory, spec, tuple(coarse_files.values()), tuple(fine_files.values()), tuple(saboteur.done)
+    )
+
+
+def _append(path: Path, messages: list[Message]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.writelines(message.data for message in messages)
+    return path
 
 
 def _messages(spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, list[Message], list[Message]]]:
@@ -86,7 +92,7 @@ def _messages(spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, list[Message
     weather = Weather(spec.seed, domain)
     era5, cma_rra = Era5(spec.seed, domain), CmaRra(domain, spec.frequency, spec.packing)
     first = spec.valid_times[0]
-    for hour, amount, total, peak_rate in _rain(weather, _hours_of_runs(spec), spec.frequency):
+    for hour, amount, total, peak_rate in _rain(weather, spec):
         coarse: list[Message] = []
         fine: list[Message] = []
         if hour in spec.valid_times:
@@ -101,26 +107,20 @@ def _messages(spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, list[Message
                 fine += cma_rra.on_level(fields, level, hour)
             fine += cma_rra.invariants(weather.land, hour)
             coarse += era5.invariants(weather.land, hour) if hour == first else []
-        if hour > first - spec.frequency * _HOUR:
+        if hour >= spec.hours[0]:
             coarse.append(era5.precipitation(amount, hour))
             yield hour, coarse, fine
 
 
-def _hours_of_runs(spec: SyntheticSpec) -> Times:
-    """Every hour from the start of the run that the first valid time belongs to until the last valid time."""
-    first, last = spec.valid_times[[0, -1]]
-    return np.arange(init_time_of(first) + _HOUR, last + _HOUR, _HOUR)
-
-
-def _rain(weather: Weather, hours: Times, frequency: int) -> Iterator[tuple[np.datetime64, Field, Field, Field]]:
-    """Hour by hour its rain, the run's total so far, both kg m-2, and the highest rate since the run's last output.
+def _rain(weather: Weather, spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, Field, Field, Field]]:
+    """Hour by hour from a run's start: the rain, the run's total, the highest rate since the run's last output.
 
     A run's total is the sum of the very hourly amounts of which the coarse side has the box means.
     """
     total = peak = np.zeros_like(weather.land.height)
-    for hour in hours:
+    for hour in np.arange(init_time_of(spec.valid_times[0]) + _HOUR, spec.hours[-1] + _HOUR, _HOUR):
         amount, highest = weather.rain_over_hour(hour)
         elapsed = int((hour - init_time_of(hour)) / _HOUR)
         total = amount if elapsed == 1 else total + amount
-        peak = highest if (elapsed - 1) % frequency == 0 else np.maximum(peak, highest)
+        peak = highest if (elapsed - 1) % spec.frequency == 0 else np.maximum(peak, highest)
         yield hour, amount, total, peak

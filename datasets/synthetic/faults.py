@@ -22,17 +22,11 @@ class Fault:
 
     kind: str
     file: str
-    valid_time: np.datetime64
+    valid_time: str
     variables: tuple[str, ...]
 
-    def as_json(self) -> dict[str, object]:
-        """The fault as it is written to `faults.json`."""
-        return {
-            "kind": self.kind,
-            "file": self.file,
-            "valid_time": format_time(self.valid_time),
-            "variables": list(self.variables),
-        }
+    def __str__(self) -> str:
+        return f"{self.kind}: {', '.join(self.variables)} at {self.valid_time} in {self.file}"
 
 
 @dataclass
@@ -53,8 +47,8 @@ class Saboteur:
         """The messages of a fine file, damaged where its valid time is one of the chosen."""
         for kind, damage in _DAMAGES.items():
             if self._times.get(kind) == valid_time:
-                messages, variables = damage(messages)
-                self.done.append(Fault(kind, file, valid_time, variables))
+                messages, names = damage(messages)
+                self._tell(kind, file, valid_time, names)
         return messages
 
     def damage_hour(self, file: str, hour: np.datetime64, messages: list[Message]) -> list[Message]:
@@ -62,42 +56,44 @@ class Saboteur:
 
         The hour that goes missing lies inside the window of a valid time; every hour of such a window is there twice.
         """
-        if "missing_hour" in self._times:
-            inside = self._times["missing_hour"] - (_HOUR if self.spec.frequency > 1 else 0 * _HOUR)
-            if hour == inside:
-                self.done.append(Fault("missing_hour", file, hour, tuple(message.name for message in messages)))
-                return []
-        if "expver_mix" in self._times:
-            before = self._times["expver_mix"] - hour
-            if 0 * _HOUR <= before < self.spec.frequency * _HOUR:
-                self.done.append(Fault("expver_mix", file, hour, tuple(message.name for message in messages)))
-                return [*messages, *(_preliminary(message) for message in messages)]
+        names = [message.name for message in messages]
+        inside = (min(self.spec.frequency, 2) - 1) * _HOUR
+        if "missing_hour" in self._times and hour == self._times["missing_hour"] - inside:
+            self._tell("missing_hour", file, hour, names)
+            return []
+        window = self.spec.frequency * _HOUR
+        if "expver_mix" in self._times and 0 * _HOUR <= self._times["expver_mix"] - hour < window:
+            self._tell("expver_mix", file, hour, names)
+            return [*messages, *(_preliminary(message) for message in messages)]
         return messages
 
+    def _tell(self, kind: str, file: str, valid_time: np.datetime64, names: list[str]) -> None:
+        self.done.append(Fault(kind, file, format_time(valid_time), tuple(names)))
 
-def _truncated(messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+
+def _truncated(messages: list[Message]) -> tuple[list[Message], list[str]]:
     """The file ends in the middle of a message, as a broken transfer leaves it."""
     cut = len(messages) // 2
     half = Message(messages[cut].name, messages[cut].data[: len(messages[cut].data) // 2])
-    return [*messages[:cut], half], tuple(message.name for message in messages[cut:])
+    return [*messages[:cut], half], [message.name for message in messages[cut:]]
 
 
-def _corrupt(messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+def _corrupt(messages: list[Message]) -> tuple[list[Message], list[str]]:
     """A message whose headers read well and whose data section begins with a sector of zeros."""
     at = _index_of("t2m", messages)
     data = bytearray(messages[at].data)
     start = data_section(messages[at])
     sector = slice(start, min(start + 512, len(data) - 4))
     data[sector] = bytes(sector.stop - sector.start)
-    return [*messages[:at], Message("t2m", bytes(data)), *messages[at + 1 :]], ("t2m",)
+    return [*messages[:at], Message("t2m", bytes(data)), *messages[at + 1 :]], ["t2m"]
 
 
-def _with_bitmap(messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+def _with_bitmap(messages: list[Message]) -> tuple[list[Message], list[str]]:
     """A field whose southern quarter is missing."""
     at = _index_of("u10m", messages)
     values = values_of(messages[at])
     values[3 * values.size // 4 :] = np.nan
-    return [*messages[:at], changed(messages[at], {}, values), *messages[at + 1 :]], ("u10m",)
+    return [*messages[:at], changed(messages[at], {}, values), *messages[at + 1 :]], ["u10m"]
 
 
 def _preliminary(message: Message) -> Message:
@@ -108,7 +104,7 @@ def _index_of(name: str, messages: list[Message]) -> int:
     return [message.name for message in messages].index(name)
 
 
-_DAMAGES: dict[str, Callable[[list[Message]], tuple[list[Message], tuple[str, ...]]]] = {
+_DAMAGES: dict[str, Callable[[list[Message]], tuple[list[Message], list[str]]]] = {
     "truncated": _truncated,
     "corrupt_message": _corrupt,
     "bitmap": _with_bitmap,

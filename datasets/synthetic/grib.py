@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import eccodes
 import numpy as np
 from numpy.typing import NDArray
+
+from datasets.grib_handle import eccodes, opened
 
 Key = int | float | str | None
 SYNTHETIC_PROCESS = 250
@@ -42,33 +43,24 @@ class Template:
 
 def values_of(message: Message) -> NDArray[np.float64]:
     """The decoded values, in one row."""
-    handle = eccodes.codes_new_from_message(message.data)
-    try:
+    with opened(message.data) as handle:
         return np.asarray(eccodes.codes_get_values(handle), dtype=np.float64)
-    finally:
-        eccodes.codes_release(handle)
 
 
 def data_section(message: Message) -> int:
     """Where a GRIB2 message's data section begins, in bytes."""
-    handle = eccodes.codes_new_from_message(message.data)
-    try:
+    with opened(message.data) as handle:
         return int(eccodes.codes_get(handle, "offsetSection7"))
-    finally:
-        eccodes.codes_release(handle)
 
 
 def changed(message: Message, keys: Mapping[str, Key], values: NDArray[np.float64]) -> Message:
     """The message again with other keys and values; NaN becomes missing, told by a bitmap."""
-    handle = eccodes.codes_new_from_message(message.data)
-    try:
+    with opened(message.data) as handle:
         _set_keys(handle, keys)
         if np.isnan(values).any():
             _set_keys(handle, {"bitmapPresent": 1, "missingValue": _MISSING_VALUE})
         eccodes.codes_set_values(handle, np.nan_to_num(values, nan=_MISSING_VALUE))
         return Message(message.name, eccodes.codes_get_message(handle))
-    finally:
-        eccodes.codes_release(handle)
 
 
 def _set_keys(handle: int, keys: Mapping[str, Key]) -> None:

@@ -44,6 +44,7 @@ class SyntheticSpec:
     packing: str = "grid_simple"
 
     def __post_init__(self) -> None:
+        times = len(self.valid_times)
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed}; it must be 0 or more")
         if RUN_HOURS % self.frequency:
@@ -59,10 +60,10 @@ class SyntheticSpec:
             raise BadInput(f"levels are {self.levels}; write one or more between 100 and 1000 hPa")
         if unknown := self.faults - set(FAULT_KINDS):
             raise BadInput(f"unknown faults {sorted(unknown)}; there are {', '.join(FAULT_KINDS)}")
-        if self.faults and len(self.valid_times) < len(self.faults) + 1:
+        if self.faults and times <= len(self.faults):
             raise BadInput(
-                f"{len(self.faults)} faults need {len(self.faults) + 1} valid times and {self.period} has"
-                f" {len(self.valid_times)}; write a later end"
+                f"{len(self.faults)} faults need {len(self.faults) + 1} valid times and {self.period} has {times};"
+                " write a later end"
             )
         if self.packing not in PACKINGS:
             raise BadInput(f"packing is {self.packing!r}; it must be one of {', '.join(PACKINGS)}")
@@ -83,3 +84,14 @@ class SyntheticSpec:
     def valid_times(self) -> Times:
         """The valid times of the fine files."""
         return self.period.times(self.frequency * _HOUR)
+
+    @property
+    def hours(self) -> Times:
+        """The hours that end the windows of the valid times' precipitation, the first of them before `start`."""
+        first, last = self.valid_times[[0, -1]]
+        return np.arange(first - (self.frequency - 1) * _HOUR, last + _HOUR, _HOUR)
+
+    @property
+    def files(self) -> int:
+        """How many GRIB files the archive has: one for each valid time and for each month of the hours."""
+        return len(self.valid_times) + len(np.unique(self.hours.astype("datetime64[M]")))

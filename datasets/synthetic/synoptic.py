@@ -29,7 +29,7 @@ class Synoptic:
     def height(self, level: float) -> Field:
         """Geopotential height in gpm of a pressure level in hPa."""
         mean = 110 + self._mean_temperature(1000) / LAPSE_RATE * (1 - (level / 1000) ** _POLYTROPE)
-        trough = -7 * (level / 1000) ** 2 * np.exp(-((self._front_wave / 0.2) ** 2))
+        trough = -8 * (level / 1000) ** 2 * self._toward_pole * np.exp(-((self._front_wave / 0.2) ** 2))
         return (mean + self._height_waves(level) + trough).astype(np.float32)
 
     def temperature(self, level: float) -> Field:
@@ -89,12 +89,16 @@ class Synoptic:
     def _front_wave(self) -> Field:
         return Waves(self.seed, "front", 600, 4000, 1.3, 42).on(self.domain.fine, self.time)
 
+    @cached_property
+    def _toward_pole(self) -> Field:
+        """How strong weather systems are: little in the tropics, 1 at 50 N; one column."""
+        return (1.3 * np.sin(np.radians(np.maximum(self.domain.fine.lat, 5)))).astype(np.float32)[:, None]
+
     def _height_waves(self, level: float) -> Field:
         """The waves grow with height and latitude and lean to the west, as baroclinic waves do."""
         amplitude, west_km = 40 + 90 * (1 - level / 1000), 600 * (1 - level / 1000)
-        toward_pole = 1.3 * np.sin(np.radians(np.maximum(self.domain.fine.lat, 5)))[:, None]
         waves = Waves(self.seed, "height", 700, 6000, 2.0, 65).on(self.domain.fine, self.time, west_km)
-        return (amplitude * toward_pole).astype(np.float32) * waves
+        return np.float32(amplitude) * self._toward_pole * waves
 
     def _mean_temperature(self, level: float) -> Field:
         from_tropics = np.maximum(self.domain.fine.lat - 12, 0)[:, None] ** 1.5

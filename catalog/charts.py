@@ -1,0 +1,171 @@
+"""Histograms from the ledger's counts, as paths and ticks that a page draws in its own colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
+from numpy.typing import NDArray
+
+from catalog.merged import Counted
+from catalog.pictures import Tick
+from catalog.wording import number, share, short_number
+from datasets.histograms import Edges, quantile, share_at_least
+from datasets.statistics import BlockStatistics
+from datasets.variables import Variable
+
+WIDTH, HEIGHT = 1000, 400
+"""The size of the box that the paths are drawn in."""
+
+_TAIL = 5e-4
+_FAR_TAIL = 1e-5
+_DECADES = 5
+_HEADROOM = 1.3  # room above the highest density, for the marks of mean and std
+
+
+class Curve(NamedTuple):
+    """One histogram: its outline, and in per cent from the left the mean, mean - std and mean + std."""
+
+    role: str
+    path: str
+    mean: float
+    low: float
+    high: float
+    statistics: BlockStatistics
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Densities over an axis of values."""
+
+    curves: list[Curve]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    notes: list[str]
+    alt: str
+
+
+class _Axis(NamedTuple):
+    """An axis from `low` to `high`; `along` is what it is linear in."""
+
+    low: float
+    high: float
+    along: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+    def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where the values are, 0 to 1, those beyond the ends at the ends."""
+        low, high = self.along(np.array([self.low, self.high]))
+        return (self.along(np.clip(values, self.low, self.high)) - low) / (high - low)
+
+
+def channel_histogram(variable: Variable, counted: dict[str, Counted]) -> Histogram | None:
+    """The histograms of a channel by role, one over the other; None where nothing was counted.
+
+    Rain has a logarithmic axis from its wet threshold on; rain and reflectivity logarithmic densities.
+    """
+    counted = {role: each for role, each in counted.items() if each.statistics.count}
+    if not counted:
+        return None
+    threshold = variable.wet_threshold
+    wettest = max(each.statistics.maximum for each in counted.values())
+    if threshold is not None and wettest > threshold:
+        axis = _Axis(threshold, wettest, np.log10)
+        notes = [_dry_note(role, each, threshold, variable) for role, each in counted.items()]
+        return _histogram(variable, counted, axis, _decades(axis), notes, logarithmic=True)
+    ends = [_quantiles(each, _TAIL) for each in counted.values()]
+    axis = _linear(min(low for low, _ in ends), max(high for _, high in ends))
+    return _histogram(variable, counted, axis, _round_ticks(axis), [], logarithmic=variable.name == "refc")
+
+
+def residual_histogram(variable: Variable, counted: Counted) -> Histogram | None:
+    """The histogram of a residual, about zero, its densities logarithmic; None where nothing was counted."""
+    if not counted.statistics.count:
+        return None
+    largest = max(abs(end) for end in _quantiles(counted, _FAR_TAIL))
+    axis = _linear(-largest, largest)
+    return _histogram(variable, {"residual": counted}, axis, _round_ticks(axis), [], logarithmic=True)
+
+
+def _histogram(
+    variable: Variable,
+    counted: dict[str, Counted],
+    axis: _Axis,
+    x_ticks: list[Tick],
+    notes: list[str],
+    logarithmic: bool,
+) -> Histogram:
+    densities = {role: _densities(*each, axis) for role, each in counted.items()}
+    peak = max((float(heights.max(initial=0)) for _, heights in densities.values()), default=0.0) or 1.0
+    if logarithmic:
+        upright = _Axis(peak * 10.0**-_DECADES, peak * _HEADROOM**_DECADES, np.log10)
+    else:
+        upright = _Axis(0.0, peak * _HEADROOM, lambda heights: heights)
+    curves = []
+    for role, (edges, heights) in densities.items():
+        block = counted[role].statistics
+        mean, low, high = 100 * axis.at(np.array([block.mean, block.mean - block.std, block.mean + block.std]))
+        path = _outline(axis.at(edges), upright.at(heights))
+        curves.append(Curve(role, path, float(mean), float(low), float(high), block))
+    texts = [f"{c.role} mean {number(c.statistics.mean)}, std {number(c.statistics.std)}" for c in curves]
+    alt = f"Histogram of {variable.long_name} in {variable.units}: {'; '.join([*texts, *notes])}"
+    return Histogram(curves, x_ticks, _decades(upright) if logarithmic else [], notes, alt)
+
+
+def _densities(block: BlockStatistics, edges: Edges, axis: _Axis) -> tuple[Edges, NDArray[np.float64]]:
+    """Bins that hold the block's numbers, those on the axis: their edges, and the share of the numbers a unit.
+
+    The two open bins, and those that are not filled to their ends, end with the block's extremes.
+    """
+    bounds = np.concatenate([[-np.inf], edges, [np.inf]]).clip(block.minimum, block.maximum)
+    widths = np.diff(bounds)
+    on_axis = (widths > 0) & (bounds[1:] > axis.low) & (bounds[:-1] < axis.high)
+    if not on_axis.any():
+        return np.array([axis.low, axis.high]), np.zeros(1)
+    first, last = np.flatnonzero(on_axis)[[0, -1]]
+    kept = slice(first, last + 1)
+    heights = np.zeros(last + 1 - first)
+    np.divide(block.histogram[kept], widths[kept] * block.count, out=heights, where=widths[kept] > 0)
+    return bounds[first : last + 2], heights
+
+
+def _outline(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    """The closed path of a staircase over `x` [n + 1] as high as `y` [n], both 0 to 1."""
+    across, down = np.rint(x * WIDTH).astype(int), np.rint((1 - y) * HEIGHT).astype(int)
+    steps = "".join(f"V{height}H{right}" for height, right in zip(down, across[1:], strict=True))
+    return f"M{across[0]} {HEIGHT}{steps}V{HEIGHT}Z"
+
+
+def _quantiles(counted: Counted, tail: float) -> tuple[float, float]:
+    block, edges = counted
+    low, high = (quantile(block.histogram, edges, block.minimum, block.maximum, q)[0] for q in (tail, 1 - tail))
+    return low, high
+
+
+def _dry_note(role: str, counted: Counted, threshold: float, variable: Variable) -> str:
+    dry = 1 - share_at_least(counted.statistics.histogram, counted.edges, threshold)
+    return f"{share(dry)} of the {role} is below {short_number(threshold)} {variable.units}"
+
+
+def _linear(low: float, high: float) -> _Axis:
+    if not low < high:
+        low, high = low - max(abs(low), 1.0) * 1e-3, high + max(abs(high), 1.0) * 1e-3
+    return _Axis(low, high, lambda values: values)
+
+
+def _round_ticks(axis: _Axis) -> list[Tick]:
+    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(axis.low, axis.high)
+    return _ticks(axis, ticks)
+
+
+def _decades(axis: _Axis) -> list[Tick]:
+    few = math.log10(axis.high / axis.low) < 2
+    return _ticks(axis, LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)).tick_values(axis.low, axis.high))
+
+
+def _ticks(axis: _Axis, values: NDArray[np.float64]) -> list[Tick]:
+    shown = values[(values >= axis.low) & (values <= axis.high)]
+    return [Tick(100 * float(at), short_number(float(value))) for at, value in zip(axis.at(shown), shown, strict=True)]

@@ -1,0 +1,75 @@
+"""One Parquet file of a catalog: written with the version of its columns, and read with that version looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow.dataset import Expression, ParquetFileFormat, ParquetReadOptions
+from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
+
+from catalog.schemas import REPETITIVE, ROWS_IN_GROUP, SCHEMA_VERSION, SCHEMAS, VERSION_KEY, TableName
+from datasets.errors import BadInput
+from datasets.storage import Folder
+
+_ROWS_AT_A_TIME = 65536
+READ_AS_DICTIONARY = ("registration", "status")
+_FORMAT = ParquetFileFormat(read_options=ParquetReadOptions(dictionary_columns=READ_AS_DICTIONARY))
+
+
+def table_bytes(table: TableName, rows: pa.Table, sort_by: Sequence[str]) -> bytes:
+    """The rows in ascending order as the bytes of a Parquet file; `rows` may lack columns of the schema."""
+    schema = pa.schema([field for field in SCHEMAS[table] if field.name in rows.column_names])
+    schema = schema.with_metadata({VERSION_KEY: str(SCHEMA_VERSION).encode()})
+    rows = rows.select(schema.names).cast(schema)
+    order = pc.sort_indices(rows, [(key, "ascending") for key in sort_by]) if sort_by else None
+    sink = pa.BufferOutputStream()
+    repetitive = [name for name in REPETITIVE if name in schema.names]
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=repetitive) as writer:
+        for first in range(0, len(rows), _ROWS_AT_A_TIME):
+            part = slice(first, first + _ROWS_AT_A_TIME)
+            writer.write_table(rows[part] if order is None else rows.take(order[part]), ROWS_IN_GROUP[table])
+    return sink.getvalue().to_pybytes()
+
+
+def read_table_file(
+    folder: Folder,
+    key: str,
+    fix: str,
+    columns: Sequence[str] | None = None,
+    keep: Expression | None = None,
+) -> pa.Table:
+    """The rows of a file, of the named columns, that `keep` keeps; without it, row groups that it rules out stay unread.
+
+    Raises FileNotFoundError, and BadInput, which names the file and says `fix`, where the file is damaged or is of
+    a newer version.
+    """
+    path = folder.path(key)
+    filesystem, inner = _filesystem(folder, path)
+    try:
+        fragment = _FORMAT.make_fragment(inner, filesystem)
+        version = (fragment.metadata.metadata or {}).get(VERSION_KEY)
+        if version is not None and int(version) <= SCHEMA_VERSION:
+            return fragment.to_table(columns=list(columns) if columns else None, filter=keep)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(f"{path} is damaged ({str(error).splitlines()[0]:.200}); {fix}") from None
+    if version is None:
+        raise BadInput(f"{path} is not a table of a corrstore catalog; {fix}")
+    raise BadInput(
+        f"{path} has version {int(version)} of the catalog's tables, this corrstore reads up to {SCHEMA_VERSION};"
+        " install a newer corrstore"
+    )
+
+
+def _filesystem(folder: Folder, path: str) -> tuple[FileSystem, str]:
+    if folder.is_local:
+        return LocalFileSystem(), path
+    remote: Any
+    remote, inner = fsspec.url_to_fs(path, **folder.storage_options)
+    return PyFileSystem(FSSpecHandler(remote)), inner

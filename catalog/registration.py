@@ -1,0 +1,97 @@
+"""Registering a store: its rows of every table, each in a file of its own, the `stores` row's last.
+
+A registration is there from the moment its file in `stores` is, and all its other files are there by then. Nothing is
+ever changed in place, so any number of processes on any number of machines may register at once.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from catalog.leftovers import remove_registration, replaced
+from catalog.names import SUFFIX, names_of_files, next_name, store_id
+from catalog.parquet import table_bytes
+from catalog.schemas import SCHEMAS, SORTED_BY, TABLES, TableName
+from catalog.summary import renew_summary
+from datasets.errors import BadInput
+from datasets.storage import Folder
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What is to be known of one store: a table of rows for each of the catalog's six.
+
+    `location` is an absolute path or a URL; `stores` has one row. The columns that say who registered what and when
+    are added by `register`; others that are left out are empty.
+    """
+
+    name: str
+    location: str
+    tables: Mapping[TableName, pa.Table]
+
+    @property
+    def store(self) -> str:
+        """What the store is known by in a catalog."""
+        return store_id(self.name, self.location)
+
+
+def register(catalog: Folder, registration: Registration) -> str:
+    """Put a store into the catalog, in place of what the catalog knew of it; returns the registration's name.
+
+    Raises BadInput where the tables are not a catalog's, or the folder cannot be written.
+    """
+    names = names_of_files(catalog.names("stores"))
+    name = next_name(registration.store, names)
+    contents = {table: table_bytes(table, _complete(registration, table, name), SORTED_BY[table]) for table in TABLES}
+    for old in replaced(catalog, names, registration.store):
+        remove_registration(catalog, old)
+    for table in reversed(TABLES):
+        catalog.write(f"{table}/{name}{SUFFIX}", contents[table])
+    renew_summary(catalog)
+    return name
+
+
+def register_store(catalog_url: str, store_url: str) -> str:
+    """Register a finished store, the last act of a build; returns the registration's name.
+
+    Raises BadInput where there is no store, a build of it is under way, or the catalog cannot be written.
+    """
+    from catalog.description import describe_store
+    from datasets.store import open_store
+
+    return register(Folder(catalog_url), describe_store(open_store(store_url)))
+
+
+def _complete(registration: Registration, table: TableName, name: str) -> pa.Table:
+    """The rows with all columns of the table's schema, in its order and types."""
+    rows = registration.tables.get(table, pa.table({}))
+    unknown = sorted(set(rows.column_names) - set(SCHEMAS[table].names))
+    if unknown:
+        raise BadInput(f"{registration.name}: table {table} has no column {', '.join(unknown)}; remove it")
+    if table == "stores" and len(rows) != 1:
+        raise BadInput(f"{registration.name}: table stores has {len(rows)} rows, expected the one of the store")
+    added = {
+        "registration": name,
+        "store": registration.store,
+        "registered": datetime.now(UTC).replace(tzinfo=None),
+        "host": socket.gethostname(),
+        "name": registration.name,
+        "location": registration.location,
+    }
+    columns = {}
+    for field in SCHEMAS[table]:
+        if field.name in added and (table == "stores" or field.name == "registration"):
+            columns[field.name] = pa.repeat(pa.scalar(added[field.name], field.type), len(rows))
+        elif field.name in rows.column_names:
+            columns[field.name] = rows[field.name]
+        else:
+            columns[field.name] = pa.nulls(len(rows), field.type)
+    try:
+        return pa.table(columns).cast(SCHEMAS[table])
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"{registration.name}: table {table}: {error}; expected {SCHEMAS[table]}") from None

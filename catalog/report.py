@@ -1,0 +1,115 @@
+"""The report: one self-contained page that describes a finished training store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from catalog import wording
+from catalog.coverage import coverage
+from catalog.figures import Figures
+from catalog.merged import Merged, explained_share, merged_statistics, most_active
+from catalog.strip import strip
+from datasets.channels import Channel
+from datasets.description import describe
+from datasets.layout import StoredRole
+from datasets.ledger import REPORT
+from datasets.periods import parse_duration
+from datasets.recipe import Recipe
+from datasets.statistics import BlockStatistics
+from datasets.storage import write_file_atomically
+from datasets.store import Store
+
+_HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True)
+class ChannelRow:
+    """A row of a table of channels: the constants, and the statistics of the valid samples (None without any)."""
+
+    channel: Channel
+    transform: str
+    mean: float
+    std: float
+    statistics: BlockStatistics | None
+    storage_error: float
+    residual: BlockStatistics | None
+    explained: float
+
+
+def write_report(store: Store, output: Path) -> None:
+    """Write the page that describes a store: summary, maps of its most active sample, histograms, coverage, recipe.
+
+    One HTML file that needs no other and names no address; it reads one sample and the ledger's tables. Raises
+    BadInput where it cannot be written.
+    """
+    merged = merged_statistics(store)
+    active = most_active(store, merged)
+    figures = Figures(store, merged, active.index if active else None)
+    covered = coverage(store)
+    page = page_templates().get_template("report.html.j2").render(
+        about=describe(store),
+        synthetic="synthetic" in store.recipe.title.lower(),
+        recipe=store.recipe,
+        recipe_text=recipe_text(store.recipe),
+        grids={role: store.grid(role) for role in ("input", "target")},
+        shown=store.times[active.index] if active else None,
+        shown_split=covered.split_names[active.index] if active else None,
+        why=active.why if active else None,
+        figures=figures,
+        tables={role: channel_rows(store, role, merged) for role in ("input", "target")},
+        coverage=covered,
+        strip=strip(store.times, parse_duration(store.recipe.period.frequency), covered),
+        build=json.loads(store.folder.read(REPORT)),
+    )
+    write_file_atomically(output, page.encode())
+
+
+def page_templates() -> jinja2.Environment:
+    """The templates of pages; whatever is put into them is shown as text, never as markup."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (files("catalog") / "templates" / name).read_text("utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["wording"] = wording
+    return environment
+
+
+def channel_rows(store: Store, role: StoredRole, merged: Merged) -> list[ChannelRow]:
+    """The table of the channels of `input` or `target`."""
+    rows = []
+    for channel, constants in zip(store.plan.channels(role), store.plan.normalisations[role], strict=True):
+        counted, residual = merged.get((role, channel.name)), merged.get(("residual", channel.name))
+        block = counted.statistics if counted and counted.statistics.count else None
+        low, high = (block.minimum, block.maximum) if block else channel.variable.valid_range
+        rows.append(
+            ChannelRow(
+                channel,
+                constants.transform.name,
+                constants.mean,
+                constants.std,
+                block,
+                constants.error_bound(max(low, constants.transform.lowest), high, store.recipe.store.dtype),
+                residual.statistics if residual else None,
+                explained_share(merged, channel.name),
+            )
+        )
+    return rows
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The recipe as YAML; the values of storage options, which may be secrets, are hidden."""
+    content: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
+    for source in content["sources"].values():
+        if "storage_options" in source:
+            source["storage_options"] = dict.fromkeys(source["storage_options"], _HIDDEN)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)

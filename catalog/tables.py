@@ -1,0 +1,101 @@
+"""Reading a catalog's tables: what is registered now, and the rows of it; small tables are kept between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.dataset import Expression, field
+
+from catalog.leftovers import SUMMARY
+from catalog.names import SUFFIX, names_of_files, newest
+from catalog.parquet import READ_AS_DICTIONARY, read_table_file
+from catalog.schemas import SCHEMAS, TableName
+from datasets.errors import BadInput
+from datasets.storage import Folder
+
+KeptTable = Literal["stores", "coverage"]
+KEPT: dict[KeptTable, tuple[str, ...]] = {
+    "stores": tuple(SCHEMAS["stores"].names),
+    "coverage": ("registration", "start", "end", "status"),
+}
+"""The tables that most questions need of all stores, and which of their columns."""
+_AT_ONCE = 16
+_REGISTER_AGAIN = "register its store again with `corrstore catalog add`"
+
+
+class Tables:
+    """The tables of the catalog in a folder, as they are at the moment of each call."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._kept: dict[KeptTable, tuple[frozenset[str], pa.Table]] = {}
+
+    def registrations(self) -> list[str]:
+        """The names of the registrations that count; BadInput where there is no catalog."""
+        names = newest(names_of_files(self.folder.names("stores")))
+        if not names and not self.folder.exists("stores"):
+            raise BadInput(
+                f"no catalog at {self.folder.url}: it has no folder `stores`; correct the path, or make one with"
+                f" `corrstore catalog add STORE --catalog {self.folder.url}`"
+            )
+        return names
+
+    def kept(self, table: KeptTable, names: Sequence[str]) -> pa.Table:
+        """The rows of these registrations, of the columns in KEPT; read once, then only what is new."""
+        known, rows = self._kept.get(table) or self._summary(table, KEPT[table])
+        new = [name for name in names if name not in known]
+        if new or len(names) < len(known):
+            wanted = pa.array(names, pa.string())
+            kept = rows.filter(pc.is_in(rows["registration"], wanted))
+            rows = pa.concat_tables([kept, self.rows(table, new, KEPT[table])]).unify_dictionaries().combine_chunks()
+        self._kept[table] = frozenset(names), rows
+        return rows
+
+    def rows(
+        self, table: TableName, names: Iterable[str], columns: Sequence[str] | None = None, keep: Expression | None = None
+    ) -> pa.Table:
+        """The rows of these registrations that `keep` keeps, of all columns or the named ones."""
+
+        def read(name: str) -> pa.Table | None:
+            key = f"{table}/{name}{SUFFIX}"
+            try:
+                return read_table_file(self.folder, key, _REGISTER_AGAIN, columns, keep)
+            except FileNotFoundError:
+                if table == "stores":
+                    return None
+                raise BadInput(f"{self.folder.path(key)} is gone; {_REGISTER_AGAIN}") from None
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = [rows for rows in pool.map(read, names) if rows is not None]
+        return pa.concat_tables([_empty(table, columns), *found])
+
+    def summarised(self) -> frozenset[str]:
+        """The registrations that the summary holds."""
+        return self._summary("stores", ["registration"])[0]
+
+    def _summary(self, table: KeptTable, columns: Sequence[str]) -> tuple[frozenset[str], pa.Table]:
+        """The registrations in the newest summary, and its rows of a table."""
+        summaries = newest(names_of_files(self.folder.names(f"{SUMMARY}/stores")))
+        if not summaries:
+            return frozenset(), _empty(table, columns)
+        fix = f"remove the folder {self.folder.path(SUMMARY)}, which is only a copy"
+        try:
+            names, rows = (
+                read_table_file(self.folder, f"{SUMMARY}/{each}/{summaries[0]}{SUFFIX}", fix, wanted)
+                for each, wanted in (("stores", ["registration"]), (table, columns))
+            )
+        except FileNotFoundError as error:
+            raise BadInput(f"the summary lacks a file ({error}); {fix}") from None
+        return frozenset(names["registration"].to_pylist()), rows
+
+
+def _empty(table: TableName, columns: Sequence[str] | None) -> pa.Table:
+    """No rows, in the types that files are read in."""
+    names = columns or SCHEMAS[table].names
+    texts = pa.dictionary(pa.int32(), pa.string())
+    types = {name: texts if name in READ_AS_DICTIONARY else SCHEMAS[table].field(name).type for name in names}
+    return pa.schema(list(types.items())).empty_table()

@@ -15,7 +15,7 @@ def refuse_changes(old: Recipe, new: Recipe, where: str) -> None:
 
     A store may grow at its end, gain or move validation and test splits, and find its archives elsewhere.
     """
-    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    before, after = _flat(old.content), _flat(new.content)
     differing = [
         (key, before.get(key), after.get(key))
         for key in sorted({*before, *after})

@@ -48,7 +48,7 @@ def is_finished(folder: Folder, plan: StorePlan) -> bool:
     if folder.exists(UNFINISHED) or not folder.exists("zarr.json"):
         return False
     attributes = json.loads(folder.read("zarr.json"))["attributes"]["corrstore"]
-    return bool(attributes["recipe"] == plan.recipe.model_dump(mode="json"))
+    return bool(attributes["recipe"] == plan.recipe.content)
 
 
 def read_report(folder: Folder) -> Report:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from catalog.merged import Counted
 from catalog.pictures import Tick
-from catalog.wording import number, share, short_number
+from catalog.wording import number, power_of_ten, share, short_number
 from datasets.histograms import Edges, quantile, share_at_least
 from datasets.statistics import BlockStatistics
 from datasets.variables import Variable
@@ -112,7 +112,7 @@ def _histogram(
         curves.append(Curve(role, path, float(mean), float(low), float(high), block))
     texts = [f"{c.role} mean {number(c.statistics.mean)}, std {number(c.statistics.std)}" for c in curves]
     alt = f"Histogram of {variable.long_name} in {variable.units}: {'; '.join([*texts, *notes])}"
-    return Histogram(curves, x_ticks, _decades(upright) if logarithmic else [], notes, alt)
+    return Histogram(curves, x_ticks, _powers(upright) if logarithmic else [], notes, alt)
 
 
 def _densities(block: BlockStatistics, edges: Edges, axis: _Axis) -> tuple[Edges, NDArray[np.float64]]:
@@ -166,6 +166,11 @@ def _decades(axis: _Axis) -> list[Tick]:
     return _ticks(axis, LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)).tick_values(axis.low, axis.high))
 
 
-def _ticks(axis: _Axis, values: NDArray[np.float64]) -> list[Tick]:
+def _powers(axis: _Axis) -> list[Tick]:
+    exponents = np.arange(math.ceil(math.log10(axis.low)), math.floor(math.log10(axis.high)) + 1)
+    return _ticks(axis, 10.0**exponents, power_of_ten)
+
+
+def _ticks(axis: _Axis, values: NDArray[np.float64], text: Callable[[float], str] = short_number) -> list[Tick]:
     shown = values[(values >= axis.low) & (values <= axis.high)]
-    return [Tick(100 * float(at), short_number(float(value))) for at, value in zip(axis.at(shown), shown, strict=True)]
+    return [Tick(100 * float(at), text(float(value))) for at, value in zip(axis.at(shown), shown, strict=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from catalog.names import location_of
 from catalog.registration import Registration
 from catalog.schemas import SCHEMAS, TIME, TableName
 from datasets.channels import Channel, channel_named
@@ -23,7 +23,7 @@ from datasets.grids import RectilinearGrid
 from datasets.layout import ROLES
 from datasets.ledger import HISTOGRAMS, SAMPLES, SHARDS, SOURCES, STATISTICS, UNFINISHED
 from datasets.periods import parse_duration
-from datasets.storage import Folder, checksum
+from datasets.storage import checksum
 from datasets.store import Store
 
 _ROWS_AT_A_TIME = 4096
@@ -49,11 +49,6 @@ def describe_store(store: Store) -> Registration:
     except FileNotFoundError as error:
         raise BadInput(f"{store.folder.url} lacks {error.filename or error} of its ledger; build it again") from None
     return Registration(store.recipe.name, location_of(store.folder), rows)
-
-
-def location_of(folder: Folder) -> str:
-    """Where a folder is: its absolute path or its URL."""
-    return str(Path(folder.url).resolve()) if folder.is_local else folder.url.rstrip("/")
 
 
 def _table(name: TableName, rows: list[dict[str, Any]]) -> pa.Table:

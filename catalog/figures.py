@@ -123,7 +123,7 @@ class Figures:
         present = field[~np.isnan(field)]
         low, high = (float(present.min()), float(present.max())) if present.size else (np.nan, np.nan)
         of, unit = channel.variable.long_name, wording.units(channel.variable.units)
-        about = "target minus upsampled input" if role == "residual" else _spacing(grid)
+        about = "target minus upsampled input" if role == "residual" else wording.spacing(grid)
         span = f"{wording.number(low)} to {wording.number(high)} {unit}"
         return Map(
             role,
@@ -154,7 +154,3 @@ def _range(field: Field) -> tuple[float, float]:
     low, high = np.percentile(present, _TAILS) if present.size else (0.0, 0.0)
     return float(low), float(high)
 
-
-def _spacing(grid: RectilinearGrid) -> str:
-    lat, lon = grid.resolution
-    return f"{lat:.4g}°" if np.isclose(lat, lon, rtol=1e-3) else f"{lat:.4g}° × {lon:.4g}°"

@@ -10,6 +10,9 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
+
+from datasets.storage import Folder
 
 _NAME = re.compile(r"^([0-9a-f]{16})-(\d{8})-[0-9a-f]{8}$")
 SUFFIX = ".parquet"
@@ -18,6 +21,11 @@ SUFFIX = ".parquet"
 def store_id(name: str, location: str) -> str:
     """What a store is known by: 16 digits of a hash of its name and its location."""
     return hashlib.sha256(f"{name}\0{location}".encode()).hexdigest()[:16]
+
+
+def location_of(folder: Folder) -> str:
+    """Where a folder is: its absolute path or its URL."""
+    return str(Path(folder.url).resolve()) if folder.is_local else folder.url.rstrip("/")
 
 
 def next_name(store: str, names: Iterable[str]) -> str:

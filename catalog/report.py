@@ -12,6 +12,7 @@ import jinja2
 import yaml
 
 from catalog import wording
+from catalog.charts import HEIGHT, WIDTH
 from catalog.coverage import coverage
 from catalog.figures import Figures
 from catalog.merged import Merged, explained_share, merged_statistics, most_active
@@ -52,17 +53,20 @@ def write_report(store: Store, output: Path) -> None:
     merged = merged_statistics(store)
     active = most_active(store, merged)
     figures = Figures(store, merged, active.index if active else None)
-    covered = coverage(store)
+    covered, interval = coverage(store), store.recipe.period.interval
     page = page_templates().get_template("report.html.j2").render(
         about=describe(store),
         synthetic="synthetic" in store.recipe.title.lower(),
         recipe=store.recipe,
         recipe_text=recipe_text(store.recipe),
+        period=[wording.time(end) for end in (interval.start, interval.end)],
         grids={role: store.grid(role) for role in ("input", "target")},
         shown=store.times[active.index] if active else None,
         shown_split=covered.split_names[active.index] if active else None,
         why=active.why if active else None,
         figures=figures,
+        inputs_alone=list(figures.inputs_alone()),
+        box=(WIDTH, HEIGHT),
         tables={role: channel_rows(store, role, merged) for role in ("input", "target")},
         coverage=covered,
         strip=strip(store.times, parse_duration(store.recipe.period.frequency), covered),

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from datasets.grids import RectilinearGrid
 from datasets.periods import format_time
 
 NONE = "–"
@@ -26,6 +27,19 @@ def number(value: float, digits: int = 4) -> str:
     if -4 <= exponent <= 8:
         return _signed(f"{rounded:,.{max(digits - 1 - exponent, 0)}f}".replace(",", _THIN_SPACE))
     return _signed(f"{rounded / 10.0**exponent:.{digits - 1}f}×10{str(exponent).translate(_SUPERSCRIPT)}")
+
+
+def number_beside(value: float, std: float) -> str:
+    """The number with as many decimals as three digits of its standard deviation have."""
+    if math.isnan(value) or not 1e-4 <= std < 1e6:
+        return number(value)
+    decimals = max(2 - math.floor(math.log10(std)), 0)
+    return _signed(f"{value:,.{decimals}f}".replace(",", _THIN_SPACE))
+
+
+def power_of_ten(value: float) -> str:
+    """A power of ten, such as 10⁻³."""
+    return f"10{str(round(math.log10(value))).translate(_SUPERSCRIPT)}"
 
 
 def short_number(value: float) -> str:
@@ -52,6 +66,17 @@ def size(count: int) -> str:
     steps = min(int(math.log10(max(count, 1)) / 3), 5)
     name = ("B", "kB", "MB", "GB", "TB", "PB")[steps]
     return f"{count / 1000**steps:.{1 if steps else 0}f}{_THIN_SPACE}{name}"
+
+
+def count(value: int) -> str:
+    """A whole number, such as 2 221 240."""
+    return f"{value:,}".replace(",", _THIN_SPACE)
+
+
+def spacing(grid: RectilinearGrid) -> str:
+    """The spacing of a grid, such as 0.25°."""
+    lat, lon = grid.resolution
+    return f"{lat:.4g}°" if math.isclose(lat, lon, rel_tol=1e-3) else f"{lat:.4g}° × {lon:.4g}°"
 
 
 def time(value: np.datetime64) -> str:

@@ -28,7 +28,7 @@ def describe(store: Store) -> dict[str, Any]:
         "fingerprint": store.fingerprint,
         "software": store.attributes["software"],
         "static": ", ".join(spec.variable for spec in recipe.static) or "none",
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.content,
     }
     for role in ROLES:
         description[role] = {

@@ -96,7 +96,7 @@ def metadata_objects(
         "corrstore": {
             "layout_version": LAYOUT_VERSION,
             "software": f"corrstore {version('corrstore')}",
-            "recipe": recipe.model_dump(mode="json"),
+            "recipe": recipe.content,
             "fingerprint": plan.fingerprint,
             "fingerprint_fields": plan.fingerprint_fields(),
             "ledger_digest": ledger_digest,

@@ -86,7 +86,7 @@ class Begun:
 def write_begun(folder: Folder, begun: Begun) -> None:
     """Keep what the next start of the build has to know."""
     frozen = begun.constants
-    content: dict[str, Any] = {"recipe": begun.recipe.model_dump(mode="json"), "constants": None}
+    content: dict[str, Any] = {"recipe": begun.recipe.content, "constants": None}
     if frozen is not None:
         content["constants"] = {"notes": frozen.notes}
         for role in ROLES:

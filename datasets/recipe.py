@@ -256,6 +256,11 @@ class Recipe(_Part):
         }
 
     @property
+    def content(self) -> dict[str, Any]:
+        """The recipe as plain values, its keys in one order however they were written."""
+        return json.loads(json.dumps(self.model_dump(mode="json"), sort_keys=True))
+
+    @property
     def times(self) -> Times:
         """The valid times of the store."""
         return self.period.interval.times(parse_duration(self.period.frequency))

@@ -59,12 +59,29 @@ def test_two_worker_processes_give_the_same_bytes(recipe, tmp_path, expected):
 def test_a_dask_cluster_gives_the_same_bytes(recipe, tmp_path, expected):
     port = _free_port()
     address = f"tcp://127.0.0.1:{port}"
-    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host=127.0.0.1", f"--port={port}", "--no-dashboard"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads=1", "--no-dashboard", "--no-nanny"]
+    scheduler = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_scheduler",
+        "--host=127.0.0.1",
+        f"--port={port}",
+        "--no-dashboard",
+    ]
+    worker = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        address,
+        "--nthreads=1",
+        "--no-dashboard",
+        "--no-nanny",
+    ]
     started = [subprocess.Popen(scheduler, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)]
     try:
         started += [
-            subprocess.Popen([*worker, f"--local-directory={tmp_path}/w{i}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(
+                [*worker, f"--local-directory={tmp_path}/w{i}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             for i in range(2)
         ]
         options = (
@@ -89,7 +106,9 @@ def test_a_build_killed_at_five_moments_and_continued_gives_the_same_bytes(archi
     draw = random.Random(20260611)
     kills = 0
     for _ in range(5):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         before = _records(folder)
         enough = before + draw.randint(1, 4)
         while process.poll() is None and _records(folder) < enough:

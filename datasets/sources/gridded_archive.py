@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import xarray as xr
+from numpy.typing import NDArray
 
 from datasets.channels import Channel
 from datasets.errors import BadInput
-from datasets.grids import RectilinearGrid
+from datasets.grids import RectilinearGrid, regular_axis
 from datasets.periods import Interval
 from datasets.sources.references import REFERENCE_SCHEMA, FieldReference
 from datasets.sources.table import SourceTable
@@ -142,8 +143,16 @@ def _open(path: str, format: str, options: str) -> xr.Dataset:
 
 
 @lru_cache(maxsize=8)
-def _grid_of(path_key: int, lat: bytes, lon: bytes) -> RectilinearGrid:
-    return RectilinearGrid(np.frombuffer(lat), np.frombuffer(lon))
+def _grid_of(lat: bytes, lon: bytes) -> RectilinearGrid:
+    return RectilinearGrid(_regular(np.frombuffer(lat)), _regular(np.frombuffer(lon)))
+
+
+def _regular(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The axis from its rounded ends where it is regular: files keep it in float32, whose error would add up."""
+    if len(axis) < 2:
+        return axis
+    exact = regular_axis(round(float(axis[0]), 4), round(float(axis[-1]), 4), len(axis))
+    return exact if np.allclose(exact, axis, rtol=0, atol=1e-4) else axis
 
 
 def _grid(dataset: xr.Dataset) -> RectilinearGrid:
@@ -152,7 +161,7 @@ def _grid(dataset: xr.Dataset) -> RectilinearGrid:
         raise BadInput(f"no latitude and longitude among {', '.join(map(str, dataset.variables))}")
     lat = np.asarray(dataset[lat_name].values, dtype=np.float64)
     lon = np.asarray(dataset[lon_name].values, dtype=np.float64)
-    return _grid_of(0, lat.tobytes(), lon.tobytes())
+    return _grid_of(lat.tobytes(), lon.tobytes())
 
 
 def _members(path: str) -> list[str]:

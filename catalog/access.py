@@ -1,0 +1,91 @@
+"""The catalog as a program asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyarrow.dataset import field
+
+from catalog.holdings import valid_time
+from catalog.matching import Stores
+from catalog.presence import PresenceCheck
+from catalog.query import Answer, Question, answer, fitting, with_reasons
+from catalog.schemas import TableName
+from catalog.selection import parse_period, parse_region
+from catalog.tables import Tables
+from datasets.periods import Interval, parse_duration
+from datasets.storage import Folder
+
+if TYPE_CHECKING:
+    from catalog.diff import Difference
+    from catalog.statistics import ChannelStatistics
+
+
+class Catalog:
+    """A catalog in a folder or at a URL such as gs://bucket/catalog, as it is at the moment of each call.
+
+    What was read is kept, so that a second question to the same object is fast. Every method raises BadInput where
+    there is no catalog, and where a file of it is damaged or of a newer version.
+    """
+
+    def __init__(self, url: str, storage_options: dict[str, Any] | None = None) -> None:
+        self.tables = Tables(Folder(str(url), storage_options or {}))
+        self._presence = PresenceCheck(storage_options)
+        self._stores: tuple[list[str], Stores] | None = None
+
+    @property
+    def stores(self) -> Stores:
+        """The registered stores."""
+        names = self.tables.registrations()
+        if self._stores is None or self._stores[0] != names:
+            self._stores = names, Stores(self.tables.kept("stores", names))
+        return self._stores[1]
+
+    def list(self) -> list[dict[str, Any]]:
+        """The row of each store in the table `stores`, and its `status` (see `catalog.presence.PresenceCheck`)."""
+        rows = self.stores.rows
+        return [{**row, "status": status} for row, status in zip(rows, self._presence(rows), strict=True)]
+
+    def table(self, table: TableName, store: str) -> pa.Table:
+        """The rows of one store, given by its name, location or id; BadInput where that is none or several."""
+        return self.tables.rows(table, [self.stores.named(store)["registration"]])
+
+    def query(
+        self,
+        variables: Sequence[str] = (),
+        period: str | Interval | None = None,
+        frequency: str | None = None,
+        resolution: float | None = None,
+        region: str | Sequence[float] | None = None,
+        complete: bool = False,
+        reasons: bool = False,
+    ) -> Answer:
+        """The stores that hold these variables in this period, those that hold it together, and what is missing.
+
+        Args: `variables` by channel name, in whatever role; `period` as `catalog.selection.parse_period` reads it;
+        `frequency` such as 3h: the store has valid samples at all such times of the day; `resolution` in degrees and
+        `region` (west, south, east, north) of the target grid; `complete` keeps only stores that alone hold
+        everything; `reasons` adds why something is missing. Only valid samples count. Errors: BadInput.
+        """
+        question = Question(
+            list(dict.fromkeys(variables)),
+            None if period is None else parse_period(period),
+            None if frequency is None else int(parse_duration(frequency).astype(int)),
+            resolution,
+            None if region is None else parse_region(region),
+            complete,
+        )
+        stores = self.stores
+        fit = fitting(stores, question)
+        valid = None
+        if question.period is not None:
+            coverage = self.tables.kept("coverage", sorted(stores.registrations))
+            valid = valid_time(coverage, [stores.registrations[place] for place in fit])
+        found = answer(stores, question, fit, self._presence([stores.rows[place] for place in fit]), valid)
+        if reasons and question.period is not None:
+            used = [match.row["registration"] for match in found.combination]
+            coverage = self.tables.rows("coverage", used, ["start", "end", "reasons"], field("status") != "valid")
+            return Answer(found.stores, found.combination, with_reasons(found.missing, coverage))
+        return found

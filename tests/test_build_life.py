@@ -1,0 +1,254 @@
+"""The life of a store: finished, extended, repaired, filled in; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from beam_pipelines.spread import Runner
+from beam_pipelines.verify import verify
+from datasets.errors import BadInput
+from datasets.ledger import SAMPLES, SHARDS, STATISTICS
+from datasets.recipe import recipe_from
+from datasets.storage import Folder
+from datasets.store import open_store
+from tests.conftest import QUIET, build_in_process, small_recipe_content
+from tests.digests import digest
+
+
+def check(folder: Path, against_source: int = 0):
+    """The verdict on a store."""
+    return verify(open_store(str(folder)), Runner(workers=1), QUIET, against_source)
+
+
+@pytest.fixture
+def copy(demo_store, tmp_path) -> Path:
+    """A copy of the finished store, to be changed."""
+    return Path(shutil.copytree(demo_store.folder.url, tmp_path / "store"))
+
+
+def test_a_finished_build_started_again_does_nothing(recipe, copy):
+    before = digest(copy)
+    times = {path: path.stat().st_mtime_ns for path in copy.glob("*/c/**/*")}
+    assert build_in_process(recipe, copy).written == 0
+    assert digest(copy) == before
+    assert {path: path.stat().st_mtime_ns for path in copy.glob("*/c/**/*")} == times
+
+
+def test_a_store_that_grew_is_the_store_that_was_built_at_once(recipe, archive, demo_store, tmp_path):
+    content = small_recipe_content(archive)
+    content["period"]["end"] = "2020-06-02T12"
+    del content["splits"]["test"]
+    folder = tmp_path / "store"
+    build_in_process(recipe_from(content), folder)
+    short = open_store(str(folder))
+    first = (folder / "target/c/0/0/0/0").stat().st_mtime_ns
+    grown = build_in_process(recipe, folder)
+    assert grown.written == len(recipe.times) - len(short.times) == 3
+    assert (folder / "target/c/0/0/0/0").stat().st_mtime_ns == first
+    assert open_store(str(folder)).fingerprint == short.fingerprint == demo_store.fingerprint
+    assert digest(folder) == digest(Path(demo_store.folder.url))
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        (
+            "target.channels",
+            lambda content: content["target"]["channels"].remove("refc") or content["floors"].pop("refc"),
+        ),
+        ("period.start", lambda content: content["period"].update(start="2020-06-01T00")),
+        ("store.dtype", lambda content: content["store"].update(dtype="float32")),
+        ("splits.train.end", lambda content: content["splits"]["train"].update(end="2020-06-02T00")),
+    ],
+)
+def test_a_recipe_that_changed_otherwise_is_refused_with_the_difference(archive, copy, key, change):
+    content = small_recipe_content(archive)
+    change(content)
+    before = digest(copy)
+    with pytest.raises(BadInput, match=key) as refusal:
+        build_in_process(recipe_from(content), copy)
+    assert "in the store" in str(refusal.value) and "in the recipe" in str(refusal.value)
+    assert digest(copy) == before
+
+
+def test_verify_passes_and_equals_the_archives(copy):
+    verdict = check(copy, against_source=14)
+    assert verdict.passed and verdict.compared == 14
+
+
+def damage_bits(folder: Path) -> None:
+    path = folder / "target/c/3/0/0/0"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def cut(folder: Path) -> None:
+    path = folder / "input/c/3/0/0/0"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def remove_shard(folder: Path) -> None:
+    (folder / "target/c/3/0/0/0").unlink()
+
+
+def remove_record(folder: Path) -> None:
+    (folder / "ledger/records/20200601T1200.parquet").unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_bits, cut, remove_shard, remove_record])
+def test_verify_names_what_is_damaged_and_repair_builds_just_that(recipe, copy, damage):
+    before = digest(copy)
+    damage(copy)
+    verdict = check(copy)
+    assert verdict.rebuild == [3] and list(verdict.faults) == ["2020-06-01T12:00Z"]
+    repaired = build_in_process(recipe, copy, repair=True)
+    assert repaired.written == 1
+    assert digest(copy) == before
+    assert check(copy).passed
+
+
+def test_repair_without_a_verdict_is_refused(recipe, copy):
+    with pytest.raises(BadInput, match="corrstore verify"):
+        build_in_process(recipe, copy, repair=True)
+
+
+def test_an_object_of_no_sample_is_told(copy):
+    shutil.copy(copy / "target/c/3/0/0/0", copy / "target/c/99")
+    assert check(copy).unknown == ["target/c/99"]
+
+
+@pytest.fixture(scope="module")
+def faulty_store(faulty, tmp_path_factory):
+    """The store that damaged archives give, and what was damaged."""
+    root, damaged = faulty
+    folder = tmp_path_factory.mktemp("faulty-store") / "store"
+    recipe = recipe_from(small_recipe_content(root) | {"max_missing_share": 0.5})
+    return open_store(str(folder)), build_in_process(recipe, folder).report, damaged, recipe, folder
+
+
+def test_every_fault_is_found_and_told(faulty_store):
+    """Each damaged sample of a channel that the recipe wants is not valid; the others all are."""
+    store, report, damaged, recipe, _ = faulty_store
+    harmless = {"expver_mix"}
+    hit = {np.datetime64(fault.valid_time, "s") for fault in damaged.faults if fault.kind not in harmless}
+    invalid = set(store.times[~store.valid])
+    assert invalid <= hit and len(invalid) >= 2
+    assert report.valid == len(store.times) - len(invalid)
+    assert {"truncated", "corrupt"} & {
+        word for problem in report.problems for word in problem.replace(":", " ").split()
+    }
+    assert report.notes["preliminary fields set aside for final ones"] > 0
+    assert set(report.reasons) == {f"{time.astype('M8[m]')}Z" for time in invalid}
+
+
+def test_a_store_of_damaged_archives_verifies(faulty_store):
+    store, *_ = faulty_store
+    assert verify(store, Runner(workers=1), QUIET, against_source=4).passed
+
+
+def test_reading_a_sample_that_is_not_valid_is_an_error_unless_asked_for(faulty_store):
+    store, *_ = faulty_store
+    index = int(np.flatnonzero(~store.valid)[0])
+    with pytest.raises(BadInput, match="not valid"):
+        store.stored("target", index)
+    assert store.stored("target", index, allow_invalid=True).shape == store.plan.shard_layout("target").shape
+
+
+def test_a_missing_hour_that_arrives_later_is_filled_in(archive, tmp_path):
+    """The archive lacks one file; it comes, and the same command builds that sample alone."""
+    late = tmp_path / "archive"
+    shutil.copytree(archive, late)
+    file = sorted((late / "cma_rra").rglob("*.grib2"))[5]
+    file.rename(tmp_path / "late.grib2")
+    content = small_recipe_content(late)
+    recipe = recipe_from(content | {"max_missing_share": 0.5})
+    folder = tmp_path / "store"
+    first = build_in_process(recipe, folder).report
+    assert first.valid < first.samples
+    (tmp_path / "late.grib2").rename(file)
+    second = build_in_process(recipe, folder)
+    assert second.written == first.samples - first.valid
+    assert second.report.valid == second.report.samples
+    assert check(folder, against_source=14).passed
+
+
+def test_a_store_is_plain_zarr_with_cf_names(demo_store):
+    opened = xr.open_zarr(demo_store.folder.url)
+    assert opened.target.dims == ("time", "target_channel", "lat", "lon")
+    assert opened.lat.attrs["standard_name"] == "latitude"
+    named = demo_store.dataset("target")
+    assert named.t2m.attrs == {"standard_name": "air_temperature", "long_name": "2 m temperature", "units": "K"}
+    assert "sum" in named.tp.attrs["cell_methods"]
+    np.testing.assert_allclose(named.t2m.isel(time=2), demo_store.physical("target", 2)[0], rtol=1e-6)
+
+
+def test_tensorstore_zarr_and_zarrs_read_the_same_numbers(demo_store):
+    import zarr
+
+    theirs = demo_store.arrays["target"][4].read().result()
+    np.testing.assert_array_equal(theirs, demo_store.stored("target", 4))
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        group = zarr.open_group(demo_store.folder.url, mode="r")
+        np.testing.assert_array_equal(group["target"][4], theirs)
+
+
+def test_statistics_of_the_ledger_are_those_of_the_data(demo_store):
+    table = demo_store.table(STATISTICS).to_pylist()
+    rows = {(row["role"], row["channel"], row["valid_time"]): row for row in table}
+    for role in ("input", "target"):
+        for index, time in enumerate(demo_store.times[:3]):
+            physical = demo_store.physical(role, index)
+            for channel, field in zip(demo_store.plan.channels(role), physical, strict=True):
+                row = rows[role, channel.name, time.astype(object)]
+                assert row["count"] == field.size and row["missing"] == 0
+                np.testing.assert_allclose(row["mean"], field.mean(), rtol=1e-12, atol=1e-12)
+                np.testing.assert_allclose(row["m2"], ((field - field.mean()) ** 2).sum(), rtol=1e-10)
+                assert (row["minimum"], row["maximum"]) == (field.min(), field.max())
+
+
+def test_rain_sums_to_what_the_runs_total(demo_store, archive):
+    """Windows of three hours add up to the twelve-hour totals that the archive's runs end with, but for packing."""
+    import eccodes
+
+    index = int(np.flatnonzero(demo_store.times == np.datetime64("2020-06-01T12", "s"))[0])
+    position = [channel.name for channel in demo_store.plan.channels("target")].index("tp")
+    windows = sum(demo_store.physical("target", index - step)[position] for step in range(4))
+    (file,) = (archive / "cma_rra").rglob("*20200601120000*.grib2")
+    with file.open("rb") as messages:
+        while (handle := eccodes.codes_grib_new_from_file(messages)) is not None:
+            keys = [eccodes.codes_get(handle, key) for key in ("discipline", "parameterCategory", "parameterNumber")]
+            if keys == [0, 1, 8]:
+                total = eccodes.codes_get_values(handle).reshape(eccodes.codes_get(handle, "Nj"), -1)
+    inner = total[6:-6, 6:-6]
+    assert inner.shape == windows.shape
+    np.testing.assert_allclose(windows, inner, atol=0.02 + 0.004 * inner.max())
+    assert windows.max() > 1
+
+
+def test_shards_and_samples_are_told_in_plain_parquet(demo_store):
+    import duckdb
+
+    root = demo_store.folder.url
+    shards = duckdb.sql(f"select count(*), sum(bytes) from '{root}/{SHARDS}'").fetchone()
+    assert shards[0] == 2 * len(demo_store.times)
+    assert shards[1] == sum(
+        path.stat().st_size
+        for role in ("input", "target")
+        for path in Path(root, role, "c").rglob("0")
+        if path.is_file()
+    )
+    assert duckdb.sql(f"select distinct status from '{root}/{SAMPLES}'").fetchall() == [("valid",)]
+
+
+def test_the_ledger_tells_what_the_store_was_made_from(demo_store):
+    attributes = json.loads(Folder(demo_store.folder.url).read("zarr.json"))["attributes"]["corrstore"]
+    assert len(attributes["ledger_digest"]) == 64
+    assert attributes["recipe"]["name"] == "small"
+    assert attributes["software"].startswith("corrstore ")

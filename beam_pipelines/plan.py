@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from datasets.constants import storage_error
 from datasets.layout import ROLES
 from datasets.pairing import sample_plans
 from datasets.preparation import Preparation, prepare
-from datasets.probe import Cost, probe, storage_error
+from datasets.probe import Cost, probe
 from datasets.recipe import Recipe
 
 _PROBED = 2

@@ -1,15 +1,16 @@
-"""A worker process of the embedded runner: Beam's own, which keeps to itself what is no error."""
+"""A worker process of the embedded runner: Beam's own, which tells failures to the driver and nobody else."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 
-_errors = logging.StreamHandler()
-_errors.setLevel(logging.ERROR)
-logging.getLogger().addHandler(_errors)  # before Beam, which would add one that tells everything
+logging.getLogger().addHandler(logging.NullHandler())  # before Beam, which would add one that tells everything
 
 if __name__ == "__main__":
     from apache_beam.runners.worker.sdk_worker_main import main
 
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - Beam prints there what it also raises in the driver
     main(sys.argv)

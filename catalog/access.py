@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow.dataset import field
 
-from catalog.holdings import valid_time
+from catalog.holdings import ValidTime, valid_time
 from catalog.matching import Stores
 from catalog.presence import PresenceCheck
 from catalog.query import Answer, Question, answer, fitting, with_reasons
 from catalog.schemas import TableName
 from catalog.selection import parse_period, parse_region
+from catalog.series import SeriesReader
 from catalog.tables import Tables
 from datasets.periods import Interval, parse_duration
 from datasets.storage import Folder
@@ -33,6 +36,7 @@ class Catalog:
     def __init__(self, url: str, storage_options: dict[str, Any] | None = None) -> None:
         self.tables = Tables(Folder(str(url), storage_options or {}))
         self._presence = PresenceCheck(storage_options)
+        self._series = SeriesReader(self.tables)
         self._stores: tuple[list[str], Stores] | None = None
 
     @property
@@ -43,7 +47,7 @@ class Catalog:
             self._stores = names, Stores(self.tables.kept("stores", names))
         return self._stores[1]
 
-    def list(self) -> list[dict[str, Any]]:
+    def listing(self) -> list[dict[str, Any]]:
         """The row of each store in the table `stores`, and its `status` (see `catalog.presence.PresenceCheck`)."""
         rows = self.stores.rows
         return [{**row, "status": status} for row, status in zip(rows, self._presence(rows), strict=True)]
@@ -79,13 +83,56 @@ class Catalog:
         )
         stores = self.stores
         fit = fitting(stores, question)
-        valid = None
-        if question.period is not None:
-            coverage = self.tables.kept("coverage", sorted(stores.registrations))
-            valid = valid_time(coverage, [stores.registrations[place] for place in fit])
+        valid = None if question.period is None else self._valid_time(stores, fit)
         found = answer(stores, question, fit, self._presence([stores.rows[place] for place in fit]), valid)
         if reasons and question.period is not None:
             used = [match.row["registration"] for match in found.combination]
             coverage = self.tables.rows("coverage", used, ["start", "end", "reasons"], field("status") != "valid")
             return Answer(found.stores, found.combination, with_reasons(found.missing, coverage))
         return found
+
+    def statistics(
+        self,
+        variables: Sequence[str] = (),
+        period: str | Interval | None = None,
+        months: Sequence[int] = (),
+        hours: Sequence[int] = (),
+        residual: bool = False,
+        quantiles: Sequence[float] = (),
+        store: str | None = None,
+    ) -> list[ChannelStatistics]:
+        """Statistics of the variables over the valid samples of a period, for each store and role that has them.
+
+        Args: `variables` by channel name, all of them if none is named; `months` (1 to 12) and `hours` (0 to 23, UTC)
+        of the valid time; `residual` for that of target minus input in place of these two; `quantiles` between 0 and
+        1; `store` by name, location or id, for that store alone. Without a period, each store's own. Errors: BadInput.
+        """
+        from catalog.statistics import block, merged
+
+        stores, wanted = self.stores, None if period is None else parse_period(period)
+        only = None if store is None else stores.named(store)["registration"]
+        fit = fitting(stores, Question([], wanted))
+        fit = fit[[only in (None, stores.registrations[place]) for place in fit]]
+        keys = [
+            (int(place), (stores.registrations[place], role, channel))
+            for place in fit
+            for role, channel in stores.counted(place, list(variables), residual)
+        ]
+        valid = dict(zip(fit.tolist(), self._valid_time(stores, fit).by_store(len(fit)), strict=True))
+        blocks = [
+            block(stores.rows[place], key[1], series, valid[place], wanted, months, hours)
+            for (place, key), series in zip(keys, self._series([key for _, key in keys]), strict=True)
+            if series is not None
+        ]
+        return merged(blocks, quantiles)
+
+    def diff(self, one: str, two: str) -> list[Difference]:
+        """What differs between two stores, each given by its name, location or id; BadInput where it is unknown."""
+        from catalog.diff import differences
+
+        rows = [self.stores.named(key) for key in (one, two)]
+        return differences(self.tables, *rows)
+
+    def _valid_time(self, stores: Stores, places: NDArray[np.int64]) -> ValidTime:
+        coverage = self.tables.kept("coverage", sorted(stores.registrations))
+        return valid_time(coverage, [stores.registrations[place] for place in places])

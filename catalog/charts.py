@@ -12,8 +12,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from catalog.merged import Counted
-from catalog.pictures import Tick
-from catalog.wording import number, power_of_ten, share, short_number
+from catalog.pictures import CHARACTERS, Tick, legible
+from catalog.wording import number, power_of_ten, share, short_number, units
 from datasets.histograms import Edges, quantile, share_at_least
 from datasets.statistics import BlockStatistics
 from datasets.variables import Variable
@@ -70,13 +70,15 @@ def channel_histogram(variable: Variable, counted: dict[str, Counted]) -> Histog
     counted = {role: each for role, each in counted.items() if each.statistics.count}
     if not counted:
         return None
+    if all(each.statistics.minimum == each.statistics.maximum for each in counted.values()):
+        return _constant(variable, counted)
     threshold = variable.wet_threshold
     wettest = max(each.statistics.maximum for each in counted.values())
     if threshold is not None and wettest > threshold:
         axis = _Axis(threshold, wettest, np.log10)
         notes = [_dry_note(role, each, threshold, variable) for role, each in counted.items()]
         return _histogram(variable, counted, axis, _decades(axis), notes, logarithmic=True)
-    ends = [_quantiles(each, _TAIL) for each in counted.values()]
+    ends = [_ends(each, _TAIL) for each in counted.values()]
     axis = _linear(min(low for low, _ in ends), max(high for _, high in ends))
     return _histogram(variable, counted, axis, _round_ticks(axis), [], logarithmic=variable.name == "refc")
 
@@ -85,9 +87,19 @@ def residual_histogram(variable: Variable, counted: Counted) -> Histogram | None
     """The histogram of a residual, about zero, its densities logarithmic; None where nothing was counted."""
     if not counted.statistics.count:
         return None
-    largest = max(abs(end) for end in _quantiles(counted, _FAR_TAIL))
+    if counted.statistics.minimum == counted.statistics.maximum:
+        return _constant(variable, {"residual": counted})
+    largest = max(abs(end) for end in _ends(counted, _FAR_TAIL))
     axis = _linear(-largest, largest)
     return _histogram(variable, {"residual": counted}, axis, _round_ticks(axis), [], logarithmic=True)
+
+
+def _constant(variable: Variable, counted: dict[str, Counted]) -> Histogram:
+    """Of a channel that never changes: no outline, and a note."""
+    unit = units(variable.units)
+    notes = [f"every number of the {role} is {number(each.statistics.mean)} {unit}" for role, each in counted.items()]
+    curves = [Curve(role, "", 50.0, 50.0, 50.0, each.statistics) for role, each in counted.items()]
+    return Histogram(curves, [], [], notes, f"Histogram of {variable.long_name}: {'; '.join(notes)}")
 
 
 def _histogram(
@@ -99,7 +111,7 @@ def _histogram(
     logarithmic: bool,
 ) -> Histogram:
     densities = {role: _densities(*each, axis) for role, each in counted.items()}
-    peak = max((float(heights.max(initial=0)) for _, heights in densities.values()), default=0.0) or 1.0
+    peak = max(float(heights.max()) for _, heights in densities.values())
     if logarithmic:
         upright = _Axis(peak * 10.0**-_DECADES, peak * _HEADROOM**_DECADES, np.log10)
     else:
@@ -111,25 +123,21 @@ def _histogram(
         path = _outline(axis.at(edges), upright.at(heights))
         curves.append(Curve(role, path, float(mean), float(low), float(high), block))
     texts = [f"{c.role} mean {number(c.statistics.mean)}, std {number(c.statistics.std)}" for c in curves]
-    alt = f"Histogram of {variable.long_name} in {variable.units}: {'; '.join([*texts, *notes])}"
+    alt = f"Histogram of {variable.long_name} in {units(variable.units)}: {'; '.join([*texts, *notes])}"
     return Histogram(curves, x_ticks, _powers(upright) if logarithmic else [], notes, alt)
 
 
 def _densities(block: BlockStatistics, edges: Edges, axis: _Axis) -> tuple[Edges, NDArray[np.float64]]:
-    """Bins that hold the block's numbers, those on the axis: their edges, and the share of the numbers a unit.
+    """The bins on the axis: their edges [n + 1], and the share of the block's numbers in each, per unit [n].
 
-    The two open bins, and those that are not filled to their ends, end with the block's extremes.
+    The two open bins end with the block's extremes.
     """
-    bounds = np.concatenate([[-np.inf], edges, [np.inf]]).clip(block.minimum, block.maximum)
-    widths = np.diff(bounds)
-    on_axis = (widths > 0) & (bounds[1:] > axis.low) & (bounds[:-1] < axis.high)
-    if not on_axis.any():
-        return np.array([axis.low, axis.high]), np.zeros(1)
-    first, last = np.flatnonzero(on_axis)[[0, -1]]
-    kept = slice(first, last + 1)
-    heights = np.zeros(last + 1 - first)
-    np.divide(block.histogram[kept], widths[kept] * block.count, out=heights, where=widths[kept] > 0)
-    return bounds[first : last + 2], heights
+    bounds = np.concatenate([[min(block.minimum, edges[0])], edges, [max(block.maximum, edges[-1])]])
+    first = int(np.searchsorted(bounds, axis.low, "right")) - 1
+    last = int(np.searchsorted(bounds, axis.high, "left"))
+    counts, widths = block.histogram[first:last], np.diff(bounds[first : last + 1])
+    heights = np.divide(counts, widths * block.count, out=np.zeros(counts.size), where=widths > 0)
+    return bounds[first : last + 1], heights
 
 
 def _outline(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
@@ -139,30 +147,29 @@ def _outline(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
     return f"M{across[0]} {HEIGHT}{steps}V{HEIGHT}Z"
 
 
-def _quantiles(counted: Counted, tail: float) -> tuple[float, float]:
+def _ends(counted: Counted, tail: float) -> tuple[float, float]:
+    """The numbers that all but the share `tail` on each side lie between; the extremes where they are one number."""
     block, edges = counted
     low, high = (quantile(block.histogram, edges, block.minimum, block.maximum, q)[0] for q in (tail, 1 - tail))
-    return low, high
+    return (low, high) if low < high else (block.minimum, block.maximum)
 
 
 def _dry_note(role: str, counted: Counted, threshold: float, variable: Variable) -> str:
     dry = 1 - share_at_least(counted.statistics.histogram, counted.edges, threshold)
-    return f"{share(dry)} of the {role} is below {short_number(threshold)} {variable.units}"
+    return f"{share(dry)} of the {role} is below {short_number(threshold)} {units(variable.units)}"
 
 
 def _linear(low: float, high: float) -> _Axis:
-    if not low < high:
-        low, high = low - max(abs(low), 1.0) * 1e-3, high + max(abs(high), 1.0) * 1e-3
     return _Axis(low, high, lambda values: values)
 
 
 def _round_ticks(axis: _Axis) -> list[Tick]:
     ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(axis.low, axis.high)
-    return _ticks(axis, ticks)
+    return legible(_ticks(axis, ticks), CHARACTERS)
 
 
 def _decades(axis: _Axis) -> list[Tick]:
-    few = math.log10(axis.high / axis.low) < 2
+    few = math.log10(axis.high / axis.low) < 4
     return _ticks(axis, LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)).tick_values(axis.low, axis.high))
 
 

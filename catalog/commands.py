@@ -1,4 +1,4 @@
-"""The commands about stores that are there: inspect, report."""
+"""The commands about stores that are there: inspect, report, catalog."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+import catalog.catalog_commands
 from datasets.commands import AsJson, StorePath, notices, print_json, results
 
 app = typer.Typer()
+app.add_typer(catalog.catalog_commands.app, name="catalog")
 
 
 @app.command()

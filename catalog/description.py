@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -147,9 +146,7 @@ def _coverage(store: Store) -> pa.Table:
             last["end"] = start + step
             last["samples"] += 1
         else:
-            intervals.append(
-                {"start": start, "end": start + step, "status": status, "samples": 1, "reasons": reasons}
-            )
+            intervals.append({"start": start, "end": start + step, "status": status, "samples": 1, "reasons": reasons})
     return _table("coverage", intervals)
 
 

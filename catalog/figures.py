@@ -123,13 +123,13 @@ class Figures:
         present = field[~np.isnan(field)]
         low, high = (float(present.min()), float(present.max())) if present.size else (np.nan, np.nan)
         of, unit = channel.variable.long_name, wording.units(channel.variable.units)
-        about = "target minus upsampled input" if role == "residual" else wording.spacing(grid)
+        about = "target − input" if role == "residual" else wording.spacing(grid)
         span = f"{wording.number(low)} to {wording.number(high)} {unit}"
         return Map(
             role,
             about,
             self.frame.picture(field, grid, scale, self._bytes_of_a_picture),
-            colour_bar(scale, low, high),
+            colour_bar(scale, low, high, self.frame.characters),
             f"Map of the {role} {of} ({channel.name}), {span}",
         )
 

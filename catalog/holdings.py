@@ -16,11 +16,11 @@ _HOUR = 3600
 
 
 class Slots(NamedTuple):
-    """A period cut into `count` slots of `step` seconds from `start`, in seconds since 1970."""
+    """A period cut into `number` slots of `step` seconds from `start`, in seconds since 1970."""
 
     start: int
     step: int
-    count: int
+    number: int
 
     def interval(self, first: int, after: int) -> Interval:
         """The time from slot `first` on, before slot `after`."""
@@ -40,6 +40,13 @@ class ValidTime(NamedTuple):
         low, high = _seconds(period.start), _seconds(period.end)
         touch = (self.start < high) & (self.end > low)
         return ValidTime(self.store[touch], self.start[touch], self.end[touch])
+
+    def by_store(self, stores: int) -> list[ValidTime]:
+        """The intervals of each of so many stores, in the order of time."""
+        order = np.lexsort((self.start, self.store))
+        parts = np.searchsorted(self.store[order], np.arange(1, stores))
+        columns = (np.split(values[order], parts) for values in self)
+        return [ValidTime(*part) for part in zip(*columns, strict=True)]
 
 
 def valid_time(coverage: pa.Table, registrations: list[str]) -> ValidTime:
@@ -77,17 +84,17 @@ def held_slots(valid: ValidTime, slots: Slots, frequencies: NDArray[np.int64], s
     Where `sampled`, a slot is a time that must be one of the store's own, not only lie between two of them.
     """
     stores = len(frequencies)
-    first = (-((slots.start - valid.start) // slots.step)).clip(0, slots.count)
-    after = (-((slots.start - valid.end) // slots.step)).clip(0, slots.count)
+    first = (-((slots.start - valid.start) // slots.step)).clip(0, slots.number)
+    after = (-((slots.start - valid.end) // slots.step)).clip(0, slots.number)
     keep = first < after
     if sampled:
         keep &= (slots.start - valid.start) % frequencies[valid.store] == 0
-    held = np.zeros((stores, -(-slots.count // 8)), np.uint8)
+    held = np.zeros((stores, -(-slots.number // 8)), np.uint8)
     order = np.argsort(valid.store[keep], kind="stable")
     store, first, after = (values[keep][order] for values in (valid.store, first, after))
     for low in range(0, stores, _STORES_AT_A_TIME):
         rows = slice(*np.searchsorted(store, [low, low + _STORES_AT_A_TIME]))
-        change = np.zeros((min(_STORES_AT_A_TIME, stores - low), slots.count + 1), np.int8)
+        change = np.zeros((min(_STORES_AT_A_TIME, stores - low), slots.number + 1), np.int8)
         np.add.at(change, (store[rows] - low, first[rows]), 1)
         np.add.at(change, (store[rows] - low, after[rows]), -1)
         held[low : low + len(change)] = np.packbits(np.cumsum(change[:, :-1], axis=1, dtype=np.int8) > 0, axis=1)
@@ -95,7 +102,7 @@ def held_slots(valid: ValidTime, slots: Slots, frequencies: NDArray[np.int64], s
 
 
 def fewest(held: Bits, has: NDArray[np.bool_], wanted: Bits) -> tuple[list[int], Bits]:
-    """A combination of stores of which none can be left out, and what it lacks of `wanted`: bits [variables, slots / 8].
+    """Stores of which none can be left out, and what they lack of `wanted`: bits [variables, slots / 8].
 
     Args: `held` [stores, slots / 8]; `has` [stores, variables], which variables are in which store. The store that
     adds the most comes next, until none adds anything; then those that the others make needless go.

@@ -39,6 +39,15 @@ class Stores:
         """The roles that each of the variables has in a store, those that it has."""
         return {name: self._roles[name][place] for name in variables if place in self._roles.get(name, ())}
 
+    def counted(self, place: int, variables: list[str], residual: bool) -> list[tuple[str, str]]:
+        """Which (role, channel) of a store have statistics, of the named variables or of all."""
+        row = self.rows[place]
+        both = [name for name in row["target_channels"] or [] if name in (row["input_channels"] or [])]
+        channels = (
+            {"residual": both} if residual else {role: row[f"{role}_channels"] or [] for role in ("input", "target")}
+        )
+        return [(role, name) for role in channels for name in channels[role] if not variables or name in variables]
+
     def having(self, variables: list[str]) -> NDArray[np.bool_]:
         """Which stores have which variables [stores, variables]."""
         has = np.zeros((len(self.rows), len(variables)), bool)

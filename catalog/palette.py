@@ -25,7 +25,7 @@ _REFLECTIVITY_COLOURS = (  # from 5 dBZ on, as on the composites of the US Natio
 _SEQUENTIAL = {
     **dict.fromkeys(("t2m", "d2m", "skt", "t"), ("inferno", 0.08, 0.97)),
     **dict.fromkeys(("q2m", "r2m", "q", "tcc"), ("YlGnBu", 0.02, 0.98)),
-    **dict.fromkeys(("orog",), ("gist_earth", 0.28, 0.98)),
+    **dict.fromkeys(("orog",), ("gist_earth", 0.36, 0.98)),
     **dict.fromkeys(("lsm",), ("gist_earth", 0.2, 0.8)),
 }
 _DEFAULT = ("viridis", 0.0, 1.0)

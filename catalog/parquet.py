@@ -43,7 +43,7 @@ def read_table_file(
     columns: Sequence[str] | None = None,
     keep: Expression | None = None,
 ) -> pa.Table:
-    """The rows of a file, of the named columns, that `keep` keeps; without it, row groups that it rules out stay unread.
+    """The rows of a file that `keep` keeps, of all columns or the named ones; row groups that it rules out stay unread.
 
     Raises FileNotFoundError, and BadInput, which names the file and says `fix`, where the file is damaged or is of
     a newer version.

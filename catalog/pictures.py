@@ -19,9 +19,13 @@ from datasets.grids import RectilinearGrid
 
 Field = NDArray[np.floating]
 
+_NARROW = 0.7
+_LONGEST = 10
 _WIDEST = 720
 _COARSER = 1.25
 _CELLS_SHOWN = 140
+CHARACTERS = 34
+
 
 
 class Tick(NamedTuple):
@@ -29,6 +33,13 @@ class Tick(NamedTuple):
 
     at: float
     text: str
+
+
+def legible(ticks: list[Tick], characters: float) -> list[Tick]:
+    """The ticks or, so that their labels fit into a width of so many characters, every other or fourth one."""
+    while sum(len(tick.text) + 1 for tick in ticks) > max(characters, _LONGEST):
+        ticks = ticks[::2]
+    return ticks
 
 
 @dataclass(frozen=True)
@@ -75,20 +86,23 @@ class Frame:
         return (self.east - self.west) * math.cos(middle) / (self.north - self.south)
 
     @property
+    def characters(self) -> float:
+        """How many characters find room below a map."""
+        return CHARACTERS * min(1.0, self.aspect / _NARROW)
+
+    @property
     def lon_ticks(self) -> list[Tick]:
         """Round longitudes, from the left."""
-        count = 5 if self.aspect > 0.8 else 2
-        return [
-            Tick(_percent(degrees, self.west, self.east), longitude(degrees))
-            for degrees in _round_numbers(self.west, self.east, count)
-        ]
+        numbers = _round_numbers(self.west, self.east)
+        ticks = [Tick(_percent(degrees, self.west, self.east), longitude(degrees)) for degrees in numbers]
+        return legible(ticks, self.characters)
 
     @property
     def lat_ticks(self) -> list[Tick]:
         """Round latitudes, from the bottom."""
         return [
             Tick(_percent(degrees, self.south, self.north), latitude(degrees))
-            for degrees in _round_numbers(self.south, self.north, 5)
+            for degrees in _round_numbers(self.south, self.north)
         ]
 
     def picture(self, field: Field, grid: RectilinearGrid, scale: Scale, most_bytes: int) -> Picture:
@@ -113,14 +127,16 @@ class Frame:
         )
 
 
-def colour_bar(scale: Scale, lowest: float, highest: float) -> ColourBar:
-    """The bar of a scale under a field that spans `lowest` to `highest`."""
+def colour_bar(scale: Scale, lowest: float, highest: float, characters: float) -> ColourBar:
+    """The bar of a scale, as wide as so many characters, under a field that spans `lowest` to `highest`."""
     steps = np.arange(1, scale.edges.size, dtype=np.uint8)[None]
+    first, last = float(scale.edges[0]), float(scale.edges[-1])
+    slack = 1e-6 * (last - first)
     return ColourBar(
         _uri(_png(steps, scale)),
-        [Tick(100 * scale.position(tick), short_number(tick)) for tick in scale.ticks],
-        _css(scale.colours[0]) if lowest < scale.edges[0] else None,
-        _css(scale.colours[-1]) if highest > scale.edges[-1] else None,
+        legible([Tick(100 * scale.position(tick), short_number(tick)) for tick in scale.ticks], characters),
+        _css(scale.colours[0]) if lowest < first - slack else None,
+        _css(scale.colours[-1]) if highest > last + slack else None,
     )
 
 
@@ -170,8 +186,8 @@ def _inside(edges: NDArray[np.float64], low: float, high: float) -> slice:
     return slice(int(overlapping[0]), int(overlapping[-1]) + 1)
 
 
-def _round_numbers(low: float, high: float, count: int) -> list[float]:
-    ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+def _round_numbers(low: float, high: float) -> list[float]:
+    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     margin = 0.02 * (high - low)
     return [float(tick) for tick in ticks if low + margin <= tick <= high - margin]
 

@@ -1,4 +1,4 @@
-"""What a question to a catalog gives: the stores that hold something of it, those that hold it together, and the rest."""
+"""What a question to a catalog gives: the stores that hold some of it, those that hold it together, and the rest."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from datasets.errors import BadInput
 from datasets.periods import Interval
 
 _GONE: Presence = "vanished"
+_NEVER = np.datetime64("NaT", "s")
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,7 @@ def answer(
     ]
     holding = [place for place in chosen if statuses[place] != _GONE]
     together, lacking = fewest(held[holding], has[holding], wanted)
-    return Answer(
-        matches, [matches[place] for place in sorted(together)], _missing(lacking, slots, question)
-    )
+    return Answer(matches, [matches[place] for place in sorted(together)], _missing(lacking, slots, question))
 
 
 def _held(
@@ -143,21 +142,21 @@ def _held(
     frequency = stores.frequency[fit]
     valid = valid.inside(question.period)
     slots = slots_of(question.period, valid, frequency, question.frequency)
-    if slots.count == 0:
+    if slots.number == 0:
         raise BadInput(f"period {question.period} has no time of the frequency asked for; ask for a longer one")
     held = held_slots(valid, slots, frequency, sampled=question.frequency is not None)
-    return held, np.packbits(np.ones(slots.count, bool)), slots
+    return held, np.packbits(np.ones(slots.number, bool)), slots
 
 
 def _missing(lacking: Bits, slots: Slots | None, question: Question) -> list[Missing]:
     """The bits [variables, slots / 8] as stretches in which the same variables are lacking."""
     if slots is None or question.period is None:
         names = [name for name, bits in zip(question.variables, lacking, strict=False) if bits.any()]
-        return [Missing(tuple(names), *2 * [np.datetime64("NaT", "s")])] if names else []
-    lacks = np.unpackbits(lacking, axis=1, count=slots.count).astype(bool)
+        return [Missing(tuple(names), _NEVER, _NEVER)] if names else []
+    lacks = np.unpackbits(lacking, axis=1, count=slots.number).astype(bool)
     bounds = np.flatnonzero((lacks[:, 1:] != lacks[:, :-1]).any(axis=0)) + 1
     found = []
-    for first, after in zip([0, *bounds], [*bounds, slots.count], strict=True):
+    for first, after in zip([0, *bounds], [*bounds, slots.number], strict=True):
         if lacks[:, first].any():
             names = [name for name, lack in zip(question.variables, lacks[:, first], strict=False) if lack]
             stretch = slots.interval(first, after)

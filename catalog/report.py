@@ -53,13 +53,13 @@ def write_report(store: Store, output: Path) -> None:
     merged = merged_statistics(store)
     active = most_active(store, merged)
     figures = Figures(store, merged, active.index if active else None)
-    covered, interval = coverage(store), store.recipe.period.interval
+    covered = coverage(store)
     page = page_templates().get_template("report.html.j2").render(
         about=describe(store),
         synthetic="synthetic" in store.recipe.title.lower(),
         recipe=store.recipe,
         recipe_text=recipe_text(store.recipe),
-        period=[wording.time(end) for end in (interval.start, interval.end)],
+        period=store.recipe.period.interval,
         grids={role: store.grid(role) for role in ("input", "target")},
         shown=store.times[active.index] if active else None,
         shown_split=covered.split_names[active.index] if active else None,

@@ -48,6 +48,14 @@ def _moment(part: str, text: object) -> np.datetime64:
     )
 
 
+def parse_numbers(option: str, text: str) -> list[int]:
+    """The whole numbers in a text such as 6,7,8; BadInput, which names the option, otherwise."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise BadInput(f"{option} {text!r} is no list of whole numbers; write it as 6,7,8") from None
+
+
 class Region(NamedTuple):
     """A box in degrees; `east` is more than `west`, and at most a circle away."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from catalog.leftovers import SUMMARY
 from catalog.names import SUFFIX, names_of_files, next_name
 from catalog.parquet import table_bytes
-from catalog.tables import KEPT, KeptTable, Tables
+from catalog.tables import KeptTable, Tables
 from datasets.errors import BadInput
 from datasets.storage import Folder
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.dataset import Expression, field
+from pyarrow.dataset import Expression
 
 from catalog.leftovers import SUMMARY
 from catalog.names import SUFFIX, names_of_files, newest
@@ -56,7 +56,11 @@ class Tables:
         return rows
 
     def rows(
-        self, table: TableName, names: Iterable[str], columns: Sequence[str] | None = None, keep: Expression | None = None
+        self,
+        table: TableName,
+        names: Iterable[str],
+        columns: Sequence[str] | None = None,
+        keep: Expression | None = None,
     ) -> pa.Table:
         """The rows of these registrations that `keep` keeps, of all columns or the named ones."""
 

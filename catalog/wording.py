@@ -44,7 +44,10 @@ def power_of_ten(value: float) -> str:
 
 def short_number(value: float) -> str:
     """A round number, such as that of a tick, with no more digits than it has."""
-    return _signed(f"{value:.6g}") if 1e-4 <= abs(value) < 1e6 or value == 0 else number(value, 2)
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return number(value, 2)
+    text = f"{value:.6g}"
+    return _signed(f"{int(text):,}".replace(",", _THIN_SPACE) if abs(value) >= 1e4 else text)
 
 
 def _signed(text: str) -> str:
@@ -71,6 +74,12 @@ def size(count: int) -> str:
 def count(value: int) -> str:
     """A whole number, such as 2 221 240."""
     return f"{value:,}".replace(",", _THIN_SPACE)
+
+
+def duration(length: np.timedelta64) -> str:
+    """A length of time, such as 41 hours or 10 days."""
+    hours = length / np.timedelta64(1, "h")
+    return f"{hours:.4g} hours" if hours < 72 else f"{count(round(hours / 24))} days"
 
 
 def spacing(grid: RectilinearGrid) -> str:

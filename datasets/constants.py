@@ -18,6 +18,7 @@ from datasets.records import Record
 from datasets.statistics import BlockStatistics, merge_all, merged_by_channel
 from datasets.transforms import transform_named
 
+_HALF_ULP = {"float16": 2.0**-11, "float32": 2.0**-24}
 _ROUNDING = 1e-6  # of the range: packed numbers may lie this far outside
 
 
@@ -62,6 +63,19 @@ def transformed_range(recipe: Recipe, channel: Channel) -> NDArray[np.float64]:
     transform = transform_named(recipe.transform_name(channel))
     low, high = channel.variable.valid_range
     return transform.forward(np.array([max(low, transform.lowest), high]))
+
+
+def storage_error(recipe: Recipe, channel: Channel) -> float:
+    """The most that storing a number inside the channel's physical range can change it, in physical units.
+
+    Whatever the constants: a stored number's half ulp is at most 2^-11 (float16) or 2^-24 (float32) of its distance
+    from the mean, which lies in the range; the inverse transform stretches it by its steepest slope. A twentieth more
+    is for the arithmetic.
+    """
+    transform = transform_named(recipe.transform_name(channel))
+    low, high = transformed_range(recipe, channel)
+    steepest = float(np.max(np.abs(transform.inverse_slope(np.array([low, high])))))
+    return 1.05 * _HALF_ULP[recipe.store.dtype] * float(high - low) * steepest
 
 
 def _constants_of(

@@ -38,9 +38,10 @@ def proj_string(handle: int, kind: str) -> str:
             centre = west + (east - west) % 360.0 / 2
             projection = f"+proj=merc +lat_ts={lat_ts:.9g} +lon_0={centre:.9g}"
         case _:
-            pole = -90 if (integer(handle, "projectionCentreFlag") or 0) & _SOUTH_POLE else 90
+            is_south = (integer(handle, "projectionCentreFlag") or 0) & _SOUTH_POLE
+            lat = -abs(lat_ts) if is_south else abs(lat_ts)
             lon = _degrees(handle, "orientationOfTheGrid")
-            projection = f"+proj=stere +lat_0={pole} +lat_ts={lat_ts:.9g} +lon_0={lon:.9g}"
+            projection = f"+proj=stere +lat_0={-90 if is_south else 90} +lat_ts={lat:.9g} +lon_0={lon:.9g}"
     return f"{projection} {_earth(handle)}"
 
 

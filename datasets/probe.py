@@ -8,17 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-import numpy as np
-
-from datasets.channels import Channel
-from datasets.constants import constants_from_records, transformed_range
+from datasets.constants import constants_from_records
 from datasets.layout import ROLES, StorePlan
 from datasets.pairing import SamplePlan
 from datasets.recipe import Recipe
 from datasets.sample import build_sample, measure_sample
-from datasets.transforms import transform_named
-
-_HALF_ULP = {"float16": 2.0**-11, "float32": 2.0**-24}
 
 
 @dataclass(frozen=True)
@@ -59,16 +53,3 @@ def _probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
         bytes={role: size // len(plans) for role, size in sizes.items()},
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
-
-
-def storage_error(recipe: Recipe, channel: Channel) -> float:
-    """The most that storing a number inside the channel's physical range can change it, in physical units.
-
-    Whatever the constants: a stored number's half ulp is at most 2^-11 (float16) or 2^-24 (float32) of its distance
-    from the mean, which lies in the range; the inverse transform stretches it by its steepest slope. A twentieth more
-    is for the arithmetic.
-    """
-    transform = transform_named(recipe.transform_name(channel))
-    low, high = transformed_range(recipe, channel)
-    steepest = float(np.max(np.abs(transform.inverse_slope(np.array([low, high])))))
-    return 1.05 * _HALF_ULP[recipe.store.dtype] * float(high - low) * steepest

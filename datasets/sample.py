@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.channels import Channel, channel_named
-from datasets.constants import transformed_range
+from datasets.constants import storage_error, transformed_range
 from datasets.errors import BadInput
 from datasets.histograms import physical_edges, residual_edges
 from datasets.layout import ROLES, StoredRole, StorePlan
@@ -82,7 +83,8 @@ def measure_sample(recipe: Recipe, plan: SamplePlan) -> Record:
     for field in physical_fields(recipe, plan):
         transform = transform_named(recipe.transform_name(field.channel))
         edges = transformed_range(recipe, field.channel)
-        blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
+        with suppress(BadInput):  # infinite: the second pass tells of it, and the constants do without
+            blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
     return Record(plan.index, plan.valid_time, rows_of(plan.valid_time, blocks))
 
 
@@ -134,9 +136,9 @@ def faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatist
 
     The range is widened by the error of storing its ends.
     """
-    channel, normalisation = plan.channels(role)[position], plan.normalisations[role][position]
+    channel = plan.channels(role)[position]
     low, high = channel.variable.valid_range
-    slack = normalisation.error_bound(low, high, plan.recipe.store.dtype)
+    slack = storage_error(plan.recipe, channel)
     found = []
     if block.missing and (channel.name not in plan.recipe.may_be_missing or not block.count):
         found.append(f"{block.missing} of {block.missing + block.count} pixels are missing")
@@ -169,5 +171,5 @@ def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32
 
 def _upsampled_input(plan: StorePlan, stored_input: NDArray[Any], channel: Channel) -> NDArray[np.float32]:
     position = plan.recipe.input.channels.index(channel.name)
-    coarse = plan.normalisations["input"][position].decode(stored_input[position]).astype(np.float32)
+    coarse = plan.normalisations["input"][position].decode_float32(stored_input[position])
     return regridder(plan.grid("input"), plan.grid("target"), "bilinear")(coarse)

@@ -123,7 +123,7 @@ class Store:
         ):
             field = stack.isel({f"{role}_channel": position}, drop=True).rename(names)
             decoded = xr.apply_ufunc(
-                lambda stored, each=normalisation: each.decode(stored).astype(np.float32),
+                lambda stored, each=normalisation: each.decode_float32(stored),
                 field,
                 dask="parallelized",
                 output_dtypes=[np.float32],
@@ -170,7 +170,9 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
             f"{url} has layout version {attributes['layout_version']}, this corrstore reads up to {LAYOUT_VERSION};"
             " install a newer corrstore"
         )
-    return Store(folder, attributes)
+    store = Store(folder, attributes)
+    _ = store.group  # read now: a store that grows later stays, for this reader, as it was opened
+    return store
 
 
 def constants_from_store(recipe: Recipe, url: str) -> Constants:

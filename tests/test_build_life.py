@@ -47,9 +47,10 @@ def test_a_store_that_grew_is_the_store_that_was_built_at_once(recipe, archive, 
     folder = tmp_path / "store"
     build_in_process(recipe_from(content), folder)
     short = open_store(str(folder))
+    samples = len(short.times)
     first = (folder / "target/c/0/0/0/0").stat().st_mtime_ns
     grown = build_in_process(recipe, folder)
-    assert grown.written == len(recipe.times) - len(short.times) == 3
+    assert grown.written == len(recipe.times) - samples == 3
     assert (folder / "target/c/0/0/0/0").stat().st_mtime_ns == first
     assert open_store(str(folder)).fingerprint == short.fingerprint == demo_store.fingerprint
     assert digest(folder) == digest(Path(demo_store.folder.url))
@@ -60,7 +61,7 @@ def test_a_store_that_grew_is_the_store_that_was_built_at_once(recipe, archive, 
     [
         (
             "target.channels",
-            lambda content: content["target"]["channels"].remove("refc") or content["floors"].pop("refc"),
+            lambda content: content["target"]["channels"].reverse(),
         ),
         ("period.start", lambda content: content["period"].update(start="2020-06-01T00")),
         ("store.dtype", lambda content: content["store"].update(dtype="float32")),
@@ -130,20 +131,19 @@ def faulty_store(faulty, tmp_path_factory):
     root, damaged = faulty
     folder = tmp_path_factory.mktemp("faulty-store") / "store"
     recipe = recipe_from(small_recipe_content(root) | {"max_missing_share": 0.5})
-    return open_store(str(folder)), build_in_process(recipe, folder).report, damaged, recipe, folder
+    report = build_in_process(recipe, folder).report
+    return open_store(str(folder)), report, damaged
 
 
 def test_every_fault_is_found_and_told(faulty_store):
     """Each damaged sample of a channel that the recipe wants is not valid; the others all are."""
-    store, report, damaged, recipe, _ = faulty_store
-    harmless = {"expver_mix"}
-    hit = {np.datetime64(fault.valid_time, "s") for fault in damaged.faults if fault.kind not in harmless}
+    store, report, damaged = faulty_store
+    hours = [np.datetime64(fault.valid_time, "s") for fault in damaged.faults if fault.kind != "expver_mix"]
+    hit = {store.times[np.searchsorted(store.times, hour)] for hour in hours}  # a missing hour breaks its window
     invalid = set(store.times[~store.valid])
     assert invalid <= hit and len(invalid) >= 2
     assert report.valid == len(store.times) - len(invalid)
-    assert {"truncated", "corrupt"} & {
-        word for problem in report.problems for word in problem.replace(":", " ").split()
-    }
+    assert any("truncated" in problem for problem in report.problems)
     assert report.notes["preliminary fields set aside for final ones"] > 0
     assert set(report.reasons) == {f"{time.astype('M8[m]')}Z" for time in invalid}
 
@@ -236,14 +236,9 @@ def test_shards_and_samples_are_told_in_plain_parquet(demo_store):
     import duckdb
 
     root = demo_store.folder.url
-    shards = duckdb.sql(f"select count(*), sum(bytes) from '{root}/{SHARDS}'").fetchone()
-    assert shards[0] == 2 * len(demo_store.times)
-    assert shards[1] == sum(
-        path.stat().st_size
-        for role in ("input", "target")
-        for path in Path(root, role, "c").rglob("0")
-        if path.is_file()
-    )
+    (found,) = duckdb.sql(f"select count(*), sum(bytes) from '{root}/{SHARDS}'").fetchall()
+    files = [path for role in ("input", "target") for path in Path(root, role, "c").rglob("*") if path.is_file()]
+    assert found == (2 * len(demo_store.times), sum(path.stat().st_size for path in files))
     assert duckdb.sql(f"select distinct status from '{root}/{SAMPLES}'").fetchall() == [("valid",)]
 
 

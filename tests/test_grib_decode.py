@@ -258,6 +258,7 @@ BESSEL = {
         {**LAMBERT, "shapeOfTheEarth": 8},
         POLAR,
         {**POLAR, **SOUTH},
+        {**POLAR, **SOUTH, "LaDInDegrees": 60.0},
         MERCATOR,
     ],
 )

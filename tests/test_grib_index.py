@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from time import perf_counter
 
 import numpy as np
 import pyarrow.compute as pc
@@ -238,6 +239,12 @@ def test_a_day_that_is_none_is_a_problem_of_that_field_alone():
     assert "[2018, 13, 22, 12, 0, 0]" in problem.text
 
 
+@needs_shared
+def test_members_of_ensembles_that_do_not_state_their_size():
+    members = index_file(SHARED / "awkward/forecast_monthly_ukmo.grib").messages["member"]
+    assert sorted(set(members.to_pylist())) == list(range(28))
+
+
 def test_members_are_numbered_and_a_field_outside_an_ensemble_has_none():
     perturbed = made(productDefinitionTemplateNumber=1, perturbationNumber=3, numberOfForecastsInEnsemble=10)
     assert [found["member"] for found in rows(perturbed + TEMPERATURE)] == [3, None]
@@ -306,9 +313,12 @@ def test_every_field_of_a_message_with_many_is_a_row(tmp_path, first_repeated_se
     assert len(table) == sum(1 for _ in eccodes_handles(path))
 
 
-def test_a_large_grib1_message_states_its_length_in_units_of_120():
-    large = made("regular_ll_pl_grib1", range(2000 * 1600), **regular(1600, 2000), bitsPerValue=24)
+@pytest.mark.parametrize(("columns", "in_units_of_120"), [(1600, False), (3000, True)])
+def test_large_grib1_messages(columns, in_units_of_120):
+    """Above 8 MiB a length may be in bytes still, above 16 MiB it cannot."""
+    large = made("regular_ll_pl_grib1", range(2000 * columns), **regular(2000, columns), bitsPerValue=24)
     assert large[4] & 0x80
+    assert (int.from_bytes(large[4:7]) != len(large)) is in_units_of_120
     assert index_bytes(large + TEMPERATURE).problems == []
     assert [found["length"] for found in rows(large + TEMPERATURE)] == [len(large), len(TEMPERATURE)]
     (problem,) = index_bytes(large[:-1000]).problems
@@ -329,6 +339,24 @@ def test_headers_are_read_and_data_are_not():
     assert index_ranges("large", read_at, len(content)).messages.num_rows == 20
     assert len(message) > 400_000
     assert sum(fetched) < 21 * 1100
+
+
+@pytest.mark.parametrize("sample", ["regular_ll_pl_grib1", "regular_ll_pl_grib2"])
+def test_days_and_scalings_cost_no_more_than_copies(sample):
+    """An archive has few different headers; were each day's its own, this would take fifty times as long."""
+    days = [f"2018{month:02d}{day:02d}" for month in range(1, 13) for day in range(1, 29)]
+    accumulated = {"productDefinitionTemplateNumber": 8, "lengthOfTimeRange": 3} if sample.endswith("2") else {}
+    base = made(sample, range(600), **regular(20, 30), bitsPerValue=12, **accumulated)
+    distinct = b"".join(changed(base, [n] * 300 + [0] * 300, dataDate=day) for n, day in enumerate(days, 1))
+    copies = len(days) * base
+
+    def seconds(content):
+        start = perf_counter()
+        assert index_bytes(content).messages.num_rows == len(days)
+        return perf_counter() - start
+
+    seconds(copies)
+    assert seconds(distinct) < 10 * seconds(copies)
 
 
 @needs_shared
@@ -395,6 +423,12 @@ def test_other_bytes_between_messages_are_reported(between, kind):
     (problem,) = index.problems
     assert (problem.kind, problem.offset) == (kind, len(TEMPERATURE))
     assert f"{len(between)} bytes" in problem.text
+
+
+@pytest.mark.parametrize("count", [*range(250, 260), *range(760, 770)])
+def test_the_next_message_is_found_wherever_it_begins(count):
+    index = index_bytes(b"\xff" * count + TEMPERATURE)
+    assert index.messages["offset"].to_pylist() == [count]
 
 
 def test_a_file_of_another_size_than_listed_is_a_problem(tmp_path):

@@ -15,7 +15,7 @@ _DRIFT = (22.0, 6.0)
 def rain_rate(synoptic: Synoptic, land: Land) -> Field:
     """Rain in kg m-2 per hour at the synoptic's time.
 
-    Showers stand where a texture of 12 to 150 km rises above a threshold. Ascent along the front and up the
+    Showers stand where a texture of 16 to 260 km rises above a threshold. Ascent along the front and up the
     mountains, moisture and the afternoon over land lower that threshold: they can be told from a coarse field and
     the terrain; which of the texture's hills is a shower cannot.
     """

@@ -1,0 +1,130 @@
+"""The settings of a training run, and the presets that they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from datasets.errors import BadInput
+from training.edm import P_MEAN, P_STD
+from training.network import SIZES
+
+Stage = Literal["regression", "diffusion"]
+Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=8)]
+
+
+class RunConfig(BaseModel):
+    """What a run does. Lengths of time are in patches seen, over all processes: the only clock there is.
+
+    Defaults of batch, patch and learning rate are those of NVIDIA's CorrDiff (arXiv 2309.15214, and its published
+    configuration); the EMA is EDM's (arXiv 2206.00364, appendix F.2: a half-life of 500 000 with a ramp of 5 %).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: Stage
+    size: str = Field("small", description=f"of the network: {', '.join(SIZES)}")
+    patch: tuple[Side, Side] | None = Field((448, 448), description="height and width; null: the whole domain")
+    patches_per_sample: Count = Field(1, description="patches drawn one after the other from a sample")
+    samples: Count = Field(2_000_000, description="patches to see until the run is done")
+    batch: Count = Field(256, description="patches an update, over all processes")
+    micro_batch: Count = Field(16, description="patches at a time on a device; gradients of the rest accumulate")
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    warmup: Annotated[int, Field(ge=0)] = Field(100_000, description="patches over which the learning rate rises")
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = Field(0.01, description="share left by the cosine decay")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient")
+    ema_half_life: Count = 500_000
+    ema_ramp: Annotated[float, Field(gt=0)] = Field(0.05, description="largest half-life, as a share of patches seen")
+    channel_weights: dict[str, float] = Field(default_factory=dict, description="of the loss, by target channel; else 1")
+    predicted_outright: list[str] = Field(default_factory=list, description="targets without the residual connection")
+    p_mean: float = Field(P_MEAN, description="mean of ln(sigma) in training (diffusion)")
+    p_std: Annotated[float, Field(gt=0)] = Field(P_STD, description="standard deviation of ln(sigma) (diffusion)")
+    residual_patches: Count = Field(1024, description="patches that the residual's statistics are taken from (diffusion)")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")
+    compile: bool = False
+    threads: Count | None = Field(None, description="of PyTorch on the CPU; sums depend on their number")
+    seed: Annotated[int, Field(ge=0)] = 0
+    prefetch: Count = Field(4, description="micro-batches that are read ahead")
+    save_every: Count = Field(50_000, description="patches between two checkpoints")
+    validate_every: Count = 50_000
+    validation_patches: Count = 256
+    validation_members: Annotated[int, Field(ge=2)] = Field(4, description="of the ensemble in validation (diffusion)")
+    validation_steps: Annotated[int, Field(ge=2)] = Field(10, description="of the sampler in validation (diffusion)")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.size not in SIZES:
+            raise BadInput(f"unknown network size {self.size!r}; choose one of {', '.join(SIZES)}")
+        if self.batch % self.micro_batch:
+            raise BadInput(f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}; change one of them")
+        return self
+
+    def weights(self, targets: list[str]) -> list[float]:
+        """The loss's weights, in the order of the targets; BadInput for a channel that is none of them."""
+        unknown = sorted(set(self.channel_weights) - set(targets))
+        if unknown:
+            raise BadInput(f"channel_weights names {', '.join(unknown)}, but the targets are {', '.join(targets)}")
+        return [self.channel_weights.get(name, 1.0) for name in targets]
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {},
+    "paper": {
+        "size": "paper",
+        "samples": 30_000_000,
+        "micro_batch": 4,
+        "warmup": 1_000_000,
+        "precision": "bfloat16",
+        "compile": True,
+    },
+    "demo": {
+        "size": "tiny",
+        "patch": (96, 96),
+        "samples": 2_000,
+        "batch": 8,
+        "micro_batch": 8,
+        "learning_rate": 4e-3,
+        "warmup": 160,
+        "ema_half_life": 200,
+        "residual_patches": 64,
+        "threads": 2,
+        "save_every": 1_000,
+        "validate_every": 1_000,
+        "validation_patches": 16,
+    },
+}
+"""Settings by name, where they differ from the defaults: `small` for one GPU, `paper` for many, `demo` for a laptop."""
+
+
+def run_config(stage: str, preset: str = "small", changes: Mapping[str, Any] | None = None) -> RunConfig:
+    """The preset's settings with these changes; BadInput, one line a mistake, that names key, value and rule."""
+    if preset not in PRESETS:
+        raise BadInput(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    try:
+        return RunConfig.model_validate({"stage": stage, **PRESETS[preset], **(changes or {})})
+    except ValidationError as error:
+        raise BadInput("\n".join(["these settings are not valid:", *map(_sentence, error.errors())])) from None
+
+
+def parsed_changes(texts: list[str]) -> dict[str, Any]:
+    """`key=value` texts as settings, the value read as YAML; BadInput for another form."""
+    changes = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise BadInput(f"--set {text!r} is not of the form key=value")
+        changes[key] = yaml.safe_load(value)
+    return changes
+
+
+def _sentence(mistake: Any) -> str:
+    key = ".".join(str(part) for part in mistake["loc"])
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    if mistake["type"] == "extra_forbidden":
+        return f"  {key}: no such setting; there are {', '.join(RunConfig.model_fields)}"
+    return f"  {key}: {message}, got {mistake['input']!r}" if key else f"  {message}"

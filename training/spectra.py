@@ -1,0 +1,79 @@
+"""Radially averaged power spectra of fields on a limited area."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from datasets.grids import RectilinearGrid
+
+EARTH_RADIUS_KM = 6371.229
+_BINS = 60
+
+
+@dataclass(frozen=True)
+class Wavenumbers:
+    """The waves that fit a field of `shape` (lat, lon) whose points are `spacing` km apart, in bins by wavenumber.
+
+    The waves are those of the discrete cosine transform, which needs no periodic field (Denis et al. 2002, Mon. Wea.
+    Rev. 130, 1812): wave (m, n) of N by M points has the wavenumber sqrt((m / 2 N dy)^2 + (n / 2 M dx)^2), in cycles
+    per km. The bins widen by a constant factor, and hold at least one wave each.
+    """
+
+    shape: tuple[int, int]
+    spacing: tuple[float, float]
+
+    @classmethod
+    def of(cls, grid: RectilinearGrid) -> Wavenumbers:
+        """Those of fields on the grid; longitudes are as far apart as at its middle latitude."""
+        step_lat, step_lon = np.deg2rad(grid.resolution) * EARTH_RADIUS_KM
+        middle = np.deg2rad(np.mean(grid.lat[[0, -1]]))
+        return cls(grid.shape, (float(step_lat), float(step_lon * np.cos(middle))))
+
+    @property
+    def nyquist(self) -> float:
+        """The largest wavenumber that is resolved in every direction: 1 / (2 max(dy, dx))."""
+        return 0.5 / max(self.spacing)
+
+    @property
+    def widths(self) -> NDArray[np.float64]:
+        """How wide each bin is, in cycles per km."""
+        return np.diff(self._edges)
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """The geometric middle of each bin, in cycles per km."""
+        return np.sqrt(self._edges[1:] * self._edges[:-1])
+
+    @property
+    def resolved(self) -> NDArray[np.bool_]:
+        """Which bins lie wholly below the Nyquist wavenumber."""
+        return self._edges[1:] <= self.nyquist
+
+    def variance(self, field: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The part of the field's spatial variance in each bin, in its units squared; they add up to all of it."""
+        waves = scipy.fft.dctn(field, norm="ortho")
+        power = np.square(waves, dtype=np.float64).ravel() / field.size
+        in_bins: NDArray[np.float64] = np.bincount(self._bins, power, minlength=len(self.widths) + 1)[1:]
+        return in_bins
+
+    @cached_property
+    def _lengths(self) -> NDArray[np.float64]:
+        down, along = (np.arange(n) / (2 * n * step) for n, step in zip(self.shape, self.spacing, strict=True))
+        return np.hypot(down[:, None], along).ravel()
+
+    @cached_property
+    def _edges(self) -> NDArray[np.float64]:
+        lowest, highest = np.sort(self._lengths)[[1, -1]] * (1 - 1e-9, 1 + 1e-9)
+        edges = np.geomspace(lowest, highest, _BINS + 1)
+        filled = np.histogram(self._lengths, edges)[0] > 0
+        return np.append(edges[:-1][filled], highest)
+
+    @cached_property
+    def _bins(self) -> NDArray[np.intp]:
+        """The bin of each wave, from 1 on; 0 is the mean's."""
+        return np.digitize(self._lengths, self._edges)

@@ -79,7 +79,9 @@ def _split_names(recipe: Recipe) -> Names:
     times, intervals = recipe.times, recipe.splits.intervals.values()
     names = np.full(len(times), NO_SPLIT, dtype="<U10")
     if parse_duration(recipe.splits.embargo) > np.timedelta64(0):
-        names[(times >= min(each.start for each in intervals)) & (times < max(each.end for each in intervals))] = EMBARGO
+        names[(times >= min(each.start for each in intervals)) & (times < max(each.end for each in intervals))] = (
+            EMBARGO
+        )
     for name, interval in recipe.splits.intervals.items():
         names[interval.mask(times)] = name
     return names

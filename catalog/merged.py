@@ -75,7 +75,9 @@ def most_active(store: Store, merged: Merged) -> Active | None:
         scores = [score for rows in _valid_rows(store) for score in _wet_shares(rows, rain.edges, threshold)]
         largest, wettest = max(scores)
         limit = f"{short_number(threshold)} {units(tp.units)}"
-        return Active(_index(store, wettest), f"the one with most rain: {share(largest)} of the target has {limit} or more")
+        return Active(
+            _index(store, wettest), f"the one with most rain: {share(largest)} of the target has {limit} or more"
+        )
     scores = [score for rows in _valid_rows(store) for score in _residual_spreads(rows, merged)]
     if scores:
         return Active(_index(store, max(scores)[1]), "the one with the largest residuals")

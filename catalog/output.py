@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64):
         value = value.item()
     if isinstance(value, datetime | np.datetime64):
-        time = np.array(value, "datetime64[s]")[()]
+        time = value if isinstance(value, np.datetime64) else np.datetime64(value)
         return None if np.isnat(time) else format_time(time)
     if isinstance(value, float):
         return None if math.isnan(value) else value

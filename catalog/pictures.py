@@ -22,10 +22,10 @@ Field = NDArray[np.floating]
 _NARROW = 0.7
 _LONGEST = 10
 _WIDEST = 720
-_COARSER = 1.25
 _CELLS_SHOWN = 140
-CHARACTERS = 34
 
+CHARACTERS = 34
+"""How many characters of a label find room below a map or a histogram that is not narrow."""
 
 
 class Tick(NamedTuple):
@@ -108,7 +108,7 @@ class Frame:
     def picture(self, field: Field, grid: RectilinearGrid, scale: Scale, most_bytes: int) -> Picture:
         """The part of a field on `grid` [lat, lon] that is in the frame, in no more bytes of PNG than `most_bytes`.
 
-        Fields that are too large are averaged over blocks; 60 colours take at most 6 bits a pixel and a kilobyte.
+        Fields that take more are averaged over blocks.
         """
         lat, lon = grid.edges()
         rows, columns = _inside(lat, self.south, self.north), _inside(lon, self.west, self.east)
@@ -142,17 +142,23 @@ def colour_bar(scale: Scale, lowest: float, highest: float, characters: float) -
 
 def block_mean(field: Field, shape: tuple[int, int]) -> Field:
     """The field averaged over `shape` blocks of nearly equal size; NaN where a block has no number."""
-    rows, columns = (np.linspace(0, full, few, endpoint=False).astype(int) for full, few in zip(field.shape, shape, strict=True))
-    present = ~np.isnan(field)
+    rows, columns = (
+        np.linspace(0, full, few, endpoint=False).astype(int) for full, few in zip(field.shape, shape, strict=True)
+    )
 
     def total(values: Field) -> Field:
         return np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
 
-    with np.errstate(invalid="ignore"):
-        return total(np.where(present, field, 0.0)) / total(present.astype(np.float64))
+    missing = np.isnan(field)
+    pixels = np.outer(np.diff(rows, append=field.shape[0]), np.diff(columns, append=field.shape[1])).astype(float)
+    if not missing.any():
+        return total(field) / pixels
+    present = pixels - total(missing.astype(float))
+    return np.divide(total(np.where(missing, 0.0, field)), present, out=np.full(shape, np.nan), where=present > 0)
 
 
 def _fitting_png(field: Field, scale: Scale, most_bytes: int) -> tuple[bytes, int]:
+    """The picture, and how many pixels wide it is."""
     height, width = field.shape
     factor = max(1.0, width / _WIDEST)
     while True:
@@ -160,11 +166,11 @@ def _fitting_png(field: Field, scale: Scale, most_bytes: int) -> tuple[bytes, in
         png = _png(scale.codes(field if shape == field.shape else block_mean(field, shape)), scale)
         if len(png) <= most_bytes or shape == (1, 1):
             return png, shape[1]
-        factor *= _COARSER
+        factor *= max(1.1, math.sqrt(len(png) / most_bytes))
 
 
 def _png(codes: NDArray[np.uint8], scale: Scale) -> bytes:
-    image = Image.fromarray(codes, mode="P")
+    image = Image.fromarray(codes)
     image.putpalette(np.vstack([scale.colours, [[0, 0, 0]]]).astype(np.uint8).tobytes())
     sink = io.BytesIO()
     image.save(sink, "PNG", optimize=True, transparency=len(scale.colours))

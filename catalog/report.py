@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +53,28 @@ def write_report(store: Store, output: Path) -> None:
     active = most_active(store, merged)
     figures = Figures(store, merged, active.index if active else None)
     covered = coverage(store)
-    page = page_templates().get_template("report.html.j2").render(
-        about=describe(store),
-        synthetic="synthetic" in store.recipe.title.lower(),
-        recipe=store.recipe,
-        recipe_text=recipe_text(store.recipe),
-        period=store.recipe.period.interval,
-        grids={role: store.grid(role) for role in ("input", "target")},
-        shown=store.times[active.index] if active else None,
-        shown_split=covered.split_names[active.index] if active else None,
-        why=active.why if active else None,
-        figures=figures,
-        inputs_alone=list(figures.inputs_alone()),
-        box=(WIDTH, HEIGHT),
-        tables={role: channel_rows(store, role, merged) for role in ("input", "target")},
-        coverage=covered,
-        strip=strip(store.times, parse_duration(store.recipe.period.frequency), covered),
-        build=json.loads(store.folder.read(REPORT)),
+    about = describe(store)
+    page = (
+        page_templates()
+        .get_template("report.html.j2")
+        .render(
+            about=about,
+            synthetic="synthetic" in about["title"].lower(),
+            recipe=store.recipe,
+            recipe_text=recipe_text(store.recipe),
+            period=store.recipe.period.interval,
+            grids={role: store.grid(role) for role in ("input", "target")},
+            shown=store.times[active.index] if active else None,
+            shown_split=covered.split_names[active.index] if active else None,
+            why=active.why if active else None,
+            figures=figures,
+            inputs_alone=list(figures.inputs_alone()),
+            box=(WIDTH, HEIGHT),
+            tables={role: channel_rows(store, role, merged) for role in ("input", "target")},
+            coverage=covered,
+            strip=strip(store.times, parse_duration(store.recipe.period.frequency), covered),
+            build=json.loads(store.folder.read(REPORT)),
+        )
     )
     write_file_atomically(output, page.encode())
 
@@ -78,7 +82,7 @@ def write_report(store: Store, output: Path) -> None:
 def page_templates() -> jinja2.Environment:
     """The templates of pages; whatever is put into them is shown as text, never as markup."""
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (files("catalog") / "templates" / name).read_text("utf-8")),
+        loader=jinja2.PackageLoader("catalog"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -112,8 +116,7 @@ def channel_rows(store: Store, role: StoredRole, merged: Merged) -> list[Channel
 
 def recipe_text(recipe: Recipe) -> str:
     """The recipe as YAML; the values of storage options, which may be secrets, are hidden."""
-    content: dict[str, Any] = recipe.model_dump(mode="json", exclude_defaults=True)
+    content: dict[str, Any] = recipe.model_dump(mode="json", exclude_none=True)
     for source in content["sources"].values():
-        if "storage_options" in source:
-            source["storage_options"] = dict.fromkeys(source["storage_options"], _HIDDEN)
+        source["storage_options"] = dict.fromkeys(source["storage_options"], _HIDDEN)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)

@@ -115,8 +115,8 @@ def print_statistics(statistics: Sequence[ChannelStatistics]) -> None:
     print_table(rows, names | quantiles | wet)
     for one in statistics:
         if not one.complete:
-            lacking = one.expected - one.samples
-            _say(f"incomplete: {shown(one.name)} {one.role} {shown(one.channel)}: {lacking} samples are not valid")
+            what = f"{shown(one.name)} {one.role} {shown(one.channel)}"
+            _say(f"incomplete: {what}: {one.samples} of {one.expected} samples are there and valid")
 
 
 def print_differences(differences: Sequence[Difference]) -> None:

@@ -258,7 +258,6 @@ BESSEL = {
         {**LAMBERT, "shapeOfTheEarth": 8},
         POLAR,
         {**POLAR, **SOUTH},
-        {**POLAR, **SOUTH, "LaDInDegrees": 60.0},
         MERCATOR,
     ],
 )
@@ -274,6 +273,13 @@ def test_projected_grids_lie_where_eccodes_puts_them(keys):
     np.testing.assert_allclose(got_lat, lat, atol=1e-5)
     np.testing.assert_allclose((got_lon - lon + 180) % 360, 180, atol=1e-5)
     np.testing.assert_array_equal(field.values, np.arange(600.0).reshape(shape)[::-1])
+
+
+def test_the_latitude_of_true_scale_is_in_the_hemisphere_of_the_pole():
+    """GRIB1 has no other than 60 degrees, "north or south"; ecCodes takes it for north at both poles."""
+    south, unsigned = ({**POLAR, **SOUTH, "LaDInDegrees": lat} for lat in (-60.0, 60.0))
+    grids = [decoded(made(values=range(600), **keys)).grid for keys in (south, unsigned)]
+    assert grids[0] == grids[1]
 
 
 def test_the_first_point_of_a_projected_grid_is_the_first_in_scanning_order():

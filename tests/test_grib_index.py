@@ -344,7 +344,7 @@ def test_headers_are_read_and_data_are_not():
 @pytest.mark.parametrize("sample", ["regular_ll_pl_grib1", "regular_ll_pl_grib2"])
 def test_days_and_scalings_cost_no_more_than_copies(sample):
     """An archive has few different headers; were each day's its own, this would take fifty times as long."""
-    days = [f"2018{month:02d}{day:02d}" for month in range(1, 13) for day in range(1, 29)]
+    days = [20180000 + 100 * month + day for month in range(1, 13) for day in range(1, 29)]
     accumulated = {"productDefinitionTemplateNumber": 8, "lengthOfTimeRange": 3} if sample.endswith("2") else {}
     base = made(sample, range(600), **regular(20, 30), bitsPerValue=12, **accumulated)
     distinct = b"".join(changed(base, [n] * 300 + [0] * 300, dataDate=day) for n, day in enumerate(days, 1))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import uuid
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.errors import BadInput
 from datasets.store import Store
 from training.edm import Denoiser
 from training.features import Features, StaticScale
-from training.models import ResidualScale, denoiser_for, regression_for
+from training.models import ResidualScale, denoiser_for, frozen, regression_for
 from training.regression import Regression
 from training.run_config import RunConfig
 
@@ -27,79 +27,126 @@ BEST, LAST = "best.pt", "last.pt"
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trained model on one device: averaged (EMA) weights, in eval mode, nothing to be trained.
+    """A trained model on one device: averaged (EMA) weights, in eval mode, without gradients.
 
     A diffusion checkpoint holds the regression that it was trained on, so one file is all that sampling needs.
-    `denoiser` and `residual` are None for a regression. `config` is the run's, `store` what the checkpoint knows of
-    the store (`url`, `fingerprint`, `fingerprint_fields`), `scores` the validation that chose it.
+    `denoiser` and `residual` are None for a regression. `config` is the run's; `store` is what is known of the store
+    that it was trained on: `url`, `fingerprint`, `fingerprint_fields`.
     """
 
     config: RunConfig
     samples_seen: int
     store: dict[str, Any]
-    scores: dict[str, Any]
     features: Features
     regression: Regression
-    denoiser: Denoiser | None
-    residual: ResidualScale | None
+    denoiser: Denoiser | None = None
+    residual: ResidualScale | None = None
 
+    @torch.no_grad()
     def mean(self, condition: Tensor) -> Tensor:
         """The regression's prediction (batch, target channels, height, width), normalised, float32.
 
-        `condition` is of `features.condition`.
+        `condition` is what `features.condition` gives.
         """
-        with torch.no_grad(), autocast(self.config, condition.device):
+        with autocast(self.config, condition.device):
             return self.regression(condition).float()
-
-    def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """The denoiser of standardised residuals: a `training.edm.Denoise`, given to `training.sampler.sample`.
-
-        `condition` is `torch.cat([features, mean], dim=1)` of the same patches: see `diffusion_condition`.
-        """
-        assert self.denoiser is not None
-        with torch.no_grad(), autocast(self.config, condition.device):
-            return self.denoiser(x, sigma, condition)
 
     def diffusion_condition(self, condition: Tensor) -> Tensor:
         """What conditions the denoiser: the features, then the regression's mean."""
         return torch.cat([condition, self.mean(condition)], dim=1)
 
+    @torch.no_grad()
+    def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        """The denoiser of standardised residuals, a `training.edm.Denoise`; see `diffusion_condition`."""
+        assert self.denoiser is not None, "a regression has no denoiser"
+        with autocast(self.config, condition.device):
+            return self.denoiser(x, sigma, condition)
+
     def combined(self, mean: Tensor, x: Tensor) -> Tensor:
-        """Normalised target fields from the mean and a drawn standardised residual; decode by `target_units`."""
-        assert self.residual is not None
+        """Normalised target fields from the mean and a drawn residual; `features.target_units` decodes them."""
+        assert self.residual is not None, "a regression has no residual"
         return mean + self.residual.restored(x)
 
 
 def autocast(config: RunConfig, device: torch.device) -> torch.autocast:
-    """The arithmetic that the run asks for."""
+    """The arithmetic of the network that the run asks for."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def load_checkpoint(path: Path | str, store: Store, device: torch.device | str = "cpu") -> Trained:
-    """The trained model of a checkpoint file, or of the best checkpoint of a run's folder.
+    """The trained model of a checkpoint file, or of the best checkpoint in a run's folder.
 
     Raises BadInput, which names the file, where there is none, it is damaged, it is not corrstore's, or it was trained
     on a store of another fingerprint: then with the fields that differ, and both values.
     """
-    file = checkpoint_file(path)
-    content = read_checkpoint(file)
-    check_store(content, store, file)
+    content = read_checkpoint(path)
+    check_store(content["store"], store, path)
     fields = content["store"]["fingerprint_fields"]
     features = Features(store, [StaticScale(*each) for each in content["static"]], device)
-    config = RunConfig.model_validate(content["config"])
-    parent = content["regression"]
-    denoiser = residual = None
-    if parent is None:
-        regression = regression_for(config, fields)
-        regression.load_state_dict(content["ema"])
-    else:
-        regression = regression_for(RunConfig.model_validate(parent["config"]), fields)
-        regression.load_state_dict(parent["ema"])
-        denoiser = denoiser_for(config, fields)
-        denoiser.load_state_dict(content["ema"])
-        residual = ResidualScale(**content["residual"]).to(device)
-        frozen(denoiser, device)
+    known = (RunConfig.model_validate(content["config"]), content["samples_seen"], content["store"], features)
+    below = content["regression"] or content
+    regression = regression_for(RunConfig.model_validate(below["config"]), fields)
+    regression.load_state_dict(below["ema"])
     frozen(regression, device)
-    return Trained(
-        config, content["samples_seen"], content["store"], content["scores"], features, regression, denoiser, residual
+    if content["regression"] is None:
+        return Trained(*known, regression)
+    denoiser = denoiser_for(known[0], fields)
+    denoiser.load_state_dict(content["ema"])
+    residual = ResidualScale(*(torch.tensor(content["residual"][name], device=device) for name in ("mean", "std")))
+    return Trained(*known, regression, frozen(denoiser, device), residual)
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """The content of a checkpoint file, or of the best one in a run's folder, on the CPU; BadInput as above."""
+    file = Path(path) / BEST if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise BadInput(f"no checkpoint {file}; train first, or name a run's folder or one of its .pt files")
+    damaged = BadInput(f"{file} is damaged or cut short, or no checkpoint; use another, such as {LAST} of the same run")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise damaged
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise damaged from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise BadInput(f"{file} is not of this corrstore: its format is {found!r}, expected {FORMAT!r}; train again")
+    return content
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all: under another name first, then moved. BadInput where it cannot be."""
+    temporary = path.with_name(f".partial-{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}; make room, or give another folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> None:
+    """Raise BadInput, with the fields that differ, unless the store has the fingerprint that was trained on."""
+    if trained_on["fingerprint"] == store.fingerprint:
+        return
+    found = "\n".join(_differences(trained_on["fingerprint_fields"], store.attributes["fingerprint_fields"]))
+    raise BadInput(
+        f"{path} was trained on a store of fingerprint {trained_on['fingerprint']} ({trained_on['url']}), but"
+        f" {store.folder.url} has {store.fingerprint}; take a store built by the same recipe. Different are:\n{found}"
     )
+
+
+def _differences(trained: Any, now: Any, name: str = "") -> Iterator[str]:
+    if isinstance(trained, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*trained, *now]):
+            yield from _differences(trained.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif isinstance(trained, list) and isinstance(now, list) and len(trained) == len(now):
+        for position, (one, other) in enumerate(zip(trained, now, strict=True)):
+            yield from _differences(one, other, f"{name}[{position}]")
+    elif trained != now:
+        yield f"  {name}: trained on {trained!r}, this store has {now!r}"

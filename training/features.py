@@ -74,8 +74,8 @@ class Features:
     """The fields that condition a model: the upsampled input, the static fields, the position.
 
     The input is interpolated in physical units, linearly in latitude and longitude, by the weights that the build
-    takes for the residual's statistics. A pixel that is missing in the input counts as the channel's mean. Holds the static fields and
-    the position of the whole domain on the device.
+    takes for the residual's statistics. A pixel that is missing in the input counts as the channel's mean. Static
+    fields and position of the whole domain stay on the device.
     """
 
     def __init__(self, store: Store, scales: Sequence[StaticScale], device: torch.device | str = "cpu") -> None:
@@ -126,7 +126,9 @@ class Features:
     def _upsampled(self, windows: Tensor, patches: Sequence[Patch]) -> Tensor:
         places = [self.geometry.window(patch) for patch in patches]
         rows = [_inside(self.geometry.rows, p.top, p.height, w.top) for p, w in zip(patches, places, strict=True)]
-        columns = [_inside(self.geometry.columns, p.left, p.width, w.left) for p, w in zip(patches, places, strict=True)]
+        columns = [
+            _inside(self.geometry.columns, p.left, p.width, w.left) for p, w in zip(patches, places, strict=True)
+        ]
         if self._transformed.numel():
             physical = self._transformed_units.decode(windows[:, self._transformed])
             windows = windows.index_copy(1, self._transformed, physical)

@@ -40,11 +40,15 @@ class RunConfig(BaseModel):
     clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient")
     ema_half_life: Count = 500_000
     ema_ramp: Annotated[float, Field(gt=0)] = Field(0.05, description="largest half-life, as a share of patches seen")
-    channel_weights: dict[str, float] = Field(default_factory=dict, description="of the loss, by target channel; else 1")
+    channel_weights: dict[str, float] = Field(
+        default_factory=dict, description="of the loss, by target channel; else 1"
+    )
     predicted_outright: list[str] = Field(default_factory=list, description="targets without the residual connection")
     p_mean: float = Field(P_MEAN, description="mean of ln(sigma) in training (diffusion)")
     p_std: Annotated[float, Field(gt=0)] = Field(P_STD, description="standard deviation of ln(sigma) (diffusion)")
-    residual_patches: Count = Field(1024, description="patches that the residual's statistics are taken from (diffusion)")
+    residual_patches: Count = Field(
+        1024, description="patches that the residual's statistics are taken from (diffusion)"
+    )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")
     compile: bool = False
     threads: Count | None = Field(None, description="of PyTorch on the CPU; sums depend on their number")
@@ -61,7 +65,9 @@ class RunConfig(BaseModel):
         if self.size not in SIZES:
             raise BadInput(f"unknown network size {self.size!r}; choose one of {', '.join(SIZES)}")
         if self.batch % self.micro_batch:
-            raise BadInput(f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}; change one of them")
+            raise BadInput(
+                f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}; change one of them"
+            )
         return self
 
     def weights(self, targets: list[str]) -> list[float]:

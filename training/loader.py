@@ -1,0 +1,155 @@
+"""The loader: patches straight from a store, read ahead of the step that uses them.
+
+Reads are tensorstore's (of zarr-python, zarrs and tensorstore the fastest, see benchmarks/loader.py). Its own threads
+read and decompress without the GIL, so no worker processes are needed. Where a process of its own is wanted, spawn it:
+after a fork those threads are gone and the first read waits for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+import torch
+from torch import Tensor
+
+from datasets.errors import BadInput
+from datasets.layout import ROLES, StoredRole
+from datasets.periods import format_time
+from datasets.store import Store
+from training.patches import Draw, Geometry, Order, Patch
+from training.run_config import RunConfig
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Patches at positions [first, first + len(draws)) of an order, as stored: normalised, in the store's type.
+
+    `input` (batch, channels, rows, columns) are the windows under the patches; `target` (batch, channels, height,
+    width). They lie on the CPU, in pinned memory where the loader pins.
+    """
+
+    first: int
+    draws: list[Draw]
+    input: Tensor
+    target: Tensor
+
+    @property
+    def patches(self) -> list[Patch]:
+        """Where the patches lie."""
+        return [draw.patch for draw in self.draws]
+
+
+class Loader:
+    """Batches of an order, `prefetch` of them under way ahead of the one in use.
+
+    Only the inner chunks under a patch, and under its window of the input, are read. It counts what it did:
+    `patches`, seconds `waited` for reads, bytes of the decoded chunks `bytes_read` and of the patches `bytes_used`.
+    """
+
+    def __init__(self, store: Store, order: Order, prefetch: int = 4, pin: bool = False) -> None:
+        self.store, self.order, self.prefetch, self.pin = store, order, prefetch, pin
+        self.geometry = Geometry(store.grid("input"), store.grid("target"))
+        self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
+
+    def batches(self, spans: Iterable[Span]) -> Iterator[Batch]:
+        """The batches of these spans [start, stop) of positions. BadInput where a shard cannot be read."""
+        spans = iter(spans)
+        under_way = deque(self._begin(span) for span in islice(spans, self.prefetch))
+        while True:
+            under_way.extend(self._begin(span) for span in islice(spans, 1))
+            if not under_way:
+                return
+            yield self._finish(*under_way.popleft())
+
+    def _begin(self, span: Span) -> tuple[Batch, list[Any]]:
+        draws = self.order.draws(*span)
+        windows = [self.geometry.window(draw.patch) for draw in draws]
+        batch = Batch(
+            span[0],
+            draws,
+            self._room("input", len(draws), windows[0]),
+            self._room("target", len(draws), draws[0].patch),
+        )
+        with ts.Batch() as together:
+            reads = [
+                self._read("input", draw.sample, window, batch.input[i], together)
+                for i, (draw, window) in enumerate(zip(draws, windows, strict=True))
+            ] + [
+                self._read("target", draw.sample, draw.patch, batch.target[i], together) for i, draw in enumerate(draws)
+            ]
+        return batch, reads
+
+    def _room(self, role: StoredRole, count: int, patch: Patch) -> Tensor:
+        array = self.store.arrays[role]
+        dtype = getattr(torch, array.dtype.name)
+        return torch.empty((count, array.shape[1], patch.height, patch.width), dtype=dtype, pin_memory=self.pin)
+
+    def _read(self, role: StoredRole, sample: int, patch: Patch, into: Tensor, together: ts.Batch) -> Any:
+        source = self.store.arrays[role][(sample, slice(None), *patch.slices)]
+        return ts.array(into.numpy(), write=True).write(source, batch=together)
+
+    def _finish(self, batch: Batch, reads: list[Any]) -> Batch:
+        started = time.perf_counter()
+        for position, read in enumerate(reads):
+            try:
+                read.result()
+            except ValueError as error:
+                sample = batch.draws[position % len(batch.draws)].sample
+                raise BadInput(
+                    f"sample {sample} ({format_time(self.store.times[sample])}) of {self.store.folder.url} cannot be"
+                    f" read: {str(error).splitlines()[0]}; run `corrstore verify` on the store"
+                ) from None
+        self.waited += time.perf_counter() - started
+        self.patches += len(batch.draws)
+        for draw in batch.draws:
+            read_, used = patch_bytes(self.store, self.geometry, draw.patch)
+            self.bytes_read, self.bytes_used = self.bytes_read + read_, self.bytes_used + used
+        return batch
+
+
+def patch_bytes(store: Store, geometry: Geometry, patch: Patch) -> tuple[int, int]:
+    """Bytes of the inner chunks that a patch and its window touch, decoded; and of the patch and window alone."""
+    read = used = 0
+    for role, part in zip(ROLES, (geometry.window(patch), patch), strict=True):
+        layout = store.plan.shard_layout(role)
+        pixel = layout.shape[0] * np.dtype(layout.dtype).itemsize
+        _, _, high, wide = layout.inner_chunk
+        rows, columns = (
+            (part.top + part.height - 1) // high - part.top // high + 1,
+            (part.left + part.width - 1) // wide - part.left // wide + 1,
+        )
+        read += rows * high * columns * wide * pixel
+        used += part.height * part.width * pixel
+    return read, used
+
+
+@dataclass(frozen=True, eq=False)
+class SplitOrder:
+    """The order of a split's valid samples, and how many samples of it are skipped because they are not valid."""
+
+    order: Order
+    skipped: int
+
+
+def split_order(store: Store, split: str, config: RunConfig) -> SplitOrder:
+    """The order in which a run takes the patches of a split; BadInput where it is not there or has no valid sample."""
+    intervals = store.recipe.splits.intervals
+    if split not in intervals:
+        raise BadInput(f"{store.folder.url} has no split {split!r}; its recipe names {', '.join(intervals)}")
+    inside = intervals[split].mask(store.times)
+    samples = np.flatnonzero(inside & store.valid)
+    skipped = int(inside.sum()) - samples.size
+    if samples.size == 0:
+        raise BadInput(f"the split {split!r} of {store.folder.url} has no valid sample ({skipped} are not valid)")
+    geometry = Geometry(store.grid("input"), store.grid("target"))
+    patch = geometry.fitted(config.patch)
+    return SplitOrder(Order(samples, geometry.domain, patch, config.patches_per_sample, config.seed), skipped)

@@ -1,0 +1,70 @@
+"""The two models for the channels of a store, and the scale of what the first leaves to the second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from datasets.constants import stored_normalisation
+from datasets.encoding import Normalisation
+from training.edm import SIGMA_DATA, Denoiser
+from training.features import POSITION
+from training.network import NetworkConfig, UNet
+from training.regression import Regression, connections
+from training.run_config import RunConfig
+
+Fields = Mapping[str, Any]
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualScale:
+    """Mean and standard deviation (channels,) of target minus mean, in the target's normalised units."""
+
+    mean: Tensor
+    std: Tensor
+
+    def standardised(self, residual: Tensor) -> Tensor:
+        """The residual (..., channels, height, width) with mean 0 and EDM's sigma_data as standard deviation."""
+        return (residual - self.mean[:, None, None]) * (SIGMA_DATA / self.std[:, None, None])
+
+    def restored(self, x: Tensor) -> Tensor:
+        """A standardised residual in the target's normalised units."""
+        return x * (self.std[:, None, None] / SIGMA_DATA) + self.mean[:, None, None]
+
+
+def condition_channels(fields: Fields) -> int:
+    """How many channels `Features.condition` has, by a store's fingerprint fields."""
+    return len(fields["input"]["channels"]) + len(fields["static"]) + len(POSITION)
+
+
+def regression_for(config: RunConfig, fields: Fields) -> Regression:
+    """A new regression for a store with these fingerprint fields; BadInput where the config names no target of it."""
+    targets = _normalisations(fields["target"])
+    network = UNet(
+        NetworkConfig.of_size(config.size, condition_channels(fields), len(targets), noise_conditioned=False)
+    )
+    return Regression(
+        network, connections(_normalisations(fields["input"]), targets, without=config.predicted_outright)
+    )
+
+
+def denoiser_for(config: RunConfig, fields: Fields) -> Denoiser:
+    """A new denoiser: it sees the noisy residual, then the features, then the regression's mean."""
+    targets = len(fields["target"]["channels"])
+    seen = condition_channels(fields) + 2 * targets
+    return Denoiser(UNet(NetworkConfig.of_size(config.size, seen, targets, noise_conditioned=True)), SIGMA_DATA)
+
+
+def frozen(module: Module, device: torch.device | str) -> Module:
+    """The module on the device, in eval mode, without gradients."""
+    return module.to(device).eval().requires_grad_(False)
+
+
+def _normalisations(role: Mapping[str, Sequence[Any]]) -> dict[str, Normalisation]:
+    constants = (stored_normalisation(*each) for each in role["normalisation"])
+    return dict(zip(role["channels"], constants, strict=True))

@@ -13,7 +13,12 @@ $(INSTALLED): setup.py constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/python -m beam_pipelines.demo demo
+	rm -rf demo
+	$(BIN)/corrstore synth demo/archive --fault all
+	$(BIN)/corrstore plan demo
+	$(BIN)/corrstore build demo --output demo/store
+	$(BIN)/corrstore verify demo/store --against-source
+	$(BIN)/corrstore report demo/store --output demo/report.html
 
 test: install
 	$(BIN)/python -m pytest

@@ -69,7 +69,7 @@ def synth(
         archive = synthesise(directory, spec, lambda path: one_more())
     faults_made = [asdict(each) for each in archive.faults]
     if as_json:
-        print_json({"directory": str(directory), "files": archive.files, "faults": faults_made})
+        print_json({"directory": str(directory), "files": list(archive.files), "faults": faults_made})
         return
     results.print(f"{len(archive.files)} SYNTHETIC files in {directory}")
     for made in archive.faults:

@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -56,13 +57,10 @@ class Peak:
         self._thread.join()
 
     def _watch(self) -> None:
-        me = psutil.Process()
         while not self._done.wait(0.1):
-            for child in me.children(recursive=True):
-                try:
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
                     self.bytes = max(self.bytes, child.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
 
 
 def in_a_pool(task, indices: list[int], folder: Folder, place: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 
 import cfgrib
@@ -14,6 +15,7 @@ _UNKNOWN = {"tp": (0, 1, 8, "accum"), "refc": (0, 16, 224, "instant")}
 
 def build_by_hand(files: list[Path], output: Path, levels: list[int]) -> float:
     """Build a float32 Zarr of 24 normalised fields of each file; returns the seconds it took."""
+    warnings.simplefilter("ignore")
     started = time.perf_counter()
     stack = xr.concat([_one_time(file, levels) for file in files], "time", join="override")
     mean = stack.mean(["time", "latitude", "longitude"])

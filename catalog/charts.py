@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from catalog.merged import Counted
 from catalog.pictures import CHARACTERS, Tick, legible
@@ -178,6 +178,7 @@ def _powers(axis: _Axis) -> list[Tick]:
     return _ticks(axis, 10.0**exponents, power_of_ten)
 
 
-def _ticks(axis: _Axis, values: NDArray[np.float64], text: Callable[[float], str] = short_number) -> list[Tick]:
+def _ticks(axis: _Axis, numbers: ArrayLike, text: Callable[[float], str] = short_number) -> list[Tick]:
+    values = np.asarray(numbers, np.float64)
     shown = values[(values >= axis.low) & (values <= axis.high)]
     return [Tick(100 * float(at), text(float(value))) for at, value in zip(axis.at(shown), shown, strict=True)]

@@ -18,7 +18,6 @@ from catalog.schemas import TableName
 from catalog.series import MOMENTS
 from catalog.tables import Tables
 from datasets.grids import grid_from_dict
-from datasets.periods import format_time
 from datasets.statistics import merge_columns
 
 Part = Literal["store", "recipe", "grids", "channels", "constants", "periods", "statistics", "shards"]
@@ -125,11 +124,15 @@ def _valid_intervals(one: pa.Table, two: pa.Table) -> Iterator[Difference]:
         valid.append(np.cumsum(change) > 0)
     differ = np.where(valid[0] == valid[1], 0, np.where(valid[0], 1, 2))
     turns = np.flatnonzero(np.diff(differ, prepend=0, append=0))
+    texts = _time_texts(times)
     for turn, after in pairwise(turns):
         if differ[turn]:
-            low, high = (format_time(time) for time in times[[turn, after]].astype("datetime64[s]"))
-            texts = ("valid", None) if differ[turn] == 1 else (None, "valid")
-            yield Difference("periods", f"[{low}, {high})", *texts)
+            which = ("valid", None) if differ[turn] == 1 else (None, "valid")
+            yield Difference("periods", f"[{texts[turn]}, {texts[after]})", *which)
+
+
+def _time_texts(seconds: NDArray[np.int64]) -> list[str]:
+    return [f"{text}Z" for text in np.datetime_as_string(seconds.astype("datetime64[s]"), "m").tolist()]
 
 
 def _seconds(table: pa.Table, name: str) -> NDArray[np.int64]:
@@ -163,16 +166,16 @@ def _shards(pair: Pair) -> Iterator[Difference]:
     """The shards whose checksums differ, and those that one store alone has, by role and valid time."""
     codes, roles = _codes(pair, ("role",))
     keys = [_keys(code, table) for code, table in zip(codes, pair, strict=True)]
-    here, there = _common(*keys)
-    one, two = (table["sha256"].take(pa.array(rows)) for table, rows in zip(pair, (here, there), strict=True))
-    differ = np.flatnonzero(pc.not_equal(one, two).fill_null(False).to_numpy())
-    found = [(keys[0][here[row]], one[row].as_py(), two[row].as_py()) for row in differ]
-    alone = [np.setdiff1d(np.arange(len(key)), rows) for key, rows in zip(keys, (here, there), strict=True)]
-    found += [(keys[0][row], pair[0]["sha256"][row].as_py(), None) for row in alone[0]]
-    found += [(keys[1][row], None, pair[1]["sha256"][row].as_py()) for row in alone[1]]
-    for key, first, second in sorted(found, key=lambda each: int(each[0])):
-        time = np.datetime64(int(key) % _TIMES_APART - _BEFORE_1970, "s")
-        yield Difference("shards", f"{roles[int(key) // _TIMES_APART]} {format_time(time)}", first, second)
+    every = np.union1d(*keys)
+    digests = []
+    for key, table in zip(keys, pair, strict=True):
+        row = np.full(len(every), -1)
+        row[np.searchsorted(every, key)] = np.arange(len(key))
+        digests.append(table["sha256"].take(pa.array(row, mask=row < 0)).to_pylist())
+    times = _time_texts(every % _TIMES_APART - _BEFORE_1970)
+    for code, time, one, two in zip((every // _TIMES_APART).tolist(), times, *digests, strict=True):
+        if one != two:
+            yield Difference("shards", f"{roles[code]} {time}", one, two)
 
 
 def _codes(pair: Pair, columns: tuple[str, ...]) -> tuple[list[NDArray[np.int64]], list[str]]:

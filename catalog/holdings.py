@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from datasets.periods import Interval
 
 Bits = NDArray[np.uint8]
-_STORES_AT_A_TIME = 64
 _HOUR = 3600
 
 
@@ -83,21 +83,21 @@ def held_slots(valid: ValidTime, slots: Slots, frequencies: NDArray[np.int64], s
 
     Where `sampled`, a slot is a time that must be one of the store's own, not only lie between two of them.
     """
-    stores = len(frequencies)
-    first = (-((slots.start - valid.start) // slots.step)).clip(0, slots.number)
-    after = (-((slots.start - valid.end) // slots.step)).clip(0, slots.number)
-    keep = first < after
-    if sampled:
-        keep &= (slots.start - valid.start) % frequencies[valid.store] == 0
-    held = np.zeros((stores, -(-slots.number // 8)), np.uint8)
-    order = np.argsort(valid.store[keep], kind="stable")
-    store, first, after = (values[keep][order] for values in (valid.store, first, after))
-    for low in range(0, stores, _STORES_AT_A_TIME):
-        rows = slice(*np.searchsorted(store, [low, low + _STORES_AT_A_TIME]))
-        change = np.zeros((min(_STORES_AT_A_TIME, stores - low), slots.number + 1), np.int8)
-        np.add.at(change, (store[rows] - low, first[rows]), 1)
-        np.add.at(change, (store[rows] - low, after[rows]), -1)
-        held[low : low + len(change)] = np.packbits(np.cumsum(change[:, :-1], axis=1, dtype=np.int8) > 0, axis=1)
+    held = np.zeros((len(frequencies), -(-slots.number // 8)), np.uint8)
+    for store, each in enumerate(valid.by_store(len(frequencies))):
+        first = (-((slots.start - each.start) // slots.step)).clip(0, slots.number)
+        after = (-((slots.start - each.end) // slots.step)).clip(0, slots.number)
+        keep = first < after
+        if sampled:
+            keep &= (slots.start - each.start) % frequencies[store] == 0
+        if keep.any():
+            low, high = first[keep].min(), after[keep].max()
+            change = np.zeros(high - low + 1, np.int32)
+            np.add.at(change, first[keep] - low, 1)
+            np.add.at(change, after[keep] - low, -1)
+            row = np.zeros(slots.number, bool)
+            row[low:high] = np.cumsum(change[:-1]) > 0
+            held[store] = np.packbits(row)
     return held
 
 
@@ -108,19 +108,23 @@ def fewest(held: Bits, has: NDArray[np.bool_], wanted: Bits) -> tuple[list[int],
     adds the most comes next, until none adds anything; then those that the others make needless go.
     """
     kinds, kind_of = np.unique(has, axis=1, return_inverse=True)
-    weights = np.bincount(kind_of, minlength=kinds.shape[1])
+    weights = np.bincount(kind_of.ravel(), minlength=kinds.shape[1])
     lacking = np.repeat(wanted[None], kinds.shape[1], axis=0)
+
+    def gain(store: int) -> int:
+        return int(np.bitwise_count(held[store] & lacking).sum(axis=1) @ (kinds[store] * weights))
+
+    queue = [(-gain(store), store) for store in range(len(held))]
+    heapify(queue)
     chosen: list[int] = []
-    while held.size:
-        gain = np.zeros(len(held), np.int64)
-        for kind, weight in enumerate(weights):
-            added = np.bitwise_count(held & lacking[kind]).sum(axis=1, dtype=np.int64)
-            gain += added * kinds[:, kind] * weight
-        best = int(np.argmax(gain))
-        if gain[best] == 0:
-            break
-        chosen.append(best)
-        lacking &= ~_together(held, kinds, [best])
+    while queue:
+        best = heappop(queue)[1]
+        now = gain(best)
+        if queue and now < -queue[0][0]:
+            heappush(queue, (-now, best))  # others have taken from what it adds, which never grows
+        elif now:
+            chosen.append(best)
+            lacking &= ~_together(held, kinds, [best])
     for needless in chosen[::-1]:
         others = [store for store in chosen if store != needless]
         if np.array_equal(wanted & ~_together(held, kinds, others), lacking):

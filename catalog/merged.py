@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,8 @@ class Counted(NamedTuple):
 Merged = dict[tuple[Role, str], Counted]
 
 
-class Active(NamedTuple):
+@dataclass(frozen=True)
+class Active:
     """The most active valid sample, and why it is."""
 
     index: int
@@ -66,7 +68,7 @@ def explained_share(merged: Merged, channel: str) -> float:
 
 
 def most_active(store: Store, merged: Merged) -> Active | None:
-    """The valid sample with most rain or, where it never rains, with the largest residuals; None without a valid one."""
+    """The valid sample with most rain or, where it never rains, with the largest residuals; None if none is valid."""
     if not store.valid.any():
         return None
     rain, tp = merged.get(("target", "tp")), variable_named("tp")

@@ -20,8 +20,21 @@ _WHITE = "#ffffff"
 _RAIN_STEPS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 _REFLECTIVITY_STEPS = tuple(float(step) for step in range(0, 80, 5))
 _REFLECTIVITY_COLOURS = (  # from 5 dBZ on, as on the composites of the US National Weather Service
-    "#04e9e7 #019ff4 #0300f4 #02fd02 #01c501 #008e00 #fdf802 #e5bc00 #fd9500 #fd0000 #d40000 #bc0000 #f800fd #9854c6"
-).split()
+    "#04e9e7",
+    "#019ff4",
+    "#0300f4",
+    "#02fd02",
+    "#01c501",
+    "#008e00",
+    "#fdf802",
+    "#e5bc00",
+    "#fd9500",
+    "#fd0000",
+    "#d40000",
+    "#bc0000",
+    "#f800fd",
+    "#9854c6",
+)
 _SEQUENTIAL = {
     **dict.fromkeys(("t2m", "d2m", "skt", "t"), ("inferno", 0.08, 0.97)),
     **dict.fromkeys(("q2m", "r2m", "q", "tcc"), ("YlGnBu", 0.02, 0.98)),
@@ -70,7 +83,7 @@ def field_scale(variable: Variable, low: float, high: float) -> Scale:
 
 
 def residual_scale(variable: Variable, largest: float) -> Scale:
-    """The scale of the residual, symmetric about zero; brown is too dry and green too moist an input's correction."""
+    """The scale of a residual, symmetric about zero: red or, for moisture, green where the target is above the input."""
     return _symmetric("BrBG" if variable.name in _MOIST else "RdBu_r", largest)
 
 
@@ -94,7 +107,8 @@ def _stepped(steps: tuple[float, ...], colours: Colours, high: float) -> Scale:
     """The first steps, up to one that is not below `high`; five at least."""
     count = max(5, min(len(steps) - 1, sum(step < high for step in steps)))
     edges = steps[: count + 1]
-    return Scale(np.array(edges), np.vstack([colours[:1], colours[:count], colours[count - 1 : count]]), edges)
+    above = colours[min(count, len(colours) - 1)]
+    return Scale(np.array(edges), np.vstack([colours[:1], colours[:count], above]), edges)
 
 
 def _sampled(colormap: str, first: float, last: float, count: int) -> Colours:

@@ -54,27 +54,26 @@ def write_report(store: Store, output: Path) -> None:
     figures = Figures(store, merged, active.index if active else None)
     covered = coverage(store)
     about = describe(store)
-    page = (
-        page_templates()
-        .get_template("report.html.j2")
-        .render(
-            about=about,
-            synthetic="synthetic" in about["title"].lower(),
-            recipe=store.recipe,
-            recipe_text=recipe_text(store.recipe),
-            period=store.recipe.period.interval,
-            grids={role: store.grid(role) for role in ("input", "target")},
-            shown=store.times[active.index] if active else None,
-            shown_split=covered.split_names[active.index] if active else None,
-            why=active.why if active else None,
-            figures=figures,
-            inputs_alone=list(figures.inputs_alone()),
-            box=(WIDTH, HEIGHT),
-            tables={role: channel_rows(store, role, merged) for role in ("input", "target")},
-            coverage=covered,
-            strip=strip(store.times, parse_duration(store.recipe.period.frequency), covered),
-            build=json.loads(store.folder.read(REPORT)),
-        )
+    template = page_templates().get_template("report.html.j2")
+    page = template.render(
+        about=about,
+        synthetic="synthetic" in about["title"].lower(),
+        recipe=store.recipe,
+        recipe_text=recipe_text(store.recipe),
+        period=store.recipe.period.interval,
+        grids={role: store.grid(role) for role in ("input", "target")},
+        shown=store.times[active.index] if active else None,
+        shown_split=covered.split_names[active.index] if active else None,
+        why=active.why if active else None,
+        frame=figures.frame,
+        box=(WIDTH, HEIGHT),
+        targets=list(figures.targets()),
+        inputs_alone=list(figures.inputs_alone()),
+        statics=list(figures.statics()),
+        tables={role: channel_rows(store, role, merged) for role in ("input", "target")},
+        coverage=covered,
+        strip=strip(store.times, parse_duration(store.recipe.period.frequency), covered),
+        build=json.loads(store.folder.read(REPORT)),
     )
     write_file_atomically(output, page.encode())
 

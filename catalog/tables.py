@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -46,19 +46,21 @@ class Tables:
 
     def kept(self, table: KeptTable, names: Sequence[str]) -> pa.Table:
         """The rows of these registrations, of the columns in KEPT; read once, then only what is new."""
+        wanted = frozenset(names)
+        if table in self._kept and self._kept[table][0] == wanted:
+            return self._kept[table][1]
         known, rows = self._kept.get(table) or self._summary(table, KEPT[table])
-        new = [name for name in names if name not in known]
-        if new or len(names) < len(known):
-            wanted = pa.array(names, pa.string())
-            kept = rows.filter(pc.is_in(rows["registration"], wanted))
-            rows = pa.concat_tables([kept, self.rows(table, new, KEPT[table])]).unify_dictionaries().combine_chunks()
-        self._kept[table] = frozenset(names), rows
+        if known - wanted:
+            rows = rows.filter(pc.is_in(rows["registration"], pa.array(names, pa.string())))
+        rows = pa.concat_tables([rows, self.rows(table, sorted(wanted - known), KEPT[table])])
+        rows = rows.unify_dictionaries().combine_chunks()
+        self._kept[table] = wanted, rows
         return rows
 
     def rows(
         self,
         table: TableName,
-        names: Iterable[str],
+        names: Sequence[str],
         columns: Sequence[str] | None = None,
         keep: Expression | None = None,
     ) -> pa.Table:
@@ -73,9 +75,12 @@ class Tables:
                     return None
                 raise BadInput(f"{self.folder.path(key)} is gone; {_REGISTER_AGAIN}") from None
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = [rows for rows in pool.map(read, names) if rows is not None]
-        return pa.concat_tables([_empty(table, columns), *found])
+        if len(names) == 1:
+            found = [read(names[0])]
+        else:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                found = list(pool.map(read, names))
+        return pa.concat_tables([_empty(table, columns), *(rows for rows in found if rows is not None)])
 
     def summarised(self) -> frozenset[str]:
         """The registrations that the summary holds."""

@@ -96,7 +96,7 @@ def time(value: np.datetime64) -> str:
 def longitude(degrees: float) -> str:
     """A longitude, such as 104.5°E."""
     wrapped = (degrees + 180.0) % 360.0 - 180.0
-    side = "E" if 0 < wrapped else "W" if -180 < wrapped < 0 else ""
+    side = "E" if wrapped > 0 else "W" if -180 < wrapped < 0 else ""
     return f"{abs(wrapped):.6g}°{side}"
 
 

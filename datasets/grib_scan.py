@@ -22,6 +22,9 @@ class Problem:
     kind: ProblemKind
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.path} at byte {self.offset}: {self.kind}: {self.text}"
+
 
 def messages(name: str, read: Read, size: int) -> Iterator[Message | Problem]:
     """The messages of a file of `size` bytes in their order, and between them what else is there.

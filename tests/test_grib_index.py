@@ -344,10 +344,15 @@ def test_headers_are_read_and_data_are_not():
 @pytest.mark.parametrize("sample", ["regular_ll_pl_grib1", "regular_ll_pl_grib2"])
 def test_days_and_scalings_cost_no_more_than_copies(sample):
     """An archive has few different headers; were each day's its own, this would take fifty times as long."""
-    days = [20180000 + 100 * month + day for month in range(1, 13) for day in range(1, 29)]
-    accumulated = {"productDefinitionTemplateNumber": 8, "lengthOfTimeRange": 3} if sample.endswith("2") else {}
-    base = made(sample, range(600), **regular(20, 30), bitsPerValue=12, **accumulated)
-    distinct = b"".join(changed(base, [n] * 300 + [0] * 300, dataDate=day) for n, day in enumerate(days, 1))
+    days = [(month, day) for month in range(1, 13) for day in range(1, 29)]
+    window = {"productDefinitionTemplateNumber": 8, "lengthOfTimeRange": 3} if sample.endswith("2") else {}
+    base = made(sample, range(600), **regular(20, 30), bitsPerValue=12, **window)
+
+    def dated(month, day):
+        end = {"monthOfEndOfOverallTimeInterval": month, "dayOfEndOfOverallTimeInterval": day} if window else {}
+        return changed(base, np.arange(600) + 1.7 * day, dataDate=20180000 + 100 * month + day, **end)
+
+    distinct = b"".join(dated(*day) for day in days)
     copies = len(days) * base
 
     def seconds(content):
@@ -390,9 +395,11 @@ def test_a_message_that_lost_bytes_is_named_and_the_next_one_is_found():
     assert (problem.offset, problem.kind) == (len(TEMPERATURE), "no_end_marker")
 
 
-def test_a_message_whose_sections_do_not_add_up_is_corrupt():
+@pytest.mark.parametrize("section_3", [b"\0\0\0\x49\x03", b"\0\0\0\0\x03", b"\0\0\0\x48\x09", b"\xff\0\0\x48\x03"])
+def test_a_message_whose_sections_do_not_add_up_is_corrupt(section_3):
     broken = bytearray(TEMPERATURE)
-    broken[16 + 21 + 3] += 1
+    assert broken[37:42] == b"\0\0\0\x48\x03"
+    broken[37:42] = section_3
     index = index_bytes(bytes(broken) + TEMPERATURE)
     assert index.messages["offset"].to_pylist() == [len(TEMPERATURE)]
     (problem,) = index.problems

@@ -17,8 +17,9 @@ from datasets.errors import BadInput
 from datasets.store import Store
 from training.edm import Denoiser
 from training.features import Features, StaticScale
-from training.models import ResidualScale, denoiser_for, frozen, regression_for
+from training.models import denoiser_for, frozen, regression_for
 from training.regression import Regression
+from training.residual import ResidualScale
 from training.run_config import RunConfig
 
 FORMAT = "corrstore checkpoint 1"
@@ -81,19 +82,28 @@ def load_checkpoint(path: Path | str, store: Store, device: torch.device | str =
     """
     content = read_checkpoint(path)
     check_store(content["store"], store, path)
+    return trained_model(content, store, device)
+
+
+def trained_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
+    """The trained model in a checkpoint's content."""
     fields = content["store"]["fingerprint_fields"]
+    config = RunConfig.model_validate(content["config"])
     features = Features(store, [StaticScale(*each) for each in content["static"]], device)
-    known = (RunConfig.model_validate(content["config"]), content["samples_seen"], content["store"], features)
-    below = content["regression"] or content
-    regression = regression_for(RunConfig.model_validate(below["config"]), fields)
-    regression.load_state_dict(below["ema"])
-    frozen(regression, device)
+    known = (config, content["samples_seen"], content["store"], features)
     if content["regression"] is None:
-        return Trained(*known, regression)
-    denoiser = denoiser_for(known[0], fields)
+        regression = regression_for(config, fields)
+        regression.load_state_dict(content["ema"])
+        return Trained(*known, frozen(regression, device))
+    denoiser = denoiser_for(config, fields)
     denoiser.load_state_dict(content["ema"])
-    residual = ResidualScale(*(torch.tensor(content["residual"][name], device=device) for name in ("mean", "std")))
-    return Trained(*known, regression, frozen(denoiser, device), residual)
+    below = parent_model(content, store, device)
+    return Trained(*known, below.regression, frozen(denoiser, device), ResidualScale(*content["residual"]).to(device))
+
+
+def parent_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
+    """The regression below a diffusion model, from the content of the latter's checkpoint."""
+    return trained_model({**content, **content["regression"], "regression": None}, store, device)
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:

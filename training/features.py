@@ -79,7 +79,7 @@ class Features:
     """
 
     def __init__(self, store: Store, scales: Sequence[StaticScale], device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
+        self.device, self.scales = torch.device(device), list(scales)
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
         self.target_names = [channel.name for channel in store.plan.channels("target")]
         self.input_names = [channel.name for channel in store.plan.channels("input")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from textwrap import shorten
+from typing import Any
 
 import dask.array
 import numpy as np
@@ -18,190 +19,121 @@ from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
 from datasets.errors import BadInput
-from datasets.grids import RectilinearGrid
-from datasets.periods import Times, format_time, parse_time, time_key
+from datasets.periods import time_key
 from datasets.storage import Folder
+from training.forecast_header import Header, Part, variable_name
 
-Fields = NDArray[np.float32]
-Format = Literal["zarr", "netcdf"]
-_SETTINGS = "corrstore_forecast"
-_ZSTD = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-
-
-class Part(NamedTuple):
-    """What is drawn and written at once: all channels of a member, or of the regression's mean (None), at a time.
-
-    `time` is the position in the forecast's times.
-    """
-
-    time: int
-    member: int | None
+HEADER = "forecast.json"
+_TIME = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a forecast holds: `settings` is how it was drawn, `attributes` the CF attributes of each channel."""
+class Forecast:
+    """A forecast in its folder. In the Zarr v3 group, whose chunks are fields, what is not drawn yet is NaN.
 
-    title: str
-    times: Times
-    members: int
-    grid: RectilinearGrid
-    attributes: dict[str, dict[str, Any]]
-    settings: dict[str, Any]
-
-    @property
-    def parts(self) -> list[Part]:
-        """All the parts, time by time."""
-        members = [None, *range(self.members)]
-        return [Part(time, member) for time in range(len(self.times)) for member in members]
-
-    def dataset(self, times: slice, realizations: slice | None, data: dict[str, Any]) -> xr.Dataset:
-        """The data of the members `realizations`, or of the regression (None), at `times`, with all attributes."""
-        dims = ("time", "lat", "lon") if realizations is None else ("time", "realization", "lat", "lon")
-        variables = {name: (dims, field, self._attributes_of(name)) for name, field in data.items()}
-        coordinates: dict[str, Any] = {
-            "time": ("time", self.times[times], {"standard_name": "time", "axis": "T", "long_name": "valid time"}),
-            "lat": ("lat", self.grid.lat, {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}),
-            "lon": ("lon", self.grid.lon, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}),
-        }
-        if realizations is not None:
-            numbers = np.arange(self.members, dtype=np.int32)[realizations]
-            coordinates["realization"] = ("realization", numbers, {"standard_name": "realization", "units": "1"})
-        settings = json.dumps(self.settings, sort_keys=True)
-        attributes = {"Conventions": "CF-1.11", "title": self.title, "source": self.source, _SETTINGS: settings}
-        return xr.Dataset(variables, coordinates, attributes)
-
-    @property
-    def source(self) -> str:
-        """What drew the forecast."""
-        return f"corrstore, checkpoint {self.settings['checkpoint']} on {self.settings['input']}"
-
-    def _attributes_of(self, name: str) -> dict[str, Any]:
-        channel = name.removesuffix(_REGRESSION)
-        attributes = self.attributes[channel]
-        if channel == name:
-            return attributes
-        return {**attributes, "long_name": f"{attributes['long_name']}, mean by the regression"}
-
-
-_REGRESSION = "_regression"
-
-
-def variable_name(channel: str, member: int | None) -> str:
-    """The name of a channel's variable: its own in the members, `t2m_regression` in the regression's mean."""
-    return channel if member is not None else channel + _REGRESSION
-
-
-@dataclass(frozen=True)
-class ZarrForecast:
-    """A Zarr v3 group of variables (time, realization, lat, lon) and (time, lat, lon), a field a chunk.
-
-    A chunk is written whole or not at all, and a part's mark in `drawn`, or in `regression_drawn`, after all of its
-    fields. What is not drawn yet is NaN.
+    `20200602T1500_000.nc` is a member's NetCDF file, `20200602T1500_regression.nc` the mean's. A field of the Zarr and
+    a NetCDF file are written whole or not at all; a part is there when its last field is.
     """
 
     folder: Folder
+    header: Header
 
-    def create(self, header: Header) -> None:
-        """Write all but the fields. Any process may do it, at the same time as others: the bytes are the same."""
-        objects: dict[str, Any] = {}
-        for each in self._templates(header):
-            encoding: dict[str, Any] = {
-                name: {"chunks": tuple(sizes[0] for sizes in variable.chunks), "fill_value": 0}
-                if name.endswith("drawn")
-                else {
-                    "chunks": tuple(sizes[0] for sizes in variable.chunks),
-                    "compressors": [_ZSTD],
-                    "fill_value": np.float32(np.nan),
-                }
-                for name, variable in each.variables.items()
-                if variable.chunks
-            }
-            encoding["time"] = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Consolidated metadata")
-                each.to_zarr(MemoryStore(objects), mode="a", compute=False, zarr_format=3, encoding=encoding)
-        for key in sorted(objects, key=lambda key: (key == "zarr.json", key)):
-            self.folder.write(key, objects[key].to_bytes())
+    def create(self) -> None:
+        """Write all but the fields. Several processes may do it at the same time: their bytes are the same.
 
-    def settings(self) -> dict[str, Any] | None:
-        """The settings of what is there, None where there is nothing."""
-        return json.loads(str(self.group.attrs[_SETTINGS])) if self.folder.exists("zarr.json") else None
+        Raises BadInput, which names what differs, where another forecast is there.
+        """
+        if self.folder.exists(HEADER):
+            self._check_same(open_forecast(self.folder.path()).header)
+            return
+        for key, content in self._zarr_objects().items() if self.header.format == "zarr" else ():
+            self.folder.write(key, content)
+        self.folder.write(HEADER, json.dumps(self.header.content, indent=1).encode())
 
     def has(self, part: Part) -> bool:
-        """Whether the part is there, whole."""
-        name, index = self._mark(part)
-        return bool(self._array(name)[index])
+        """Whether the part is there."""
+        if self.header.format == "netcdf":
+            return self.folder.exists(self._file(part))
+        last = variable_name(list(self.header.channels)[-1], part)
+        return self.folder.exists("/".join([last, "c", *map(str, part.place), "0", "0"]))
 
-    def write(self, header: Header, part: Part, fields: Fields) -> None:
-        """Write a part, fields (channel, lat, lon) in physical units; the mark last."""
-        index = part.time if part.member is None else (part.time, part.member)
-        for channel, field in zip(header.attributes, fields, strict=True):
-            self._array(variable_name(channel, part.member))[index] = field
-        name, index = self._mark(part)
-        self._array(name)[index] = 1
+    def write(self, part: Part, fields: NDArray[np.float32]) -> None:
+        """Write a part: fields (channel, lat, lon) in physical units."""
+        if self.header.format == "zarr":
+            for channel, field in zip(self.header.channels, fields, strict=True):
+                self._array(variable_name(channel, part))[part.place] = field
+            return
+        leading = (None,) * len(part.place)
+        content = self.header.dataset(part, (field[leading] for field in fields))
+        packed = {"zlib": True, "complevel": 1, "shuffle": True}
+        encoding: dict[Any, Any] = {**dict.fromkeys(content.data_vars, packed), "time": _TIME}
+        self.folder.write(self._file(part), bytes(content.to_netcdf(engine="h5netcdf", encoding=encoding)))
 
-    def read(self, part: Part, channel: str) -> Fields:
-        """A part's field (lat, lon) of a channel."""
-        index = part.time if part.member is None else (part.time, part.member)
-        return np.asarray(self._array(variable_name(channel, part.member))[index])
+    def read(self, part: Part, channel: str) -> NDArray[np.float32]:
+        """A channel's field (lat, lon)."""
+        name = variable_name(channel, part)
+        if self.header.format == "zarr":
+            return np.asarray(self._array(name)[part.place])
+        with xr.open_dataset(io.BytesIO(self.folder.read(self._file(part))), engine="h5netcdf") as content:
+            return np.asarray(content[name]).reshape(self.header.target_grid.shape)
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)
+        return array
 
     @cached_property
-    def group(self) -> zarr.Group:
-        """The Zarr group."""
+    def _group(self) -> zarr.Group:
         options = self.folder.storage_options or None
         return zarr.open_group(self.folder.path(), mode="r+", zarr_format=3, storage_options=options)
 
-    def _array(self, name: str) -> zarr.Array[Any]:
-        found = self.group[name]
-        assert isinstance(found, zarr.Array)
-        return found
+    def _file(self, part: Part) -> str:
+        member = "regression" if part.member is None else f"{part.member:03d}"
+        return f"{time_key(self.header.valid_times[part.time])}_{member}.nc"
 
-    @staticmethod
-    def _mark(part: Part) -> tuple[str, Any]:
-        return ("regression_drawn", part.time) if part.member is None else ("drawn", (part.time, part.member))
+    def _zarr_objects(self) -> dict[str, bytes]:
+        """The objects of the group without fields, its zarr.json last."""
+        content: dict[str, Any] = {}
+        compressor = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+        sizes = (len(self.header.times), self.header.members)
+        for part in (Part(0, None), *([Part(0, 0)] if self.header.members else [])):
+            chunk = (1,) * len(part.place) + self.header.target_grid.shape
+            empty = dask.array.empty(sizes[: len(part.place)] + chunk[len(part.place) :], chunks=chunk, dtype="float32")
+            template = self.header.dataset(part, [empty] * len(self.header.channels), whole=True)
+            field = {"chunks": chunk, "compressors": [compressor], "fill_value": np.float32(np.nan)}
+            encoding: dict[Any, Any] = dict.fromkeys(template.data_vars, field)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Consolidated metadata")
+                template.to_zarr(
+                    MemoryStore(content),
+                    mode="a",
+                    compute=False,
+                    zarr_format=3,
+                    encoding={**encoding, "time": _TIME} if part.member is None else encoding,
+                )
+        objects = {key: buffer.to_bytes() for key, buffer in content.items()}
+        return {key: objects[key] for key in sorted(objects, key=lambda key: (key == "zarr.json", key))}
 
-    @staticmethod
-    def _templates(header: Header) -> Iterator[xr.Dataset]:
-        everything = slice(None)
-        for members in (None, *([header.members] if header.members else [])):
-            leading = (len(header.times),) if members is None else (len(header.times), members)
-            ones = (1,) * len(leading)
-            empty = dask.array.empty(leading + header.grid.shape, np.float32, chunks=ones + header.grid.shape)
-            names = [variable_name(channel, members) for channel in header.attributes]
-            template = header.dataset(everything, None if members is None else everything, dict.fromkeys(names, empty))
-            marks = dask.array.empty(leading, np.int8, chunks=ones)
-            attributes = {"long_name": "1 where the fields are complete", "units": "1"}
-            dims = ("time", "realization")[: len(leading)]
-            yield template.assign({"drawn" if members else "regression_drawn": (dims, marks, attributes)})
+    def _check_same(self, there: Header) -> None:
+        ours, theirs = ({**each.content, **each.settings} for each in (self.header, there))
+        differing = "\n".join(
+            f"  {key}: there {_short(theirs.get(key))}, asked for {_short(ours.get(key))}"
+            for key in sorted({*ours, *theirs} - {"settings"})
+            if ours.get(key) != theirs.get(key)
+        )
+        if differing:
+            raise BadInput(
+                f"{self.folder.url} holds another forecast; give another output. Different are:\n{differing}"
+            )
 
 
-@dataclass(frozen=True)
-class NetCDFForecast:
-    """A folder of NetCDF files, one a part: `20200602T1500_000.nc` is a member, `..._regression.nc` the mean."""
+def open_forecast(url: str) -> Forecast:
+    """The forecast in a folder; BadInput where there is none."""
+    folder = Folder(url)
+    if not folder.exists(HEADER):
+        raise BadInput(f"no forecast at {url}: it has no {HEADER}; `corrstore sample` makes one")
+    return Forecast(folder, Header(**json.loads(folder.read(HEADER))))
 
-    folder: Folder
 
-    def create(self, header: Header) -> None:
-        """Nothing: each file has all that it needs."""
-
-    def settings(self) -> dict[str, Any] | None:
-        """The settings of what is there, None where there is nothing."""
-        names = [name for name in self.folder.names("") if name.endswith(".nc")]
-        return json.loads(self._dataset(names[0]).attrs[_SETTINGS]) if names else None
-
-    def has(self, part: Part) -> bool:
-        """Whether the part is there, whole."""
-        return self.folder.exists(self._name(part))
-
-    def write(self, header: Header, part: Part, fields: Fields) -> None:
-        """Write a part, fields (channel, lat, lon) in physical units."""
-        member = part.member
-        extra = (None,) if member is None else (None, None)
-        names = [variable_name(channel, member) for channel in header.attributes]
-        data = {name: field[extra] for name, field in zip(names, fields, strict=True)}
-        realizations = None if member is None else slice(member, member + 1)
-        content = header.dataset(slice(part.time, part.time + 1), realizations, data)
-        encoding: dict[str, Any] = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in names}
-        encoding["time"] = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
-        self.folder.write(self._name(part), bytes(content.to_netcdf(engine="h5netcdf", encoding=encoding)))
+def _short(value: Any) -> str:
+    return shorten(str(value), 100, placeholder=" ...")

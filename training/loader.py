@@ -132,15 +132,7 @@ def patch_bytes(store: Store, geometry: Geometry, patch: Patch) -> tuple[int, in
     return read, used
 
 
-@dataclass(frozen=True, eq=False)
-class SplitOrder:
-    """The order of a split's valid samples, and how many samples of it are skipped because they are not valid."""
-
-    order: Order
-    skipped: int
-
-
-def split_order(store: Store, split: str, config: RunConfig) -> SplitOrder:
+def split_order(store: Store, split: str, config: RunConfig) -> Order:
     """The order in which a run takes the patches of a split; BadInput where it is not there or has no valid sample."""
     intervals = store.recipe.splits.intervals
     if split not in intervals:
@@ -152,4 +144,4 @@ def split_order(store: Store, split: str, config: RunConfig) -> SplitOrder:
         raise BadInput(f"the split {split!r} of {store.folder.url} has no valid sample ({skipped} are not valid)")
     geometry = Geometry(store.grid("input"), store.grid("target"))
     patch = geometry.fitted(config.patch)
-    return SplitOrder(Order(samples, geometry.domain, patch, config.patches_per_sample, config.seed), skipped)
+    return Order(samples, geometry.domain, patch, config.patches_per_sample, config.seed, skipped)

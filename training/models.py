@@ -1,13 +1,12 @@
-"""The two models for the channels of a store, and the scale of what the first leaves to the second."""
+"""The two models for the channels of a store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from datasets.constants import stored_normalisation
 from datasets.encoding import Normalisation
@@ -19,22 +18,6 @@ from training.run_config import RunConfig
 
 Fields = Mapping[str, Any]
 Module = TypeVar("Module", bound=nn.Module)
-
-
-@dataclass(frozen=True, eq=False)
-class ResidualScale:
-    """Mean and standard deviation (channels,) of target minus mean, in the target's normalised units."""
-
-    mean: Tensor
-    std: Tensor
-
-    def standardised(self, residual: Tensor) -> Tensor:
-        """The residual (..., channels, height, width) with mean 0 and EDM's sigma_data as standard deviation."""
-        return (residual - self.mean[:, None, None]) * (SIGMA_DATA / self.std[:, None, None])
-
-    def restored(self, x: Tensor) -> Tensor:
-        """A standardised residual in the target's normalised units."""
-        return x * (self.std[:, None, None] / SIGMA_DATA) + self.mean[:, None, None]
 
 
 def condition_channels(fields: Fields) -> int:

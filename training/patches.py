@@ -94,7 +94,7 @@ class Order:
     """Which patch of which sample comes when: a pure function of (seed, epoch), whoever reads it.
 
     An epoch takes the `samples` (indices in the store) in a new order, and from each `per_sample` patches of the
-    size of `patch` anywhere on the domain, one after the other.
+    size of `patch` anywhere on the domain, one after the other. `skipped` counts what is left out as not valid.
     """
 
     samples: NDArray[np.int64]
@@ -102,6 +102,7 @@ class Order:
     patch: Patch
     per_sample: int
     seed: int
+    skipped: int = 0
 
     @property
     def epoch_length(self) -> int:

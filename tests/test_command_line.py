@@ -1,0 +1,67 @@
+"""The command line as a script meets it: JSON, exit codes, help with an example."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.conftest import small_recipe_content
+from tests.test_bad_input import corrstore
+
+
+@pytest.mark.parametrize("command", ["synth", "plan", "build", "verify", "inspect", "report", "schema"])
+def test_every_command_has_help_with_an_example(command):
+    shown = corrstore(command, "--help")
+    assert shown.returncode == 0 and "Example: corrstore " + command in " ".join(shown.stdout.split())
+
+
+def test_the_contract_in_json(tmp_path):
+    """synth, plan, build, verify, inspect on a small SYNTHETIC archive with a hole in it."""
+    root = tmp_path / "archive"
+    made = corrstore("synth", root, "--start", "2020-06-01T03", "--end", "2020-06-01T18", "--shape", "48x64", "--json")
+    assert made.returncode == 0, made.stderr
+    assert len(json.loads(made.stdout)["files"]) == 1 + 5  # a month of ERA5, five times of CMA-RRA
+    content = small_recipe_content(root)
+    content["period"] = {"start": "2020-06-01T03", "end": "2020-06-01T21", "frequency": "3h"}
+    content["splits"] = {"train": {"start": "2020-06-01T03", "end": "2020-06-01T12"}}
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(content))
+
+    planned = corrstore("plan", recipe, "--json")
+    assert planned.returncode == 1, planned.stderr  # 18 UTC is not there, and the recipe allows no gap
+    assert json.loads(planned.stdout)["samples that lack something"] == 1
+    built = corrstore("build", recipe, "--output", tmp_path / "store", "--workers=1", "--json")
+    assert built.returncode == 1 and "falls short: 1 of 6 samples" in " ".join(built.stderr.split())
+    assert json.loads(built.stdout)["missing"] == 1
+    again = corrstore("build", recipe, "--output", tmp_path / "store", "--workers=1", "--json", "--set", "max_missing_share=0.2")
+    assert again.returncode == 0 and json.loads(again.stdout)["written"] == 0
+    verified = corrstore("verify", tmp_path / "store", "--against-source", "--workers=1", "--json")
+    assert verified.returncode == 0 and json.loads(verified.stdout)["compared"] == 5
+    shown = json.loads(corrstore("inspect", tmp_path / "store", "--json").stdout)
+    assert shown["valid"] == 5 and shown["target"]["shape"] == [48, 64]
+
+    (tmp_path / "store/target/c/2/0/0/0").write_bytes(b"")
+    condemned = corrstore("verify", tmp_path / "store", "--workers=1", "--json")
+    assert condemned.returncode == 1 and json.loads(condemned.stdout)["rebuild"] == [2]
+
+
+def test_the_schema_is_json():
+    assert json.loads(corrstore("schema").stdout)["title"] == "Recipe"
+
+
+def test_another_package_named_datasets_is_told(tmp_path):
+    other = tmp_path / "datasets"
+    other.mkdir()
+    (other / "__init__.py").write_text("")
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import corrstore"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode != 0 and len(ended.stderr.splitlines()) == 1
+    assert "is not corrstore's own" in ended.stderr

@@ -1,0 +1,195 @@
+"""Forecasts: what is drawn, in closed form; how it is written, shared, stopped and continued."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from datasets.errors import BadInput
+from datasets.regrid import regridder
+from tests.digests import digest
+from tests.models import gain, trained_on
+from training.forecast import Drawer, Drawing, share_of, tile_for
+from training.forecast_files import open_forecast
+from training.forecast_header import Part
+from training.sampler import SamplerConfig, member_key, member_noise
+
+torch.set_num_threads(1)
+DRAWING = Drawing(members=2, tile=(24, 32), overlap=8, seed=5, sampler=SamplerConfig(steps=4, sigma_max=20.0))
+
+
+@pytest.fixture(scope="module")
+def samples(demo_store):
+    """The samples of the test split."""
+    return np.flatnonzero(demo_store.recipe.splits.intervals["test"].mask(demo_store.times))
+
+
+@pytest.fixture(scope="module")
+def drawer(demo_store, samples):
+    """Draws from models that add nothing to what they must add."""
+    return Drawer(trained_on(demo_store), demo_store, samples, DRAWING)
+
+
+@pytest.fixture(scope="module")
+def stirred(demo_store, samples):
+    """Draws from models whose networks add something."""
+    return Drawer(trained_on(demo_store, stirred=True), demo_store, samples, DRAWING)
+
+
+def drawn_one(drawer, part):
+    """The fields of one part."""
+    return dict(drawer.drawn([part]))[part]
+
+
+def written(drawer, folder, form="zarr", parts=None):
+    """The forecast, with all its parts, or these."""
+    forecast = drawer.forecast(str(folder), form, "abc")
+    forecast.create()
+    list(drawer.draw(forecast, forecast.header.parts if parts is None else parts))
+    return forecast
+
+
+def test_the_mean_of_an_untrained_regression_is_interpolation(drawer, demo_store, samples):
+    fields = drawn_one(drawer, Part(1, None))
+    physical = demo_store.physical("input", samples[1]).astype(np.float32)
+    upsampled = regridder(demo_store.grid("input"), demo_store.grid("target"))(physical)
+    for position, name in enumerate(demo_store.recipe.target.channels):
+        if name in demo_store.recipe.input.channels:
+            expected = upsampled[demo_store.recipe.input.channels.index(name)]
+            spread = demo_store.plan.normalisations["target"][position].std
+            np.testing.assert_allclose(fields[position], expected, atol=2e-4 * spread, rtol=2e-6)
+
+
+def test_members_are_the_mean_and_white_noise_of_the_residuals_size(drawer, demo_store, samples):
+    """One noise field over all tiles: the residual is that of the key's, pixel by pixel, times the sampler's gain."""
+    mean, member = (drawn_one(drawer, Part(0, which)) for which in (None, 1))
+    scale = drawer.trained.residual
+    noise = member_noise(member_key(demo_store.times[samples[0]], 1, DRAWING.seed), 0, mean.shape).numpy()
+    for position, normalisation in enumerate(demo_store.plan.normalisations["target"]):
+        if normalisation.transform.name == "identity" and demo_store.recipe.target.channels[position] != "refc":
+            residual = (member - mean)[position] / normalisation.std
+            expected = noise[position] * gain(DRAWING.sampler) * float(scale.std[position]) / 0.5 + 0.05
+            np.testing.assert_allclose(residual, expected, atol=2e-3)
+
+
+def test_36_steps_are_enough_and_18_are_not():
+    """The reason of the default: CorrDiff's range of noise levels needs more steps than its own 18."""
+    assert gain(SamplerConfig(steps=18)) / 0.5 == pytest.approx(1.13, abs=0.01)
+    assert gain(Drawing(1, (8, 8), 0).sampler) / 0.5 == pytest.approx(1.03, abs=0.005)
+
+
+def test_a_part_is_the_same_drawn_alone_and_differs_from_all_others(stirred):
+    parts = [Part(0, None), Part(0, 0), Part(0, 1), Part(1, 1)]
+    together = dict(stirred.drawn(parts))
+    for part in parts:
+        np.testing.assert_array_equal(drawn_one(stirred, part), together[part])
+    for part, other in zip(parts, parts[1:], strict=False):
+        assert np.abs(together[part] - together[other]).max() > 0.01
+
+
+def test_numbers_are_raised_to_the_recipes_floors(drawer, demo_store):
+    fields = drawn_one(drawer, Part(0, 0))
+    for name, floor in demo_store.recipe.floors.items():
+        field = fields[demo_store.recipe.target.channels.index(name)]
+        assert field.min() == floor and (field > floor).any()
+
+
+@pytest.mark.parametrize("form", ["zarr", "netcdf"])
+def test_a_forecast_is_cf_in_physical_units(stirred, demo_store, samples, tmp_path, form):
+    folder = tmp_path / form
+    forecast = written(stirred, folder, form)
+    content = (
+        xr.open_zarr(folder, chunks=None)
+        if form == "zarr"
+        else xr.open_mfdataset(sorted(folder.glob("*.nc")), combine="by_coords", join="outer")
+    )
+    assert content.attrs["Conventions"] == "CF-1.11"
+    assert content.sizes == {"time": len(samples), "realization": 2, "lat": 48, "lon": 64}
+    np.testing.assert_array_equal(content.time.values, demo_store.times[samples])
+    np.testing.assert_array_equal(content.lat.values, demo_store.grid("target").lat)
+    assert content.realization.attrs["standard_name"] == "realization"
+    assert content.time.attrs["standard_name"] == "time"
+    assert (content.t2m.attrs["standard_name"], content.t2m.attrs["units"]) == ("air_temperature", "K")
+    assert content.tp.attrs["cell_methods"] == "time: sum (interval: 3h)"
+    assert content.t2m_regression.dims == ("time", "lat", "lon")
+    for position, name in enumerate(demo_store.recipe.target.channels):
+        member = drawn_one(stirred, Part(1, 1))[position]
+        np.testing.assert_array_equal(content[name].transpose("time", "realization", "lat", "lon")[1, 1], member)
+        np.testing.assert_array_equal(open_forecast(str(folder)).read(Part(1, 1), name), member)
+        assert np.isfinite(content[name]).all()
+    assert all(forecast.has(part) for part in forecast.header.parts)
+
+
+@pytest.mark.parametrize("form", ["zarr", "netcdf"])
+def test_a_forecast_goes_on_where_it_stopped(stirred, tmp_path, form):
+    whole = written(stirred, tmp_path / "whole", form)
+    parts = whole.header.parts
+    stopped = written(stirred, tmp_path / "stopped", form, parts[:2])
+    assert [stopped.has(part) for part in parts] == [True, True] + [False] * (len(parts) - 2)
+    continued = stirred.forecast(str(tmp_path / "stopped"), form, "abc")
+    continued.create()
+    missing = [part for part in parts if not continued.has(part)]
+    assert list(stirred.draw(continued, missing)) == parts[2:]
+    if form == "zarr":
+        assert digest(tmp_path / "stopped") == digest(tmp_path / "whole")
+    for part in parts:
+        np.testing.assert_array_equal(continued.read(part, "t2m"), whole.read(part, "t2m"))
+
+
+def test_a_part_stopped_between_two_fields_is_not_there(stirred, tmp_path):
+    forecast = written(stirred, tmp_path / "cut", parts=[Part(0, None), Part(0, 0)])
+    (tmp_path / "cut" / "refc" / "c" / "0" / "0" / "0" / "0").unlink()
+    assert forecast.has(Part(0, None)) and not forecast.has(Part(0, 0))
+
+
+def test_processes_share_the_parts_and_write_what_one_would(stirred, tmp_path):
+    alone = written(stirred, tmp_path / "alone")
+    parts = alone.header.parts
+    shares = [share_of(parts, rank, 4) for rank in range(4)]
+    assert sorted(sum(shares, []), key=parts.index) == parts
+    assert {len(share) for share in shares} <= {len(parts) // 4, len(parts) // 4 + 1}
+    for share in reversed(shares):
+        written(stirred, tmp_path / "shared", parts=share)
+    assert digest(tmp_path / "shared") == digest(tmp_path / "alone")
+
+
+def test_another_forecast_is_not_mixed_in(stirred, demo_store, samples, tmp_path):
+    written(stirred, tmp_path / "first", parts=[])
+    other = Drawer(stirred.trained, demo_store, samples[:1], Drawing(2, (24, 32), 8, seed=6))
+    with pytest.raises(BadInput) as error:
+        other.forecast(str(tmp_path / "first"), "zarr", "abc").create()
+    assert all(f"  {key}:" in str(error.value) for key in ("seed", "sampler", "times"))
+    assert "  tile:" not in str(error.value)
+
+
+def test_a_forecast_without_members_holds_the_mean_alone(demo_store, samples, tmp_path):
+    regression = trained_on(demo_store, diffusion=False)
+    with pytest.raises(BadInput, match="0 members"):
+        Drawer(regression, demo_store, samples, DRAWING)
+    alone = Drawer(regression, demo_store, samples, Drawing(0, (24, 32), 8))
+    written(alone, tmp_path / "mean")
+    assert set(xr.open_zarr(tmp_path / "mean").data_vars) == {
+        f"{name}_regression" for name in demo_store.recipe.target.channels
+    }
+
+
+def test_numbers_that_are_not_finite_are_refused(demo_store, samples):
+    broken = trained_on(demo_store)
+    torch.nn.init.constant_(broken.regression.network.last.bias, torch.nan)
+    with pytest.raises(BadInput, match="not finite"):
+        drawn_one(Drawer(broken, demo_store, samples, DRAWING), Part(0, None))
+
+
+def test_the_tile_is_the_trainings_patch_as_far_as_there_is_room(drawer):
+    assert tile_for(drawer.trained) == (32, 32)
+    assert tile_for(drawer.trained, (48, 56)) == (48, 56)
+    for wrong in ((20, 32), (56, 32), (0, 8)):
+        with pytest.raises(BadInput, match="multiples of 8"):
+            tile_for(drawer.trained, wrong)
+
+
+def test_no_forecast_is_told_from_one(tmp_path):
+    with pytest.raises(BadInput, match=r"no forecast at .* forecast\.json"):
+        open_forecast(str(tmp_path))

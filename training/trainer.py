@@ -1,0 +1,185 @@
+"""A training run: from a store and a config to checkpoints, logs and scores, in one folder that it can go on from."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from datasets.commands import notices
+from datasets.errors import BadInput
+from datasets.store import Store
+from training.checkpoint import (
+    BEST,
+    LAST,
+    Trained,
+    check_store,
+    load_checkpoint,
+    parent_model,
+    read_checkpoint,
+    write_checkpoint,
+)
+from training.learner import Learner
+from training.loader import Loader, split_order
+from training.meter import Meter
+from training.processes import Processes
+from training.residual import measured_scale
+from training.run_config import RunConfig
+from training.run_log import RunLog
+from training.validation import Scores, score, validate
+
+
+def train(
+    store: Store,
+    config: RunConfig,
+    output: Path,
+    regression: Path | None = None,
+    device: torch.device | str = "cpu",
+    processes: Processes | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Train in the folder `output`, from its last checkpoint where it has one; answers how many patches are seen.
+
+    `regression` is the run or checkpoint below a diffusion model; a run that goes on keeps the one it began with. Set
+    `stop`, or send SIGTERM or SIGINT, and the run ends after the update that it is at, its checkpoint written; begun
+    again it comes to the same weights, on a CPU to the bit. Raises BadInput where the folder holds a run of another
+    config, or one on another store.
+    """
+    processes, device, stop = processes or Processes(), torch.device(device), stop or threading.Event()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    learner, best = begun(store, config, output, regression, device, processes)
+    order = split_order(store, "train", config)
+    loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
+    if processes.first:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "config.json").write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        notices.print(
+            f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
+            f" {learner.samples_seen:,} of {config.samples:,} patches seen"
+        )
+    if config.stage == "diffusion" and learner.residual is None:
+        learner.residual = _residual_scale(learner, loader)
+    log = RunLog(output, learner.samples_seen) if processes.first else None
+    batches = loader.batches(learner.spans())
+    meter = Meter(loader)
+    with _stopped_by_signals(stop), _progress(config, learner) as advance:
+        while learner.samples_seen < config.samples:
+            before = learner.samples_seen
+            row = learner.update(batches)
+            stopped = processes.any(stop.is_set(), device)
+            ended = stopped or learner.samples_seen >= config.samples
+            reading = meter.read()
+            reading["patches_per_second"] *= processes.world
+            if log:
+                log.add(learner.samples_seen, {**row, **reading})
+            advance(row["loss"])
+            if _passed(before, learner.samples_seen, config.validate_every) or (ended and not stopped):
+                best = _validated(learner, best, output, log)
+                meter.read()
+            if _passed(before, learner.samples_seen, config.save_every) or ended:
+                if processes.first:
+                    write_checkpoint(output / LAST, {**learner.state(), "best": best})
+                meter.read()
+            if stopped:
+                break
+    if log:
+        log.close()
+    return learner.samples_seen
+
+
+def begun(
+    store: Store, config: RunConfig, output: Path, regression: Path | None, device: torch.device, processes: Processes
+) -> tuple[Learner, float | None]:
+    """A new learner, or the one of the folder's last checkpoint and the best score so far."""
+    if not (output / LAST).exists():
+        return Learner(config, store, device, _parent(store, config, regression, device), processes), None
+    content = read_checkpoint(output / LAST)
+    check_store(content["store"], store, output / LAST)
+    began = RunConfig.model_validate(content["config"])
+    if began != config:
+        changed = "\n".join(
+            f"  {name}: began with {getattr(began, name)!r}, now {getattr(config, name)!r}"
+            for name in RunConfig.model_fields
+            if getattr(began, name) != getattr(config, name)
+        )
+        raise BadInput(
+            f"{output} holds a run of other settings; give another folder, or set these as before:\n{changed}"
+        )
+    parent = parent_model(content, store, device) if content["regression"] else None
+    learner = Learner(config, store, device, parent, processes)
+    learner.resume(content)
+    return learner, content["best"]
+
+
+def _parent(store: Store, config: RunConfig, regression: Path | None, device: torch.device) -> Trained | None:
+    if config.stage == "regression":
+        if regression is not None:
+            raise BadInput(
+                "the stage regression has no regression below it; leave out --regression, or --stage diffusion"
+            )
+        return None
+    if regression is None:
+        raise BadInput("the stage diffusion needs --regression, the folder of a run of the stage regression")
+    parent = load_checkpoint(regression, store, device)
+    if parent.denoiser is not None:
+        raise BadInput(f"{regression} is a diffusion run; name a run of the stage regression")
+    return parent
+
+
+def _residual_scale(learner: Learner, loader: Loader) -> Any:
+    config, processes = learner.config, learner.processes
+    starts = range(0, config.residual_patches, config.micro_batch)[processes.rank :: processes.world]
+    batches = loader.batches((start, min(start + config.micro_batch, config.residual_patches)) for start in starts)
+    return measured_scale((learner.missed(batch)[1] for batch in batches), processes).to(learner.device)
+
+
+def _validated(learner: Learner, best: float | None, output: Path, log: RunLog | None) -> float | None:
+    """Validate, and keep the averaged weights where they are the best so far, or there is nothing to choose by."""
+    config, store = learner.config, learner.store
+    scores: Scores = {}
+    if "validation" in store.recipe.splits.intervals:
+        loader = Loader(store, split_order(store, "validation", config), config.prefetch)
+        scores = validate(learner.trained(), loader, learner.processes)
+    found = score(scores) if scores else None
+    if log and scores:
+        log.add_scores(learner.samples_seen, scores)
+    if found is not None and best is not None and found >= best:
+        return best
+    if learner.processes.first:
+        kept = {key: value for key, value in learner.state().items() if key not in ("model", "optimizer")}
+        write_checkpoint(output / BEST, {**kept, "scores": scores})
+    return found
+
+
+def _passed(before: int, now: int, every: int) -> bool:
+    return now // every > before // every
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the event while this lasts (in the main thread, the only one that gets signals)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _progress(config: RunConfig, learner: Learner) -> Iterator[Any]:
+    """A function that shows the loss and how far the run is, on a terminal."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=notices, disable=not (notices.is_terminal and learner.processes.first)) as bar:
+        task = bar.add_task(config.stage, total=config.samples, completed=learner.samples_seen)
+        yield lambda loss: bar.update(task, completed=learner.samples_seen, description=f"{config.stage} {loss:.4f}")

@@ -1,0 +1,91 @@
+"""Validation: how far a model is from the truth, and plain interpolation beside it, in physical units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from training.checkpoint import Trained
+from training.loader import Batch, Loader, Span
+from training.patches import Order
+from training.processes import Processes
+from training.run_config import RunConfig
+from training.sampler import SamplerConfig, member_key, member_noise, sample
+
+Scores = dict[str, dict[str, float]]
+MEASURES = ("mae", "rmse", "crps", "interpolation_mae", "interpolation_rmse")
+
+
+@torch.no_grad()
+def validate(trained: Trained, loader: Loader, processes: Processes) -> Scores:
+    """For each target channel the MEASURES over `validation_patches` of the loader's order, missing pixels left out.
+
+    A regression is one member, whose CRPS is its MAE. Of an ensemble MAE and RMSE are its mean's, CRPS is the fair one.
+    `interpolation` is `Features.interpolated`.
+    """
+    features = trained.features
+    sums = torch.zeros(6, len(features.target_names), dtype=torch.float64, device=features.device)
+    for batch in loader.batches(_spans(trained.config, loader.order, processes)):
+        condition = features.condition(batch.input, batch.patches)
+        truth = features.target_units.decode(features.targets(batch.target))
+        members = features.target_units.decode(_members(trained, loader, batch, condition).flatten(0, 1).float())
+        members = members.unflatten(0, (-1, len(truth)))
+        error = members.mean(dim=0) - truth
+        interpolation = features.interpolated(condition) - truth
+        measures = [error.abs(), error**2, fair_crps(members, truth), interpolation.abs(), interpolation**2]
+        known = ~truth.isnan()
+        sums += torch.stack(
+            [torch.where(known, each, 0).double().sum(dim=(0, 2, 3)) for each in (torch.ones_like(truth), *measures)]
+        )
+    count, *totals = processes.summed(sums)
+    means = [total / count for total in totals]
+    columns = [means[0], means[1].sqrt(), means[2], means[3], means[4].sqrt()]
+    table = torch.stack(columns, dim=1).tolist()
+    return {name: dict(zip(MEASURES, row, strict=True)) for name, row in zip(features.target_names, table, strict=True)}
+
+
+def score(scores: Scores) -> float:
+    """The number to choose by, lower is better: CRPS over the interpolation's MAE, mean of the channels."""
+    return sum(each["crps"] / max(each["interpolation_mae"], 1e-30) for each in scores.values()) / len(scores)
+
+
+def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
+    """The fair CRPS of an ensemble (members, ...) at each pixel; of one member it is the absolute error.
+
+    Ferro 2014, doi 10.1002/qj.2270: E|x - y| minus half the mean distance of two different members.
+    """
+    count = len(members)
+    distance = (members - truth).abs().mean(dim=0)
+    if count == 1:
+        return distance
+    ranked = members.sort(dim=0).values
+    ranks = 2 * torch.arange(count, device=members.device) - (count - 1)
+    spread = (ranks.reshape(-1, *[1] * truth.dim()) * ranked).sum(dim=0)
+    return distance - spread / (count * (count - 1))
+
+
+def _spans(config: RunConfig, order: Order, processes: Processes) -> Iterator[Span]:
+    whole = order.patch == order.domain
+    count = min(config.validation_patches, order.epoch_length) if whole else config.validation_patches
+    starts = range(0, count, config.micro_batch)[processes.rank :: processes.world]
+    return ((start, min(start + config.micro_batch, count)) for start in starts)
+
+
+def _members(trained: Trained, loader: Loader, batch: Batch, condition: Tensor) -> Tensor:
+    """Normalised target fields (members, batch, channels, height, width)."""
+    mean = trained.mean(condition)
+    if trained.denoiser is None:
+        return mean[None]
+    config, count = trained.config, trained.config.validation_members
+    times = [loader.store.times[draw.sample] for draw in batch.draws]
+    keys = [member_key(time, member, config.seed) for member in range(count) for time in times]
+    seen = torch.cat([condition, mean], dim=1).repeat(count, 1, 1, 1)
+    x = sample(
+        lambda x, sigma: trained.denoise(x, sigma, seen),
+        lambda draw: torch.stack([member_noise(key, draw, mean.shape[1:]) for key in keys]),
+        SamplerConfig(steps=config.validation_steps),
+        condition.device,
+    )
+    return trained.combined(mean, x.unflatten(0, (count, -1)))

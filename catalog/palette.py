@@ -83,7 +83,7 @@ def field_scale(variable: Variable, low: float, high: float) -> Scale:
 
 
 def residual_scale(variable: Variable, largest: float) -> Scale:
-    """The scale of a residual, symmetric about zero: red or, for moisture, green where the target is above the input."""
+    """The scale of a residual, symmetric about zero: red (moisture: green) where the target is above the input."""
     return _symmetric("BrBG" if variable.name in _MOIST else "RdBu_r", largest)
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from datasets.constants import Constants, stored_normalisation
 from datasets.histograms import physical_edges, residual_edges
 from datasets.layout import LEDGER, ROLES, StorePlan
-from datasets.pairing import SamplePlan, sample_plans
+from datasets.pairing import PAIRS_SCHEMA, SamplePlan, sample_plans
 from datasets.periods import format_time
 from datasets.recipe import Recipe, recipe_from
 from datasets.records import Record
@@ -64,10 +64,9 @@ def write_pairs(folder: Folder, pairs: pa.Table) -> None:
 
 
 def read_pairs(folder: Folder, filters: list[tuple[str, str, int]] | None = None) -> pa.Table:
-    """The pairs, or those rows of them that the filters keep."""
-    if folder.is_local:
-        return pq.read_table(folder.path(PAIRS), filters=filters)
-    return pq.read_table(pa.BufferReader(folder.read(PAIRS)), filters=filters)
+    """The pairs (PAIRS_SCHEMA), or those rows of them that the filters keep."""
+    source = folder.path(PAIRS) if folder.is_local else pa.BufferReader(folder.read(PAIRS))
+    return pq.read_table(source, filters=filters).cast(PAIRS_SCHEMA)
 
 
 def read_sample_plan(folder: Folder, index: int) -> SamplePlan | None:

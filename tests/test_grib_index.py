@@ -350,7 +350,7 @@ def test_days_and_scalings_cost_no_more_than_copies(sample):
 
     def dated(month, day):
         end = {"monthOfEndOfOverallTimeInterval": month, "dayOfEndOfOverallTimeInterval": day} if window else {}
-        return changed(base, np.arange(600) + 1.7 * day, dataDate=20180000 + 100 * month + day, **end)
+        return changed(base, np.arange(600) + 31.7 * month + day, dataDate=20180000 + 100 * month + day, **end)
 
     distinct = b"".join(dated(*day) for day in days)
     copies = len(days) * base

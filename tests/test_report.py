@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ def faulty_store(faulty, tmp_path_factory):
     folder = tmp_path_factory.mktemp("faulty-store") / "store"
     build_in_process(recipe_from(small_recipe_content(root)), folder)
     return open_store(str(folder))
+
+
+@pytest.fixture(scope="module")
+def faulty_page(faulty_store, tmp_path_factory):
+    output = tmp_path_factory.mktemp("faulty-report") / "report.html"
+    write_report(faulty_store, output)
+    return parse(output.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -128,8 +136,8 @@ def test_the_page_needs_nothing_from_outside(text, page):
             assert not name.startswith("on")
             if name in ("src", "href", "srcset", "action", "data", "poster"):
                 assert value.startswith(("data:image/png;base64,", "#"))
-    assert not re.search(r"(?:https?:)?//[a-z]", text)
-    assert not re.search(r"url\(|@import", text)
+    without_pictures = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+    assert not re.search(r"//|https?:|url\(|@import", without_pictures)
     assert len(text.encode()) < MOST_BYTES
 
 
@@ -139,24 +147,27 @@ def test_links_lead_to_places_on_the_page(page):
     assert {link.attributes["href"][1:] for link in page.all("a")} <= set(ids)
 
 
-def test_statistics_are_those_of_the_arrays(demo_store, page):
-    for channel in demo_store.plan.channels("target"):
-        figure = page.one("article", id=f"channel-{channel.name}")
-        row = page.one("table", id="table-target").all("tr")[1 + demo_store.recipe.target.channels.index(channel.name)]
-        target = valid_values(demo_store, "target", channel.name)
+def test_statistics_are_those_of_the_valid_arrays(faulty_store, faulty_page):
+    assert not faulty_store.valid.all()
+    for channel in faulty_store.plan.channels("target"):
+        figure = faulty_page.one("article", id=f"channel-{channel.name}")
+        row = faulty_page.one("table", id="table-target").all("tr")[
+            1 + faulty_store.recipe.target.channels.index(channel.name)
+        ]
+        target = valid_values(faulty_store, "target", channel.name)
         assert shown(figure, "mean-of-target") == pytest.approx(target.mean(), rel=1e-9)
         assert shown(figure, "std-of-target") == pytest.approx(target.std(), rel=1e-9)
         assert shown(row, "lowest") == target.min()
         assert shown(row, "highest") == target.max()
-        if channel.name not in demo_store.recipe.input.channels:
+        if channel.name not in faulty_store.recipe.input.channels:
             assert not row.all("data", class_="explained-share")
             continue
-        coarse = valid_values(demo_store, "input", channel.name)
+        coarse = valid_values(faulty_store, "input", channel.name)
         assert shown(figure, "mean-of-input") == pytest.approx(coarse.mean(), rel=1e-9)
         assert shown(figure, "std-of-input") == pytest.approx(coarse.std(), rel=1e-9)
-        residual = target - upsampled(demo_store, channel.name)
+        residual = target - upsampled(faulty_store, channel.name)
         assert shown(figure, "std-of-residual") == pytest.approx(residual.std(), rel=1e-5)
-        assert shown(figure, "mean-of-residual") == pytest.approx(residual.mean(), abs=1e-5 * residual.std())
+        assert shown(figure, "mean-of-residual") == pytest.approx(residual.mean(), abs=1e-7 * np.abs(target).max())
         explained = 1 - residual.var() / target.var()
         assert shown(row, "explained-share") == pytest.approx(explained, abs=1e-6)
         assert shown(row, "residual-std") == shown(figure, "std-of-residual")
@@ -181,19 +192,23 @@ def test_the_rainiest_sample_is_shown(demo_store, page):
     assert f"{100 * wet.max():.1f}" in section.text
 
 
-@pytest.mark.parametrize("name", ["t2m", "tp", "refc"])
-def test_a_map_is_the_field_north_up(demo_store, page, name):
-    wet = (valid_values(demo_store, "target", "tp") >= 0.1).mean(axis=(1, 2))
-    field = valid_values(demo_store, "target", name)[wet.argmax()]
+@pytest.mark.parametrize(
+    ("role", "name"), [("target", "t2m"), ("target", "tp"), ("target", "refc"), ("residual", "t2m"), ("residual", "tp")]
+)
+def test_a_map_is_the_field_north_up(demo_store, page, role, name):
+    wettest = (valid_values(demo_store, "target", "tp") >= 0.1).mean(axis=(1, 2)).argmax()
+    field = valid_values(demo_store, "target", name)[wettest]
+    if role == "residual":
+        field = field - upsampled(demo_store, name)[wettest]
     assert demo_store.grid("target").lat[0] > demo_store.grid("target").lat[-1]
     figure = page.one("article", id=f"channel-{name}")
-    (uri,) = [image.attributes["src"] for image in figure.all("img") if "the target" in image.attributes["alt"]]
+    (uri,) = [image.attributes["src"] for image in figure.all("img") if f"the {role}" in image.attributes["alt"]]
     indices = indices_of(uri)
     assert indices.shape == field.shape
     present = np.unique(indices)
     assert present.size > 3
-    for lower, higher in zip(present, present[1:], strict=False):
-        assert field[indices == lower].max() <= field[indices == higher].min()
+    for lower, higher in pairwise(present):
+        assert field[indices == lower].max() <= field[indices == higher].min() + 1e-4
 
 
 def test_input_and_target_have_one_scale(demo_store, page):
@@ -284,34 +299,32 @@ def test_the_recipe_can_be_built_again(demo_store, page):
     assert recipe_from(yaml.safe_load("".join(text))) == demo_store.recipe
 
 
-def test_gaps_are_counted_drawn_and_explained(faulty_store, tmp_path):
-    write_report(faulty_store, tmp_path / "report.html")
-    page = parse((tmp_path / "report.html").read_text(encoding="utf-8"))
+def test_gaps_are_counted_drawn_and_explained(faulty_store, faulty_page):
     statuses = [row["status"] for row in faulty_store.table(SAMPLES).to_pylist()]
     assert statuses.count("valid") < len(statuses)
     width_of_a_sample = 100 * 3 / 24
     for status in ("valid", "partial", "missing"):
         count = statuses.count(status)
-        assert page.one("span", class_=f"count-{status}").text == f"{count} {status}"
-        strip = page.one("div", class_="strip")
+        assert faulty_page.one("span", class_=f"count-{status}").text == f"{count} {status}"
+        strip = faulty_page.one("div", class_="strip")
         widths = [
             float(re.search(r"width:([\d.]+)%", part.attributes["style"])[1]) for part in strip.all("i", class_=status)
         ]
         assert sum(widths) == pytest.approx(count * width_of_a_sample)
     for split, interval in faulty_store.recipe.splits.intervals.items():
         samples = int(interval.mask(faulty_store.times).sum())
-        (row,) = [row for row in page.one("table", id="splits").all("tr") if row.text.startswith(split)]
+        (row,) = [row for row in faulty_page.one("table", id="splits").all("tr") if row.text.startswith(split)]
         cells = [cell.text for cell in row.all("td")]
         assert int(cells[2]) == samples == sum(int(cell) for cell in cells[3:])
-    gaps = page.one("table", id="gaps").text
+    gaps = faulty_page.one("table", id="gaps").text
     for row in faulty_store.table(SAMPLES).to_pylist():
         for reason in row["reasons"]:
-            own_time = f" at {str(np.datetime64(row['valid_time'], 'm'))}Z"
+            own_time = f" at {np.datetime64(row['valid_time'], 'm')}Z"
             assert " ".join(reason.replace(own_time, "").split()) in gaps
     build = json.loads(faulty_store.folder.read(REPORT))
     assert build["problems"]
     for problem in build["problems"]:
-        assert " ".join(problem.split()) in page.one("section", id="coverage").text
+        assert " ".join(problem.split()) in faulty_page.one("section", id="coverage").text
 
 
 def test_a_store_without_a_valid_sample_has_a_page(changed):
@@ -328,7 +341,7 @@ def test_a_store_without_a_valid_sample_has_a_page(changed):
 def test_headings_tables_and_images_are_accessible(page):
     levels = [int(element.tag[1]) for element in page if re.fullmatch(r"h\d", element.tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
     assert all(table.one("caption").text for table in page.all("table"))
     assert all(cell.attributes["scope"] for cell in page.all("th"))
     assert all("alt" in image.attributes for image in page.all("img"))

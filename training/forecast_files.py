@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 from dataclasses import dataclass
@@ -67,14 +66,14 @@ class Forecast:
         content = self.header.dataset(part, (field[leading] for field in fields))
         packed = {"zlib": True, "complevel": 1, "shuffle": True}
         encoding: dict[Any, Any] = {**dict.fromkeys(content.data_vars, packed), "time": _TIME}
-        self.folder.write(self._file(part), bytes(content.to_netcdf(engine="h5netcdf", encoding=encoding)))
+        self.folder.write(self._file(part), bytes(content.to_netcdf(engine="netcdf4", encoding=encoding)))
 
     def read(self, part: Part, channel: str) -> NDArray[np.float32]:
         """A channel's field (lat, lon)."""
         name = variable_name(channel, part)
         if self.header.format == "zarr":
             return np.asarray(self._array(name)[part.place])
-        with xr.open_dataset(io.BytesIO(self.folder.read(self._file(part))), engine="h5netcdf") as content:
+        with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
             return np.asarray(content[name]).reshape(self.header.target_grid.shape)
 
     def _array(self, name: str) -> zarr.Array[Any]:
@@ -115,7 +114,7 @@ class Forecast:
         return {key: objects[key] for key in sorted(objects, key=lambda key: (key == "zarr.json", key))}
 
     def _check_same(self, there: Header) -> None:
-        ours, theirs = ({**each.content, **each.settings} for each in (self.header, there))
+        ours, theirs = ({**each, **each["settings"]} for each in (self.header.content, there.content))
         differing = "\n".join(
             f"  {key}: there {_short(theirs.get(key))}, asked for {_short(ours.get(key))}"
             for key in sorted({*ours, *theirs} - {"settings"})

@@ -15,7 +15,7 @@ from catalog.matching import Stores
 from catalog.presence import PresenceCheck
 from catalog.query import Answer, Question, answer, fitting, with_reasons
 from catalog.schemas import TableName
-from catalog.selection import parse_period, parse_region
+from catalog.selection import Selection, parse_period, parse_region
 from catalog.series import SeriesReader
 from catalog.tables import Tables
 from datasets.periods import Interval, parse_duration
@@ -107,24 +107,21 @@ class Catalog:
         of the valid time; `residual` for that of target minus input in place of these two; `quantiles` between 0 and
         1; `store` by name, location or id, for that store alone. Without a period, each store's own. Errors: BadInput.
         """
-        from catalog.statistics import block, merged
+        from catalog.statistics import Asked, expected_samples
+        from catalog.statistics import statistics as merged_statistics
 
-        stores, wanted = self.stores, None if period is None else parse_period(period)
-        only = None if store is None else stores.named(store)["registration"]
-        fit = fitting(stores, Question([], wanted))
-        fit = fit[[only in (None, stores.registrations[place]) for place in fit]]
-        keys = [
-            (int(place), (stores.registrations[place], role, channel))
-            for place in fit
-            for role, channel in stores.counted(place, list(variables), residual)
-        ]
-        valid = dict(zip(fit.tolist(), self._valid_time(stores, fit).by_store(len(fit)), strict=True))
-        blocks = [
-            block(stores.rows[place], key[1], series, valid[place], wanted, months, hours)
-            for (place, key), series in zip(keys, self._series([key for _, key in keys]), strict=True)
-            if series is not None
-        ]
-        return merged(blocks, quantiles)
+        stores = self.stores
+        selection = Selection(None if period is None else parse_period(period), months, hours)
+        fit = fitting(stores, Question([], selection.period))
+        if store is not None:
+            only = stores.named(store)
+            fit = fit[[stores.rows[place] is only for place in fit]]
+        asked = []
+        for place, valid in zip(fit, self._valid_time(stores, fit).by_store(len(fit)), strict=True):
+            row, counted = stores.rows[place], stores.counted(place, list(variables), residual)
+            expected = expected_samples(row, selection) if counted else 0
+            asked += [Asked(row, role, channel, valid, expected) for role, channel in counted]
+        return merged_statistics(asked, selection, quantiles, self._series)
 
     def diff(self, one: str, two: str) -> list[Difference]:
         """What differs between two stores, each given by its name, location or id; BadInput where it is unknown."""

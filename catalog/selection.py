@@ -14,7 +14,6 @@ from datasets.periods import Interval, Times
 
 _MOMENT = re.compile(r"^\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?Z?)?)?)?$")
 _WHOLE = ("Y", "M", "D")
-Selected = NDArray[np.bool_]
 
 
 def parse_period(text: str | Interval) -> Interval:
@@ -79,19 +78,26 @@ def parse_region(text: str | Sequence[float]) -> Region:
     return Region(west, south, east if east > west else east + 360, north)
 
 
-def selected(times: Times, period: Interval | None, months: Sequence[int], hours: Sequence[int]) -> Selected:
-    """Which times are in the period, in one of the months (1 to 12) and at one of the hours (0 to 23), UTC.
+class Selection(NamedTuple):
+    """Times in a period, in one of the `months` (1 to 12) and at one of the `hours` (0 to 23), UTC.
 
-    None and empty sequences choose everything. Errors: BadInput for a month or an hour that does not exist.
+    None and empty sequences choose everything. Errors: BadInput, from `of`, for a month or an hour that does not exist.
     """
-    _check("month", months, 1, 12)
-    _check("hour", hours, 0, 23)
-    chosen = np.ones(len(times), bool) if period is None else period.mask(times)
-    if months:
-        chosen &= np.isin(times.astype("datetime64[M]").astype(np.int64) % 12 + 1, months)
-    if hours:
-        chosen &= np.isin(times.astype("datetime64[h]").astype(np.int64) % 24, hours)
-    return chosen
+
+    period: Interval | None = None
+    months: Sequence[int] = ()
+    hours: Sequence[int] = ()
+
+    def of(self, times: Times) -> NDArray[np.bool_]:
+        """Which of the times are selected."""
+        _check("month", self.months, 1, 12)
+        _check("hour", self.hours, 0, 23)
+        chosen = np.ones(len(times), bool) if self.period is None else self.period.mask(times)
+        if self.months:
+            chosen &= np.isin(times.astype("datetime64[M]").astype(np.int64) % 12 + 1, self.months)
+        if self.hours:
+            chosen &= np.isin(times.astype("datetime64[h]").astype(np.int64) % 24, self.hours)
+        return chosen
 
 
 def _check(what: str, numbers: Sequence[int], low: int, high: int) -> None:

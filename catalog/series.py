@@ -21,16 +21,18 @@ _COLUMNS = ("valid_time", *MOMENTS, "histogram_first", "histogram")
 _MOST_BYTES = 96 * 2**20
 _AT_ONCE = 8
 Key = tuple[str, str, str]
+Edges = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Rows of the table `statistics` in the order of time, and the channel's row of the table `channels`.
+    """Rows of the table `statistics` in the order of time; the channel's row of the table `channels`, and its edges.
 
     `histograms` [samples, n]: their counts in the n bins from bin `first_bin` on; they have none in others.
     """
 
     channel: dict[str, Any]
+    edges: Edges
     times: Times
     moments: dict[str, NDArray[Any]]
     first_bin: int
@@ -39,7 +41,7 @@ class Series:
     @property
     def nbytes(self) -> int:
         """About how much memory it takes."""
-        return self.histograms.nbytes + (len(MOMENTS) + 1) * self.times.nbytes + 16 * len(self.channel["edges"] or [])
+        return self.histograms.nbytes + self.edges.nbytes + (len(MOMENTS) + 1) * self.times.nbytes
 
 
 class SeriesReader:
@@ -48,19 +50,22 @@ class SeriesReader:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._kept: OrderedDict[Key, Series | None] = OrderedDict()
+        self._bytes = 0
 
     def __call__(self, keys: Sequence[Key]) -> list[Series | None]:
         """The series of each (registration, role, channel), None where the store has no such channel."""
-        known = {key: self._kept[key] for key in keys if key in self._kept}
-        new = [key for key in keys if key not in known]
+        new = [key for key in keys if key not in self._kept]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            known.update(zip(new, pool.map(self._read, new), strict=True))
+            for key, series in zip(new, pool.map(self._read, new), strict=True):
+                self._kept[key] = series
+                self._bytes += series.nbytes if series else 0
         for key in keys:
-            self._kept[key] = known[key]
             self._kept.move_to_end(key)
-        while len(self._kept) > 1 and sum(series.nbytes for series in self._kept.values() if series) > _MOST_BYTES:
-            self._kept.popitem(last=False)
-        return [known[key] for key in keys]
+        found = [self._kept[key] for key in keys]
+        while self._bytes > _MOST_BYTES:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.nbytes if oldest else 0
+        return found
 
     def _read(self, key: Key) -> Series | None:
         registration, role, channel = key
@@ -71,9 +76,9 @@ class SeriesReader:
         rows = self._tables.rows("statistics", [registration], _COLUMNS, keep).combine_chunks()
         moments = {name: rows[name].to_numpy() for name in MOMENTS}
         first_bin, histograms = _dense(rows)
-        return Series(
-            described[0], rows["valid_time"].to_numpy().astype("datetime64[s]"), moments, first_bin, histograms
-        )
+        edges = np.array(described[0].pop("edges") or [], np.float64)
+        times = rows["valid_time"].to_numpy().astype("datetime64[s]")
+        return Series(described[0], edges, times, moments, first_bin, histograms)
 
 
 def _dense(rows: pa.Table) -> tuple[int, NDArray[np.int32]]:

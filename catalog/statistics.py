@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.holdings import ValidTime
-from catalog.selection import selected
-from catalog.series import MOMENTS, Series
+from catalog.selection import Selection
+from catalog.series import MOMENTS, Key, Series, SeriesReader
 from datasets.histograms import quantile, share_at_least
-from datasets.periods import Interval, Times
 from datasets.statistics import merge_columns
+
+_CHANNELS_AT_A_TIME = 256
 
 
 class Quantile(NamedTuple):
@@ -67,52 +68,62 @@ class ChannelStatistics:
         return row
 
 
-class Block(NamedTuple):
-    """The samples to merge of one channel of one store: `chosen` of the series' rows, out of `expected`."""
+class Asked(NamedTuple):
+    """One channel of one store: the store's row of the table `stores`, its valid intervals, the samples expected."""
 
     row: dict[str, Any]
     role: str
-    series: Series
-    chosen: NDArray[np.bool_]
+    channel: str
+    valid: ValidTime
     expected: int
 
+    @property
+    def key(self) -> Key:
+        """What its series is known by."""
+        return self.row["registration"], self.role, self.channel
 
-def expected_times(row: dict[str, Any], period: Interval | None) -> Times:
-    """The times that a store (its row of the table `stores`) would have in the period, or has in its own."""
+
+class Block(NamedTuple):
+    """What is asked for, its series, and which rows of that are to be merged."""
+
+    asked: Asked
+    series: Series
+    chosen: NDArray[np.bool_]
+
+
+def expected_samples(row: dict[str, Any], selection: Selection) -> int:
+    """How many of the times that a store (its row of the table `stores`) has, or would have, are selected."""
     step = np.timedelta64(row["frequency_seconds"], "s")
     start, end = np.datetime64(row["start"], "s"), np.datetime64(row["end"], "s")
-    if period is not None:
-        start += -((start - period.start) // step) * step
-        end = period.end
-    return np.arange(start, end, step).astype("datetime64[s]")
+    if selection.period is not None:
+        start += -((start - selection.period.start) // step) * step
+        end = selection.period.end
+    return int(selection.of(np.arange(start, end, step).astype("datetime64[s]")).sum())
 
 
-def block(
-    row: dict[str, Any],
-    role: str,
-    series: Series,
-    valid: ValidTime,
-    period: Interval | None,
-    months: Sequence[int],
-    hours: Sequence[int],
-) -> Block:
-    """What of a series is selected: the rows of valid samples, `valid` being the store's valid intervals."""
-    expected = selected(expected_times(row, period), period, months, hours).sum()
-    chosen = selected(series.times, period, months, hours) & inside(series.times, valid)
-    return Block(row, role, series, chosen, int(expected))
+def statistics(
+    asked: Sequence[Asked], selection: Selection, quantiles: Sequence[float], read: SeriesReader
+) -> list[ChannelStatistics]:
+    """The statistics of each channel asked for, merged from the selected valid samples' rows.
+
+    A channel that the catalog has no statistics of is left out. Errors: BadInput for quantiles outside 0 to 1.
+    """
+    found = []
+    for first in range(0, len(asked), _CHANNELS_AT_A_TIME):
+        part = asked[first : first + _CHANNELS_AT_A_TIME]
+        pairs = zip(part, read([each.key for each in part]), strict=True)
+        found += _merged([_block(each, series, selection) for each, series in pairs if series], quantiles)
+    return found
 
 
-def inside(times: Times, valid: ValidTime) -> NDArray[np.bool_]:
-    """Which times lie in the valid intervals of a store, which are apart and in the order of time."""
-    seconds = times.astype(np.int64)
+def _block(asked: Asked, series: Series, selection: Selection) -> Block:
+    seconds, valid = series.times.astype(np.int64), asked.valid
     place = np.searchsorted(valid.start, seconds, "right") - 1
-    if not len(valid.start):
-        return np.zeros(len(times), bool)
-    return (place >= 0) & (seconds < valid.end[place])
+    inside = (place >= 0) & (seconds < np.append(valid.end, 0)[place])
+    return Block(asked, series, selection.of(series.times) & inside)
 
 
-def merged(blocks: Sequence[Block], quantiles: Sequence[float]) -> list[ChannelStatistics]:
-    """The statistics of each block, merged by the formula of `datasets.statistics`."""
+def _merged(blocks: Sequence[Block], quantiles: Sequence[float]) -> list[ChannelStatistics]:
     if not blocks:
         return []
     columns = {name: np.concatenate([each.series.moments[name][each.chosen] for each in blocks]) for name in MOMENTS}
@@ -125,20 +136,19 @@ def merged(blocks: Sequence[Block], quantiles: Sequence[float]) -> list[ChannelS
 
 
 def _statistics(each: Block, moments: dict[str, Any], quantiles: Sequence[float]) -> ChannelStatistics:
-    channel, series = each.series.channel, each.series
-    edges = np.array(channel["edges"] or [], np.float64)
+    asked, series = each.asked, each.series
     used = slice(series.first_bin, series.first_bin + series.histograms.shape[1])
-    counts = np.zeros(max(edges.size + 1, used.stop), np.int64)
+    counts = np.zeros(max(series.edges.size + 1, used.stop), np.int64)
     counts[used] = series.histograms[each.chosen].sum(axis=0, dtype=np.int64)
     count, low, high = moments["count"], moments["minimum"], moments["maximum"]
-    wet = channel["wet_threshold"]
+    wet = series.channel["wet_threshold"]
     return ChannelStatistics(
-        store=each.row["store"],
-        name=each.row["name"],
-        role=each.role,
-        channel=channel["channel"],
-        units=channel["units"],
-        expected=each.expected,
+        store=asked.row["store"],
+        name=asked.row["name"],
+        role=asked.role,
+        channel=asked.channel,
+        units=series.channel["units"],
+        expected=asked.expected,
         samples=int(each.chosen.sum()),
         count=count,
         missing=moments["missing"],
@@ -146,7 +156,7 @@ def _statistics(each: Block, moments: dict[str, Any], quantiles: Sequence[float]
         std=math.sqrt(moments["m2"] / count) if count else math.nan,
         minimum=low,
         maximum=high,
-        quantiles=[Quantile(q, *quantile(counts, edges, low, high, q)) for q in quantiles],
+        quantiles=[Quantile(q, *quantile(counts, series.edges, low, high, q)) for q in quantiles],
         wet_threshold=wet,
-        wet_share=None if wet is None else share_at_least(counts, edges, wet),
+        wet_share=None if wet is None else share_at_least(counts, series.edges, wet),
     )

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.command import corrstore, corrstore_process
 from tests.conftest import small_recipe_content
-
-
-def corrstore(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
-    command = [sys.executable, "-m", "corrstore", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -103,7 +97,7 @@ def test_a_full_disk(content, tmp_path, workers):
     try:
         file = tmp_path / "recipe.yaml"
         file.write_text(yaml.safe_dump(content))
-        ended = corrstore("build", file, "--output", small / "store", f"--workers={workers}")
+        ended = corrstore_process("build", file, "--output", small / "store", f"--workers={workers}")
         assert ended.returncode == 2 and "Traceback" not in ended.stderr, ended.stderr
         assert "No space left on device" in ended.stderr and "make room" in ended.stderr
         assert len(ended.stderr.splitlines()) <= 3

@@ -9,8 +9,8 @@ import sys
 import pytest
 import yaml
 
+from tests.command import corrstore
 from tests.conftest import small_recipe_content
-from tests.test_bad_input import corrstore
 
 
 @pytest.mark.parametrize("command", ["synth", "plan", "build", "verify", "inspect", "report", "schema"])

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.errors import BadInput
-from datasets.grib_index import Problem
+from datasets.grib.index import Problem
 from datasets.layout import ROLES
 from datasets.pairing import needed_channels, pair, read_source
 from datasets.periods import Interval, format_time

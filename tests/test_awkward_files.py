@@ -13,9 +13,9 @@ import xarray
 from pyproj import Proj
 
 from datasets.errors import BadInput
-from datasets.grib_decode import read_field
-from datasets.grib_handle import eccodes, opened
-from datasets.grib_index import index_file
+from datasets.grib.decode import read_field
+from datasets.grib.handle import eccodes, opened
+from datasets.grib.index import index_file
 from datasets.grids import ProjectedGrid, RectilinearGrid
 from tests.paths import SHARED, needs_shared
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from datasets.errors import BadInput
-from datasets.grib_decode import read_field
-from datasets.grib_handle import eccodes, opened
-from datasets.grib_sections import CorruptMessage
+from datasets.grib.decode import read_field
+from datasets.grib.handle import eccodes, opened
+from datasets.grib.sections import CorruptMessage
 from datasets.grids import ProjectedGrid, RectilinearGrid
 from tests.grib_made import changed, eccodes_handles, in_one_message, made, regular
 from tests.paths import SHARED, needs_shared

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from datasets.errors import BadInput
-from datasets.grib_handle import eccodes, opened
-from datasets.grib_index import INDEX_SCHEMA, index_file, index_ranges
+from datasets.grib.handle import eccodes, opened
+from datasets.grib.index import INDEX_SCHEMA, index_file, index_ranges
 from tests.grib_made import changed, eccodes_handles, in_one_message, made, regular
 from tests.paths import SHARED, needs_shared
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.errors import BadInput
-from datasets.grib_handle import eccodes, opened
+from datasets.grib.handle import eccodes, opened
 from datasets.periods import parse_time
 from datasets.synthetic import FAULT_KINDS, SyntheticArchive, SyntheticSpec, synthesise
 from datasets.synthetic.cma_rra import init_time_of

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.channels import Channel
 from datasets.errors import BadInput
-from datasets.grib_index import INDEX_SCHEMA, Problem, index_file
+from datasets.grib.index import INDEX_SCHEMA, Problem, index_file
 from datasets.sources.references import REFERENCE_SCHEMA
 from datasets.sources.table import FieldRule, GribNumbers, SourceTable
 from datasets.storage import write_file_atomically

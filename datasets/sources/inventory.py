@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from datasets.channels import Channel
 from datasets.errors import BadInput
-from datasets.grib_index import Problem
+from datasets.grib.index import Problem
 from datasets.periods import Interval
 from datasets.recipe import SourceSpec
 from datasets.sources import gridded_archive

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datasets.channels import Channel
 from datasets.errors import BadInput
-from datasets.grib_decode import read_field
+from datasets.grib.decode import read_field
 from datasets.grids import ProjectedGrid, RectilinearGrid
 from datasets.pairing import SamplePlan, Term, read_source
 from datasets.recipe import Recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datasets.errors import BadInput
-from datasets.grib_handle import eccodes, integer, scaled
+from datasets.grib.handle import eccodes, integer, scaled
 
 _EARTHS = {
     0: "+R=6367470",

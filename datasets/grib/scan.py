@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from datasets.grib_sections import CorruptMessage, Message, ProblemKind, Read, begins_message, message_at
+from datasets.grib.sections import CorruptMessage, Message, ProblemKind, Read, begins_message, message_at
 
 _PADDING_UNIT = 120
 _BULLETIN_STARTS = (b"\x01\r\r\n", b"****", b"####")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from datasets.grib_handle import integer, scaled
+from datasets.grib.handle import integer, scaled
 
 _GRIB1_LEVELS = {20: 0.01, 100: 100.0, 107: 1e-4, 111: 0.01, 115: 100.0, 119: 1e-4, 125: 0.01}
 _GRIB1_LAYERS = {101: 1e3, 104: 100.0, 106: 100.0, 108: 0.01, 110: 1.0, 112: 0.01, 116: 100.0, 120: 0.01}

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from datasets.errors import BadInput
-from datasets.grib_handle import eccodes
-from datasets.grib_header import meaning, reference_time
-from datasets.grib_scan import Problem, messages
-from datasets.grib_sections import FieldSections, ProblemKind, Read
+from datasets.grib.handle import eccodes
+from datasets.grib.header import meaning, reference_time
+from datasets.grib.scan import Problem, messages
+from datasets.grib.sections import FieldSections, ProblemKind, Read
 
 __all__ = ["INDEX_SCHEMA", "GribIndex", "Problem", "index_file", "index_ranges"]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import BadInput
-from datasets.grib_grid import layout_of
-from datasets.grib_handle import eccodes, opened
-from datasets.grib_sections import END, CorruptMessage, FieldSections, Read, message_at
+from datasets.grib.grid import layout_of
+from datasets.grib.handle import eccodes, opened
+from datasets.grib.sections import END, CorruptMessage, FieldSections, Read, message_at
 from datasets.grids import Grid
 
 _DECODED_AS_FLOAT64 = {"grid_jpeg", "grid_png", "grid_ieee"}

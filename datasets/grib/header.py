@@ -12,9 +12,9 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from datasets.errors import BadInput
-from datasets.grib_handle import eccodes, integer, opened
-from datasets.grib_levels import grib1_levels, grib2_levels
-from datasets.grib_sections import END, FieldSections
+from datasets.grib.handle import eccodes, integer, opened
+from datasets.grib.levels import grib1_levels, grib2_levels
+from datasets.grib.sections import END, FieldSections
 
 _NO_BITMAP, _NO_DATA = b"\0\0\0\x06\x06\xff", b"\0\0\0\x05\x07"
 _SOME_DAY = (2000).to_bytes(2) + bytes([1, 1, 0, 0, 0])

@@ -14,8 +14,8 @@ from pyproj import Proj
 
 from datasets.axes import Axis
 from datasets.errors import BadInput
-from datasets.grib_handle import eccodes, integer
-from datasets.grib_projection import proj_string
+from datasets.grib.handle import eccodes, integer
+from datasets.grib.projection import proj_string
 from datasets.grids import Grid, ProjectedGrid, RectilinearGrid, regular_axis
 
 _I_NEGATIVE, _J_POSITIVE, _J_CONSECUTIVE, _ALTERNATING, _STAGGERED = 0x80, 0x40, 0x20, 0x10, 0x0F

@@ -1,0 +1,200 @@
+"""Evaluation: a forecast, its regression and plain interpolation against the truth of a store."""
+
+from __future__ import annotations
+
+import csv
+import io
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.channels import Channel
+from datasets.errors import BadInput
+from datasets.periods import Times, format_time
+from datasets.regrid import regridder
+from datasets.store import Store, open_store
+from training import scores
+from training.forecast_files import Forecast, open_forecast
+from training.forecast_header import Part
+from training.scores import Domain, Score, Tally, merged, tally, with_interval
+
+INTERPOLATION, REGRESSION, MEAN, ENSEMBLE = "interpolation", "regression", "CorrDiff mean", "CorrDiff ensemble"
+PREDICTORS = (INTERPOLATION, REGRESSION, MEAN, ENSEMBLE)
+THRESHOLDS: dict[str, tuple[float, ...]] = {"tp": (0.1, 1.0, 5.0, 10.0), "refc": (10.0, 20.0, 30.0, 40.0)}
+"""From which number on there is an event, for the fractions skill score: rain in kg m-2, reflectivity in dBZ."""
+
+Field = NDArray[np.float32]
+Tallies = dict[tuple[str, str], Tally]
+"""By channel and predictor."""
+
+
+class Row(NamedTuple):
+    """A score of a channel's predictor; `threshold` and `width_km` are None but for the fractions skill score."""
+
+    channel: str
+    units: str
+    predictor: str
+    score: str
+    threshold: float | None
+    width_km: float | None
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The tallies of all the times that were scored, and those times; `incomplete` counts the others."""
+
+    channels: list[Channel]
+    domain: Domain
+    times: Times
+    incomplete: int
+    tallies: Tallies
+
+    def predictors(self, channel: Channel) -> list[str]:
+        """The predictors that there are of a channel, in the order of PREDICTORS."""
+        return [each for each in PREDICTORS if (channel.name, each) in self.tallies]
+
+    def score(self, channel: Channel, predictor: str, name: str) -> Score:
+        """A score by its name, with its interval."""
+        return with_interval(self._measures[name], self.tallies[channel.name, predictor])
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """Every score of every channel and predictor."""
+        widths_km = [width * self.domain.wavenumbers.spacing[0] for width in self.domain.widths]
+        for channel in self.channels:
+            units = channel.variable.units
+            for predictor in self.predictors(channel):
+                for name in self._measures:
+                    found = self.score(channel, predictor, name)
+                    unit = "dB" if name == "spectral_distance" else "1" if name == "spread_skill" else units
+                    yield Row(channel.name, unit, predictor, name, None, None, *map(float, found))
+                if not (thresholds := THRESHOLDS.get(channel.variable.name)):
+                    continue
+                skill = with_interval(scores.fss, self.tallies[channel.name, predictor])
+                for i, j in np.ndindex(skill.value.shape):
+                    values = (float(each[i, j]) for each in skill)
+                    yield Row(channel.name, "1", predictor, "fss", thresholds[i], widths_km[j], *values)
+
+    @property
+    def csv(self) -> str:
+        """The rows as comma-separated values."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(Row._fields)
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+    @property
+    def _measures(self) -> dict[str, Callable[[Tally], scores.Floats]]:
+        distance = partial(scores.spectral_distance, wavenumbers=self.domain.wavenumbers)
+        named = (scores.mae, scores.rmse, scores.bias, scores.crps, scores.spread, scores.spread_skill)
+        return {**{each.__name__: each for each in named}, "spectral_distance": distance}
+
+
+def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
+    """Score every time of the forecast that is complete, and valid in the store, which has the truth and the input.
+
+    A worker holds a few times the members of one channel at one time. Raises BadInput where the grids differ, and
+    where no time can be scored.
+    """
+    store, forecast = open_store(store_url), open_forecast(forecast_url)
+    _check_grids(store, forecast)
+    times = _complete_times(store, forecast)
+    if not times:
+        raise BadInput(
+            f"{forecast_url}: none of its {len(forecast.header.times)} times is complete and has a valid sample in"
+            f" {store_url}; let `corrstore sample` finish, or give the store that it is to be compared with"
+        )
+    score = partial(score_time, store_url, forecast_url)
+    if workers == 1:
+        scored = list(map(score, times))
+    else:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            scored = list(pool.map(score, times))
+    return Evaluation(
+        store.plan.channels("target"),
+        Domain.of(store.grid("target")),
+        forecast.header.valid_times[times],
+        len(forecast.header.times) - len(times),
+        {key: merged(each[key] for each in scored) for key in scored[0]},
+    )
+
+
+def score_time(store_url: str, forecast_url: str, time: int) -> Tallies:
+    """The tallies of one time, by its position among the forecast's: a function of the files alone."""
+    store, forecast = open_store(store_url), open_forecast(forecast_url)
+    domain = Domain.of(store.grid("target"))
+    tallies = {}
+    for position, channel in enumerate(store.plan.channels("target")):
+        fields = Fields.of(store, forecast, time, position)
+        thresholds = THRESHOLDS.get(channel.variable.name, ())
+        for predictor, ensemble in fields.ensembles.items():
+            tallies[channel.name, predictor] = tally(ensemble, fields.truth, domain, thresholds, seed=position)
+    return tallies
+
+
+class Fields(NamedTuple):
+    """A channel's truth (lat, lon) at a time, and its predictors' fields (member, lat, lon), in physical units."""
+
+    truth: Field
+    ensembles: dict[str, Field]
+
+    @classmethod
+    def of(cls, store: Store, forecast: Forecast, time: int, position: int) -> Fields:
+        """Those of the channel at this position among the store's targets.
+
+        Interpolation is bilinear, of the input's physical numbers; what the input lacks has none.
+        """
+        channel = store.plan.channels("target")[position]
+        index = _sample_at(store, forecast.header.valid_times[time])
+        ensembles = {}
+        if channel.name in store.recipe.input.channels:
+            coarse = _decoded(store, "input", index, store.recipe.input.channels.index(channel.name))
+            upsample = regridder(store.grid("input"), store.grid("target"), "bilinear")
+            ensembles[INTERPOLATION] = upsample(coarse)[None]
+        ensembles[REGRESSION] = forecast.read(Part(time, None), channel.name)[None]
+        if forecast.header.members:
+            members = [forecast.read(Part(time, member), channel.name) for member in range(forecast.header.members)]
+            ensembles[ENSEMBLE] = np.stack(members)
+            ensembles[MEAN] = np.mean(members, axis=0, dtype=np.float64).astype(np.float32)[None]
+        return cls(_decoded(store, "target", index, position), ensembles)
+
+
+def _decoded(store: Store, role: str, index: int, position: int) -> Field:
+    assert role in ("input", "target")
+    stored = np.asarray(store.group[role][index, position])  # type: ignore[index]
+    return store.plan.normalisations[role][position].decode_float32(stored)
+
+
+def _check_grids(store: Store, forecast: Forecast) -> None:
+    theirs, ours = forecast.header.target_grid, store.grid("target")
+    if theirs != ours:
+        raise BadInput(
+            f"{forecast.folder.url} is on {theirs}, {store.folder.url} on {ours}; give the store of its grid"
+        )
+
+
+def _complete_times(store: Store, forecast: Forecast) -> list[int]:
+    """The positions of the times of which every part is there, and that are valid in the store."""
+    parts: dict[int, list[Part]] = {}
+    for part in forecast.header.parts:
+        parts.setdefault(part.time, []).append(part)
+    valid = set(store.times[store.valid].tolist())
+    times = forecast.header.valid_times
+    return [t for t, whole in parts.items() if times[t].item() in valid and all(map(forecast.has, whole))]
+
+
+def _sample_at(store: Store, time: np.datetime64) -> int:
+    found = np.flatnonzero(store.times == time)
+    if not found.size:
+        raise BadInput(f"{store.folder.url} has no sample at {format_time(time)}")
+    return int(found[0])

@@ -98,7 +98,7 @@ def trained_model(content: dict[str, Any], store: Store, device: torch.device | 
     denoiser = denoiser_for(config, fields)
     denoiser.load_state_dict(content["ema"])
     below = parent_model(content, store, device)
-    return Trained(*known, below.regression, frozen(denoiser, device), ResidualScale(*content["residual"]).to(device))
+    return Trained(*known, below.regression, frozen(denoiser, device), ResidualScale(*content["missed"]).to(device))
 
 
 def parent_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:

@@ -12,24 +12,20 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.channels import Channel
 from datasets.errors import BadInput
-from datasets.periods import Times, format_time
-from datasets.regrid import regridder
+from datasets.periods import Times
 from datasets.store import Store, open_store
 from training import scores
 from training.forecast_files import Forecast, open_forecast
 from training.forecast_header import Part
+from training.predictions import PREDICTORS, Moment
 from training.scores import Domain, Score, Tally, merged, tally, with_interval
 
-INTERPOLATION, REGRESSION, MEAN, ENSEMBLE = "interpolation", "regression", "CorrDiff mean", "CorrDiff ensemble"
-PREDICTORS = (INTERPOLATION, REGRESSION, MEAN, ENSEMBLE)
 THRESHOLDS: dict[str, tuple[float, ...]] = {"tp": (0.1, 1.0, 5.0, 10.0), "refc": (10.0, 20.0, 30.0, 40.0)}
 """From which number on there is an event, for the fractions skill score: rain in kg m-2, reflectivity in dBZ."""
 
-Field = NDArray[np.float32]
 Tallies = dict[tuple[str, str], Tally]
 """By channel and predictor."""
 
@@ -132,47 +128,13 @@ def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
 def score_time(store_url: str, forecast_url: str, time: int) -> Tallies:
     """The tallies of one time, by its position among the forecast's: a function of the files alone."""
     store, forecast = open_store(store_url), open_forecast(forecast_url)
-    domain = Domain.of(store.grid("target"))
+    moment, domain = Moment(store, forecast, time), Domain.of(store.grid("target"))
     tallies = {}
     for position, channel in enumerate(store.plan.channels("target")):
-        fields = Fields.of(store, forecast, time, position)
-        thresholds = THRESHOLDS.get(channel.variable.name, ())
-        for predictor, ensemble in fields.ensembles.items():
-            tallies[channel.name, predictor] = tally(ensemble, fields.truth, domain, thresholds, seed=position)
+        truth, thresholds = moment.truth(channel), THRESHOLDS.get(channel.variable.name, ())
+        for predictor, ensemble in moment.predictions(channel).items():
+            tallies[channel.name, predictor] = tally(ensemble, truth, domain, thresholds, seed=position)
     return tallies
-
-
-class Fields(NamedTuple):
-    """A channel's truth (lat, lon) at a time, and its predictors' fields (member, lat, lon), in physical units."""
-
-    truth: Field
-    ensembles: dict[str, Field]
-
-    @classmethod
-    def of(cls, store: Store, forecast: Forecast, time: int, position: int) -> Fields:
-        """Those of the channel at this position among the store's targets.
-
-        Interpolation is bilinear, of the input's physical numbers; what the input lacks has none.
-        """
-        channel = store.plan.channels("target")[position]
-        index = _sample_at(store, forecast.header.valid_times[time])
-        ensembles = {}
-        if channel.name in store.recipe.input.channels:
-            coarse = _decoded(store, "input", index, store.recipe.input.channels.index(channel.name))
-            upsample = regridder(store.grid("input"), store.grid("target"), "bilinear")
-            ensembles[INTERPOLATION] = upsample(coarse)[None]
-        ensembles[REGRESSION] = forecast.read(Part(time, None), channel.name)[None]
-        if forecast.header.members:
-            members = [forecast.read(Part(time, member), channel.name) for member in range(forecast.header.members)]
-            ensembles[ENSEMBLE] = np.stack(members)
-            ensembles[MEAN] = np.mean(members, axis=0, dtype=np.float64).astype(np.float32)[None]
-        return cls(_decoded(store, "target", index, position), ensembles)
-
-
-def _decoded(store: Store, role: str, index: int, position: int) -> Field:
-    assert role in ("input", "target")
-    stored = np.asarray(store.group[role][index, position])  # type: ignore[index]
-    return store.plan.normalisations[role][position].decode_float32(stored)
 
 
 def _check_grids(store: Store, forecast: Forecast) -> None:
@@ -191,10 +153,3 @@ def _complete_times(store: Store, forecast: Forecast) -> list[int]:
     valid = set(store.times[store.valid].tolist())
     times = forecast.header.valid_times
     return [t for t, whole in parts.items() if times[t].item() in valid and all(map(forecast.has, whole))]
-
-
-def _sample_at(store: Store, time: np.datetime64) -> int:
-    found = np.flatnonzero(store.times == time)
-    if not found.size:
-        raise BadInput(f"{store.folder.url} has no sample at {format_time(time)}")
-    return int(found[0])

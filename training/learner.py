@@ -23,7 +23,7 @@ from training.loader import Batch, Span
 from training.models import denoiser_for, frozen, regression_for
 from training.processes import Processes
 from training.regression import Regression
-from training.residual import ResidualScale
+from training.residual import ResidualScale, measured_scale
 from training.run_config import RunConfig
 
 
@@ -56,7 +56,7 @@ class Learner:
         )
         self.optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), fused=device.type == "cuda")
         self.channel_weights = torch.tensor(config.weights(self.features.target_names), device=device)
-        self.residual: ResidualScale | None = None
+        self.missed: ResidualScale | None = None
         self.samples_seen = 0
 
     @property
@@ -113,33 +113,33 @@ class Learner:
         return self.processes.summed(total) / self.processes.world
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean loss of a micro-batch. Where the target is missing, nothing is to be learned: its error is zero."""
+        """The mean loss of a micro-batch, each channel's error as a share of what there was to learn of it.
+
+        Where the target is missing, nothing is to be learned: its error is zero.
+        """
+        assert self.missed is not None, "a model learns by the scale of what is missed below it"
         forward = self.distributed or self.model
-        if isinstance(self.model, Regression):
-            condition, target = self._seen(batch)
-            with autocast(self.config, self.device):
-                error = torch.where(target.isnan(), 0.0, forward(condition) - target)
-            return (self.channel_weights[:, None, None] * error**2).mean()
-        assert self.residual is not None, "the residual's scale is measured before a diffusion model learns"
-        condition, residual = self.missed(batch)
+        condition, below, target = self._seen(batch)
         with autocast(self.config, self.device):
+            if isinstance(self.model, Regression):
+                error = (forward(condition) - target) / self.missed.std[:, None, None]
+                return (self.channel_weights[:, None, None] * error.nan_to_num(0.0) ** 2).mean()
             return edm_loss(
                 forward,
-                self.residual.standardised(residual).nan_to_num(0.0),
+                self.missed.standardised(target - below).nan_to_num(0.0),
                 condition,
-                [self._generator(batch.first + i) for i in range(len(residual))],
+                [self._generator(batch.first + i) for i in range(len(target))],
                 sigma_data=self.model.sigma_data,
                 channel_weights=self.channel_weights,
                 p_mean=self.config.p_mean,
                 p_std=self.config.p_std,
             )
 
-    def missed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What conditions a denoiser, and target minus mean; one call of the frozen regression for all the patches."""
-        assert self.parent is not None, "a regression has none below it"
-        condition, target = self._seen(batch)
-        mean = self.parent.mean(condition)
-        return torch.cat([condition, mean], dim=1), target - mean
+    @torch.no_grad()
+    def measure_missed(self, batches: Iterable[Batch]) -> None:
+        """Measure what interpolation (below a regression) or the regression (below a denoiser) misses, once a run."""
+        seen = (self._seen(batch) for batch in batches)
+        self.missed = measured_scale((target - below for _, below, target in seen), self.processes).to(self.device)
 
     def trained(self) -> Trained:
         """The model as it is now, by its averaged weights."""
@@ -147,11 +147,11 @@ class Learner:
         if isinstance(self.average, Regression):
             return Trained(*known, self.average)
         assert self.parent is not None
-        return Trained(*known, self.parent.regression, self.average, self.residual)
+        return Trained(*known, self.parent.regression, self.average, self.missed)
 
     def state(self) -> dict[str, Any]:
         """The content of a checkpoint; `resume` takes it back."""
-        parent, residual = self.parent, self.residual
+        parent, missed = self.parent, self.missed
         return {
             "config": self.config.model_dump(mode="json"),
             "samples_seen": self.samples_seen,
@@ -164,7 +164,7 @@ class Learner:
                 "samples_seen": parent.samples_seen,
                 "ema": parent.regression.state_dict(),
             },
-            "residual": residual and [residual.mean.cpu(), residual.std.cpu()],
+            "missed": missed and [missed.mean.cpu(), missed.std.cpu()],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -174,11 +174,18 @@ class Learner:
         self.model.load_state_dict(content["model"])
         self.average.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.residual = content["residual"] and ResidualScale(*content["residual"]).to(self.device)
+        self.missed = ResidualScale(*content["missed"]).to(self.device)
         self.samples_seen = content["samples_seen"]
 
-    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self.features.condition(batch.input, batch.patches), self.features.targets(batch.target)
+    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the model sees, what is below it, and the target; one call of the regression for all the patches."""
+        condition = self.features.condition(batch.input, batch.patches)
+        target = self.features.targets(batch.target)
+        if isinstance(self.model, Regression):
+            return condition, self.model.residual(condition), target
+        assert self.parent is not None
+        mean = self.parent.mean(condition)
+        return torch.cat([condition, mean], dim=1), mean, target
 
     def _store(self) -> dict[str, Any]:
         attributes = self.store.attributes

@@ -26,6 +26,11 @@ class Processes:
         """Whether this is the one that writes."""
         return self.rank == 0
 
+    def share(self, patches: int, micro_batch: int) -> Iterator[tuple[int, int]]:
+        """This process's part of the micro-batches [start, stop) that `patches` are taken in."""
+        for start in range(0, patches, micro_batch)[self.rank :: self.world]:
+            yield start, min(start + micro_batch, patches)
+
     def summed(self, tensor: Tensor) -> Tensor:
         """The sum over the processes, in place."""
         if self.world > 1:

@@ -1,4 +1,4 @@
-"""What the regression leaves over: its mean and standard deviation, by which the diffusion model's data is scaled."""
+"""What a model has to learn: the target minus what is below it, and the scale of that."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.processes import Processes
 
 @dataclass(frozen=True, eq=False)
 class ResidualScale:
-    """Mean and standard deviation (channels,) of target minus mean, in the target's normalised units."""
+    """Mean and standard deviation (channels,) of target minus what is below, in the target's normalised units."""
 
     mean: Tensor
     std: Tensor
@@ -35,7 +35,7 @@ class ResidualScale:
 def measured_scale(residuals: Iterable[Tensor], processes: Processes) -> ResidualScale:
     """The scale of these residuals (batch, channels, height, width) and those of the other processes.
 
-    Missing pixels are left out. A channel that the regression leaves nothing of has the standard deviation 1.
+    Missing pixels are left out. A channel of which nothing is missed has the standard deviation 1.
     """
     count, total, squares = processes.summed(sum((_sums(residual) for residual in residuals), torch.zeros(())))
     mean = total / count

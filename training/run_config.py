@@ -46,9 +46,7 @@ class RunConfig(BaseModel):
     predicted_outright: list[str] = Field(default_factory=list, description="targets without the residual connection")
     p_mean: float = Field(P_MEAN, description="mean of ln(sigma) in training (diffusion)")
     p_std: Annotated[float, Field(gt=0)] = Field(P_STD, description="standard deviation of ln(sigma) (diffusion)")
-    residual_patches: Count = Field(
-        1024, description="patches that the residual's statistics are taken from (diffusion)"
-    )
+    missed_patches: Count = Field(1024, description="patches from which the scale of what is to be learned is measured")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")
     compile: bool = False
     threads: Count | None = Field(None, description="of PyTorch on the CPU; sums depend on their number")
@@ -97,7 +95,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 4e-3,
         "warmup": 160,
         "ema_half_life": 200,
-        "residual_patches": 64,
+        "missed_patches": 64,
         "threads": 2,
         "save_every": 1_000,
         "validate_every": 1_000,

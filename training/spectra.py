@@ -58,8 +58,7 @@ class Wavenumbers:
         """The part of the field's spatial variance in each bin, in its units squared; they add up to all of it."""
         waves = scipy.fft.dctn(field, norm="ortho")
         power = np.square(waves, dtype=np.float64).ravel() / field.size
-        in_bins: NDArray[np.float64] = np.bincount(self._bins, power, minlength=len(self.widths) + 1)[1:]
-        return in_bins
+        return np.asarray(np.bincount(self._bins, power, minlength=len(self.widths) + 1)[1:], np.float64)
 
     @cached_property
     def _lengths(self) -> NDArray[np.float64]:

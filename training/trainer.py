@@ -29,7 +29,6 @@ from training.learner import Learner
 from training.loader import Loader, split_order
 from training.meter import Meter
 from training.processes import Processes
-from training.residual import measured_scale
 from training.run_config import RunConfig
 from training.run_log import RunLog
 from training.validation import Scores, score, validate
@@ -64,8 +63,8 @@ def train(
             f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
             f" {learner.samples_seen:,} of {config.samples:,} patches seen"
         )
-    if config.stage == "diffusion" and learner.residual is None:
-        learner.residual = _residual_scale(learner, loader)
+    if learner.missed is None:
+        learner.measure_missed(loader.batches(processes.share(config.missed_patches, config.micro_batch)))
     log = RunLog(output, learner.samples_seen) if processes.first else None
     batches = loader.batches(learner.spans())
     meter = Meter(loader)
@@ -131,13 +130,6 @@ def _parent(store: Store, config: RunConfig, regression: Path | None, device: to
     if parent.denoiser is not None:
         raise BadInput(f"{regression} is a diffusion run; name a run of the stage regression")
     return parent
-
-
-def _residual_scale(learner: Learner, loader: Loader) -> Any:
-    config, processes = learner.config, learner.processes
-    starts = range(0, config.residual_patches, config.micro_batch)[processes.rank :: processes.world]
-    batches = loader.batches((start, min(start + config.micro_batch, config.residual_patches)) for start in starts)
-    return measured_scale((learner.missed(batch)[1] for batch in batches), processes).to(learner.device)
 
 
 def _validated(learner: Learner, best: float | None, output: Path, log: RunLog | None) -> float | None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from training.checkpoint import Trained
-from training.loader import Batch, Loader, Span
-from training.patches import Order
+from training.loader import Batch, Loader
 from training.processes import Processes
-from training.run_config import RunConfig
 from training.sampler import SamplerConfig, member_key, member_noise, sample
 
 Scores = dict[str, dict[str, float]]
@@ -27,7 +23,10 @@ def validate(trained: Trained, loader: Loader, processes: Processes) -> Scores:
     """
     features = trained.features
     sums = torch.zeros(6, len(features.target_names), dtype=torch.float64, device=features.device)
-    for batch in loader.batches(_spans(trained.config, loader.order, processes)):
+    count = trained.config.validation_patches
+    if loader.order.patch == loader.order.domain:
+        count = min(count, loader.order.epoch_length)
+    for batch in loader.batches(processes.share(count, trained.config.micro_batch)):
         condition = features.condition(batch.input, batch.patches)
         truth = features.target_units.decode(features.targets(batch.target))
         members = features.target_units.decode(_members(trained, loader, batch, condition).flatten(0, 1).float())
@@ -39,8 +38,8 @@ def validate(trained: Trained, loader: Loader, processes: Processes) -> Scores:
         sums += torch.stack(
             [torch.where(known, each, 0).double().sum(dim=(0, 2, 3)) for each in (torch.ones_like(truth), *measures)]
         )
-    count, *totals = processes.summed(sums)
-    means = [total / count for total in totals]
+    known_pixels, *totals = processes.summed(sums)
+    means = [total / known_pixels for total in totals]
     columns = [means[0], means[1].sqrt(), means[2], means[3], means[4].sqrt()]
     table = torch.stack(columns, dim=1).tolist()
     return {name: dict(zip(MEASURES, row, strict=True)) for name, row in zip(features.target_names, table, strict=True)}
@@ -64,13 +63,6 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
     ranks = 2 * torch.arange(count, device=members.device) - (count - 1)
     spread = (ranks.reshape(-1, *[1] * truth.dim()) * ranked).sum(dim=0)
     return distance - spread / (count * (count - 1))
-
-
-def _spans(config: RunConfig, order: Order, processes: Processes) -> Iterator[Span]:
-    whole = order.patch == order.domain
-    count = min(config.validation_patches, order.epoch_length) if whole else config.validation_patches
-    starts = range(0, count, config.micro_batch)[processes.rank :: processes.world]
-    return ((start, min(start + config.micro_batch, count)) for start in starts)
 
 
 def _members(trained: Trained, loader: Loader, batch: Batch, condition: Tensor) -> Tensor:

@@ -16,7 +16,10 @@ setup(
         include=["datasets*", "catalog*", "training*", "beam_pipelines*"],
     ),
     py_modules=["corrstore"],
-    package_data={"datasets": ["recipes/*.yaml", "sources/tables/*.yaml"]},
+    package_data={
+        "datasets": ["recipes/*.yaml", "sources/tables/*.yaml"],
+        "catalog": ["templates/*.j2"],
+    },
     entry_points={"console_scripts": ["corrstore = corrstore:main"]},
     install_requires=[
         "apache-beam>=2.77",
@@ -32,6 +35,7 @@ setup(
         "numba>=0.68",
         "numpy>=2.2",
         "pandas>=3.0",
+        "pillow>=12",
         "psutil>=7",
         "pyarrow>=25",
         "pydantic>=2.14",

@@ -54,6 +54,8 @@ def write_rows(rows: Sequence[Row], form: Form, output: Path | None) -> bool:
         write_file_atomically(output, content)
     elif form is Form.PARQUET and sys.stdout.isatty():
         raise BadInput("Parquet is no text for a terminal; add --output FILE or pipe it into a program")
+    elif form is Form.CSV:
+        sys.stdout.write(content.decode())
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

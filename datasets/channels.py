@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datasets.errors import BadInput
 from datasets.variables import Variable, variable_named
 
+_GRAVITY = 9.80665  # m s-2
+_TROPOPAUSE = 226.32  # hPa
 _ON_LEVEL = re.compile(r"^([a-z]+)_(\d+)$")
 
 
@@ -30,6 +33,21 @@ class Channel:
         return None if partner is None else Channel(variable_named(partner), self.level)
 
 
+def _on_level(variable: Variable, level: int) -> Variable:
+    """The variable as it is on that level: geopotential lies within 2 km of the standard atmosphere's there."""
+    if variable.name != "z":
+        return variable
+    lowest, highest = (_GRAVITY * (standard_height(level) + offset) for offset in (-2000.0, 2000.0))
+    return replace(variable, valid_range=(round(lowest, -2), round(highest, -2)))
+
+
+def standard_height(level: float) -> float:
+    """Height in m of a pressure level in hPa in the standard atmosphere (ISO 2533), up to 20 km."""
+    if level > _TROPOPAUSE:
+        return 44330.77 * (1 - (level / 1013.25) ** 0.190263)
+    return 11000.0 + 6341.62 * math.log(_TROPOPAUSE / level)
+
+
 def channel_named(name: str) -> Channel:
     """The channel of that name, such as `t2m` or `z_500`; BadInput where it names no variable or lacks a level."""
     on_level = _ON_LEVEL.match(name)
@@ -37,7 +55,8 @@ def channel_named(name: str) -> Channel:
         variable = variable_named(on_level.group(1))
         if variable.level_kind != "pressure":
             raise BadInput(f"channel {name!r}: {variable.name} has no pressure levels; write {variable.name!r}")
-        return Channel(variable, int(on_level.group(2)))
+        level = int(on_level.group(2))
+        return Channel(_on_level(variable, level), level)
     variable = variable_named(name)
     if variable.level_kind == "pressure":
         raise BadInput(f"channel {name!r} needs a level in hPa, such as {name}_850")

@@ -139,6 +139,11 @@ class SourceSpec(_Part):
     def _complete(self) -> Self:
         if self.type == "coarsened" and self.of is None:
             raise BadInput("a coarsened source needs `of`, the name of the source that it averages")
+        if isinstance(self.storage_options.get("token"), dict) or "secret" in self.storage_options:
+            raise BadInput(
+                "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
+                " (GOOGLE_APPLICATION_CREDENTIALS)"
+            )
         if self.type != "coarsened" and self.path is None:
             raise BadInput(f"a source of type {self.type} needs `path`, the folder that its files are in")
         return self

@@ -17,6 +17,7 @@ import typer
 
 import beam_pipelines.commands
 import catalog.commands
+import training.sampling_commands
 from datasets.commands import notices
 from datasets.errors import CorrstoreError
 from datasets.recipe import recipe_schema
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(beam_pipelines.commands.app)
 app.add_typer(catalog.commands.app)
+app.add_typer(training.sampling_commands.app)
 
 
 @app.command()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from datasets.commands import (
     BEAM,
@@ -21,7 +20,7 @@ from datasets.commands import (
     print_json,
     results,
 )
-from datasets.recipe import load_recipe
+from datasets.recipe_files import load_recipe
 from datasets.storage import Folder
 
 app = typer.Typer()
@@ -83,27 +82,14 @@ def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False
     Example: `corrstore plan china_3km --set sources.era5.path=/archive/era5`
     """
     from beam_pipelines.plan import plan as make_plan
+    from beam_pipelines.printing import print_plan
 
     made = make_plan(load_recipe(recipe, override))
-    missing = {str(made.recipe.times[index]): why for index, why in sorted(made.preparation.missing.items())}
-    summary: dict[str, Any] = {
-        "samples": made.samples,
-        "samples that lack something": len(missing),
-        "samples measured for the constants": made.measured_samples,
-        "bytes": made.bytes,
-        "hours of one core": made.hours_of_one_core,
-        "memory of a worker, bytes": made.cost.peak_bytes,
-        "files": len(made.preparation.files),
-        "problems": [str(problem) for problem in made.preparation.problems],
-        "notes": made.preparation.notes,
-        "missing": missing,
-        "largest error of storing": made.storage_errors,
-    }
     if as_json:
-        print_json(summary)
+        print_json(made.summary)
     else:
-        _print_plan(summary, made)
-    fall_short(made.missing_share, made.recipe.max_missing_share, len(missing), made.samples)
+        print_plan(made)
+    fall_short(made.missing_share, made.recipe.max_missing_share, len(made.preparation.missing), made.samples)
 
 
 @app.command(context_settings=BEAM)
@@ -123,6 +109,7 @@ def build(
     On a cluster: `corrstore build china_3km --output /scratch/store --runner=FlinkRunner --flink_master=host:8081`
     """
     from beam_pipelines.build import build as run_build
+    from beam_pipelines.printing import print_report
     from beam_pipelines.spread import Runner
 
     made = load_recipe(recipe, override)
@@ -131,7 +118,7 @@ def build(
     if as_json:
         print_json({"store": output, "written": result.written, **asdict(report)})
     else:
-        _print_report(output, result.written, report)
+        print_report(output, result.written, report)
     fall_short(report.missing_share, made.max_missing_share, report.samples - report.valid, report.samples)
 
 
@@ -149,6 +136,7 @@ def verify(
 
     Example: `corrstore verify demo/store --against-source`
     """
+    from beam_pipelines.printing import print_verdict
     from beam_pipelines.spread import Runner
     from beam_pipelines.verify import verify as run_verify
     from datasets.store import open_store
@@ -159,73 +147,5 @@ def verify(
     if as_json:
         print_json(asdict(verdict))
     else:
-        _print_verdict(store, verdict)
+        print_verdict(store, verdict)
     raise typer.Exit(0 if verdict.passed else 1)
-
-
-def _print_plan(summary: dict[str, Any], made: Any) -> None:
-    table = Table(title=f"{made.recipe.name}: {made.recipe.period.interval}", title_justify="left", show_header=False)
-    table.add_row("samples", f"{made.samples}, every {made.recipe.period.frequency}")
-    table.add_row("lack something", f"{len(summary['missing'])} ({made.missing_share:.1%})")
-    table.add_row("read twice, for the constants", str(made.measured_samples))
-    table.add_row("size", f"{made.bytes / 1e9:.2f} GB in {2 * made.samples} shards")
-    table.add_row("time", f"{made.hours_of_one_core:.2f} h on one core like this one")
-    table.add_row("memory of a worker", f"{made.cost.peak_bytes / 1e9:.2f} GB at its peak")
-    table.add_row("files", str(summary["files"]))
-    results.print(table)
-    errors = Table(
-        "channel",
-        "largest error of storing",
-        title=f"kept as {made.recipe.store.dtype}",
-        title_justify="left",
-    )
-    for channel, error in made.storage_errors.items():
-        errors.add_row(channel, f"{error:.3g}")
-    results.print(errors)
-    for note, count in summary["notes"].items():
-        results.print(f"note: {note}: {count}")
-    for problem in summary["problems"]:
-        results.print(f"problem: {problem}", highlight=False)
-    for time, reasons in summary["missing"].items():
-        results.print(
-            f"missing at {time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
-        )
-
-
-def _print_report(output: str, written: int, report: Any) -> None:
-    table = Table(title=output, title_justify="left", show_header=False)
-    for key, value in (
-        ("samples", report.samples),
-        ("valid", report.valid),
-        ("partial", report.partial),
-        ("missing", report.missing),
-        ("written now", written if written else "nothing: the store was finished"),
-    ):
-        table.add_row(key, str(value))
-    results.print(table)
-    for note, count in report.notes.items():
-        results.print(f"note: {note}: {count}")
-    for channel, pixels in report.floored.items():
-        results.print(f"note: {channel}: {pixels} numbers raised to the recipe's floor")
-    for problem in report.problems:
-        results.print(f"problem: {problem}", highlight=False)
-    for time, reasons in report.reasons.items():
-        results.print(
-            f"not valid: {time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
-        )
-
-
-def _print_verdict(store: str, verdict: Any) -> None:
-    state = "[green]passed[/green]" if verdict.passed else f"[red]{len(verdict.faults)} samples have faults[/red]"
-    results.print(
-        f"{store}: {state}; {verdict.checked} samples checked, {verdict.compared} of them against the archives"
-    )
-    for time, reasons in verdict.faults.items():
-        for reason in reasons:
-            results.print(f"fault: {time}: {reason}", highlight=False)
-    for key in verdict.unknown:
-        results.print(f"note: {key} belongs to no sample", highlight=False)
-    if verdict.faults:
-        results.print(
-            f"run the same `corrstore build ... --output {store} --repair` to build these {len(verdict.rebuild)} again"
-        )

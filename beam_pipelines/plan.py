@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from datasets.constants import storage_error
 from datasets.layout import ROLES
 from datasets.pairing import sample_plans
+from datasets.periods import format_time
 from datasets.preparation import Preparation, prepare
 from datasets.probe import Cost, probe
 from datasets.recipe import Recipe
@@ -53,6 +54,27 @@ class Plan:
     def missing_share(self) -> float:
         """The share of samples that lack something."""
         return len(self.preparation.missing) / self.samples
+
+    def time_of(self, index: int) -> str:
+        """The valid time of a sample."""
+        return format_time(self.recipe.times[index])
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The plan as plain values, for a script."""
+        return {
+            "samples": self.samples,
+            "samples_that_lack_something": len(self.preparation.missing),
+            "samples_measured": self.measured_samples,
+            "bytes": self.bytes,
+            "hours_of_one_core": self.hours_of_one_core,
+            "worker_bytes": self.cost.peak_bytes,
+            "files": len(self.preparation.files),
+            "problems": [str(problem) for problem in self.preparation.problems],
+            "notes": self.preparation.notes,
+            "missing": {self.time_of(index): reasons for index, reasons in sorted(self.preparation.missing.items())},
+            "storage_errors": self.storage_errors,
+        }
 
     @property
     def storage_errors(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import apache_beam as beam
 import xarray_beam as xbeam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from beam_pipelines.progress import Progress

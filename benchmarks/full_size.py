@@ -7,7 +7,8 @@ from pathlib import Path
 import eccodes
 import numpy as np
 
-from datasets.recipe import Recipe, load_recipe
+from datasets.recipe import Recipe
+from datasets.recipe_files import load_recipe
 from datasets.synthetic import SyntheticSpec, synthesise
 
 _LEVELS = (200, 300, 500, 700, 850, 925)

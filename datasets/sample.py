@@ -16,7 +16,8 @@ from datasets.errors import BadInput
 from datasets.histograms import physical_edges, residual_edges
 from datasets.layout import ROLES, StoredRole, StorePlan
 from datasets.pairing import SamplePlan
-from datasets.recipe import InputSpec, Recipe, TargetSpec
+from datasets.recipe import Recipe
+from datasets.recipe_parts import InputSpec, TargetSpec
 from datasets.records import Record, Status
 from datasets.regrid import regridder
 from datasets.sources.reading import FieldReader, MissingField
@@ -94,9 +95,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     The residual is the target minus the upsampled input of the same channel, both as stored, in physical units.
     A channel that is missing, or cannot be stored, becomes NaN; the record says so, and the sample is not valid.
     """
-    stored = {
-        role: np.empty(plan.shard_layout(role).shape, np.dtype(plan.recipe.store.dtype)) for role in ROLES
-    }
+    stored = {role: np.empty(plan.shard_layout(role).shape, np.dtype(plan.recipe.store.dtype)) for role in ROLES}
     blocks: Blocks = {}
     reasons: list[str] = []
     floored: dict[str, int] = {}

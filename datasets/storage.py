@@ -61,9 +61,7 @@ class Folder:
             remote = self._remote()
             remote.invalidate_cache()
             try:
-                found = [
-                    entry.rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(self.path(key), detail=False)
-                ]
+                found = [entry.rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(self.path(key), detail=False)]
             except FileNotFoundError:
                 found = []
         return sorted(name for name in found if not name.startswith(_TEMPORARY))

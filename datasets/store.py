@@ -48,10 +48,7 @@ class Store:
         constants = self.attributes["fingerprint_fields"]
         return StorePlan(
             self.recipe,
-            {
-                role: [stored_normalisation(*each) for each in constants[role]["normalisation"]]
-                for role in ROLES
-            },
+            {role: [stored_normalisation(*each) for each in constants[role]["normalisation"]] for role in ROLES},
         )
 
     @property
@@ -113,9 +110,7 @@ class Store:
         options = self.folder.storage_options or None
         raw = xr.open_zarr(self.folder.path(), chunks=None, consolidated=True, storage_options=options)
         height, width = self.grid(role).shape
-        stack = raw[role].chunk(
-            {"time": 1, f"{role}_channel": -1, raw[role].dims[2]: height, raw[role].dims[3]: width}
-        )
+        stack = raw[role].chunk({"time": 1, f"{role}_channel": -1, raw[role].dims[2]: height, raw[role].dims[3]: width})
         names = {"input_lat": "lat", "input_lon": "lon"} if role == "input" else {}
         fields = {}
         for position, (channel, normalisation) in enumerate(
@@ -156,9 +151,7 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
     folder = Folder(str(url), storage_options or {})
     if not folder.exists("zarr.json"):
         state = (
-            "is an unfinished build; run the same `corrstore build` again"
-            if folder.exists("ledger")
-            else "has none"
+            "is an unfinished build; run the same `corrstore build` again" if folder.exists("ledger") else "has none"
         )
         raise BadInput(f"no training store at {url}: a store has zarr.json, and this {state}")
     try:
@@ -180,9 +173,7 @@ def constants_from_store(recipe: Recipe, url: str) -> Constants:
     other = open_store(url).plan
     constants: Normalisations = {}
     for role in ROLES:
-        known = dict(
-            zip([channel.name for channel in other.channels(role)], other.normalisations[role], strict=True)
-        )
+        known = dict(zip([channel.name for channel in other.channels(role)], other.normalisations[role], strict=True))
         for channel in recipe.channels[role]:
             theirs, wanted = known.get(channel.name), recipe.transform_name(channel)
             if theirs is None or theirs.transform.name != wanted:

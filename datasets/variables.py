@@ -71,9 +71,7 @@ VARIABLES: dict[str, Variable] = {
             windowed=True,
             wet_threshold=0.1,
         ),
-        Variable(
-            "refc", "equivalent_reflectivity_factor", "composite reflectivity", "dBZ", "column", (-40.0, 85.0)
-        ),
+        Variable("refc", "equivalent_reflectivity_factor", "composite reflectivity", "dBZ", "column", (-40.0, 85.0)),
         Variable(
             "blh",
             "atmosphere_boundary_layer_thickness",

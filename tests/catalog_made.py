@@ -1,4 +1,7 @@
-"""Registrations of stores that exist only as tables, for tests in which the data is not the point."""
+"""Registrations of stores that exist only as tables, for tests in which the data is not the point.
+
+Processes of their own are started from here, so that they import little.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from catalog.registration import Registration
-from datasets.storage import checksum
+from catalog.registration import Registration, register
+from datasets.storage import Folder, checksum
 
 HOUR = np.timedelta64(1, "h")
 GRID = {"hash": "g", "rows": 701, "columns": 1001, "south": 19.0, "west": 100.0, "north": 40.0, "east": 130.0}
@@ -61,7 +64,9 @@ def made(
             "start": times,
             "end": times + step * HOUR,
             "status": np.where(valid, "valid", "partial"),
-            "reasons": [[] if good else [f"target t2m: missing at {time}"] for good, time in zip(valid, times, strict=True)],
+            "reasons": [
+                [] if good else [f"target t2m: missing at {time}"] for good, time in zip(valid, times, strict=True)
+            ],
             "samples": [1] * len(times),
         }
     )
@@ -104,3 +109,17 @@ def made(
             ),
         },
     )
+
+
+def register_one(root: str, name: str, barrier) -> None:
+    """Register a store when all others are ready to."""
+    registration = made(Path(root), name)
+    barrier.wait()
+    register(Folder(f"{root}/catalog"), registration)
+
+
+def register_over_and_over(root: str, stop) -> None:
+    """Register a short and a long version of a store in turn."""
+    while not stop.is_set():
+        for hours, mean in ((24, 280.0), (48, 290.0)):
+            register(Folder(f"{root}/catalog"), made(Path(root), hours=hours, mean=mean))

@@ -26,7 +26,7 @@ from catalog.schemas import SCHEMAS, TABLES
 from datasets.errors import BadInput
 from datasets.ledger import HISTOGRAMS, SHARDS, STATISTICS, UNFINISHED
 from datasets.storage import Folder
-from tests.catalog_made import made
+from tests.catalog_made import made, register_one, register_over_and_over
 
 AT_ONCE = timedelta(0)
 
@@ -49,7 +49,9 @@ def test_a_store_is_described_as_it_is(demo_store):
     assert channels["static", "orog"]["units"] == "m" and channels["input", "t_850"]["level"] == 850
     tp = channels["target", "tp"]
     assert (tp["transform"], tp["window_seconds"], tp["wet_threshold"]) == ("log1p", 3 * 3600, 0.1)
-    assert (tp["mean"], tp["std"]) == tuple(np.array([demo_store.group["target_mean"][3], demo_store.group["target_std"][3]]))
+    assert (tp["mean"], tp["std"]) == tuple(
+        np.array([demo_store.group["target_mean"][3], demo_store.group["target_std"][3]])
+    )
     assert [("residual", name) in channels for name in ("t2m", "refc")] == [True, False]
 
 
@@ -103,18 +105,12 @@ def test_a_store_is_known_by_name_and_place(tmp_path):
         Catalog(folder.url).stores.named("c")
 
 
-def _register_one(root: str, name: str, barrier) -> None:
-    registration = made(Path(root), name)
-    barrier.wait()
-    register(Folder(f"{root}/catalog"), registration)
-
-
 def test_twenty_processes_register_at_once(tmp_path):
     """Fifteen stores once each, and one store five times, which is there once."""
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(20)
     wanted = [f"store {number}" for number in range(15)] + ["the same"] * 5
-    processes = [spawn.Process(target=_register_one, args=(str(tmp_path), name, barrier)) for name in wanted]
+    processes = [spawn.Process(target=register_one, args=(str(tmp_path), name, barrier)) for name in wanted]
     for process in processes:
         process.start()
     for process in processes:
@@ -170,18 +166,12 @@ def test_what_was_replaced_is_removed_later(tmp_path):
     assert Catalog(folder.url).statistics(["t2m"])[0].mean == 300.0
 
 
-def _register_over_and_over(root: str, stop) -> None:
-    while not stop.is_set():
-        for hours, mean in ((24, 280.0), (48, 290.0)):
-            register(Folder(f"{root}/catalog"), made(Path(root), hours=hours, mean=mean))
-
-
 def test_a_reader_never_sees_half_a_registration(tmp_path):
     """While a process registers a long and a short version of a store in turn, every answer is of one of them."""
     register(Folder(str(tmp_path / "catalog")), made(tmp_path, hours=24, mean=280.0))
     spawn = multiprocessing.get_context("spawn")
     stop = spawn.Event()
-    writer = spawn.Process(target=_register_over_and_over, args=(str(tmp_path), stop))
+    writer = spawn.Process(target=register_over_and_over, args=(str(tmp_path), stop))
     writer.start()
     catalog, seen = Catalog(str(tmp_path / "catalog")), set()
     end = time.monotonic() + 30

@@ -25,7 +25,9 @@ def test_geopotential_is_checked_against_its_own_level():
     assert low < 9.80665 * 4600 < 9.80665 * 6000 < high < channel_named("z_200").variable.valid_range[1]
 
 
-@pytest.mark.parametrize(("name", "said"), [("t", "needs a level"), ("t2m_850", "unknown variable"), ("sp_850", "no pressure levels")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("t", "needs a level"), ("t2m_850", "unknown variable"), ("sp_850", "no pressure levels")]
+)
 def test_a_name_that_is_none_is_refused(name, said):
     with pytest.raises(BadInput, match=said):
         channel_named(name)

@@ -19,7 +19,8 @@ from beam_pipelines.spread import Runner
 from beam_pipelines.verify import verify
 from datasets.channels import channel_named
 from datasets.periods import Interval, parse_time
-from datasets.recipe import SourceSpec, recipe_from
+from datasets.recipe import recipe_from
+from datasets.recipe_parts import SourceSpec
 from datasets.sources.inventory import take_inventory
 from datasets.sources.reading import read_reference
 from datasets.sources.references import FieldReference

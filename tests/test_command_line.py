@@ -33,11 +33,13 @@ def test_the_contract_in_json(tmp_path):
 
     planned = corrstore("plan", recipe, "--json")
     assert planned.returncode == 1, planned.stderr  # 18 UTC is not there, and the recipe allows no gap
-    assert json.loads(planned.stdout)["samples that lack something"] == 1
+    assert json.loads(planned.stdout)["samples_that_lack_something"] == 1
     built = corrstore("build", recipe, "--output", tmp_path / "store", "--workers=1", "--json")
     assert built.returncode == 1 and "falls short: 1 of 6 samples" in " ".join(built.stderr.split())
     assert json.loads(built.stdout)["missing"] == 1
-    again = corrstore("build", recipe, "--output", tmp_path / "store", "--workers=1", "--json", "--set", "max_missing_share=0.2")
+    again = corrstore(
+        "build", recipe, "--output", tmp_path / "store", "--workers=1", "--json", "--set", "max_missing_share=0.2"
+    )
     assert again.returncode == 0 and json.loads(again.stdout)["written"] == 0
     verified = corrstore("verify", tmp_path / "store", "--against-source", "--workers=1", "--json")
     assert verified.returncode == 0 and json.loads(verified.stdout)["compared"] == 5

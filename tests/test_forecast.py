@@ -47,7 +47,7 @@ def drawn_one(drawer, part):
 
 def written(drawer, folder, form="zarr", parts=None):
     """The forecast, with all its parts, or these."""
-    forecast = drawer.forecast(str(folder), form, "abc")
+    forecast = drawer.forecast(str(folder), form)
     forecast.create()
     list(drawer.draw(forecast, forecast.header.parts if parts is None else parts))
     return forecast
@@ -130,7 +130,7 @@ def test_a_forecast_goes_on_where_it_stopped(stirred, tmp_path, form):
     parts = whole.header.parts
     stopped = written(stirred, tmp_path / "stopped", form, parts[:2])
     assert [stopped.has(part) for part in parts] == [True, True] + [False] * (len(parts) - 2)
-    continued = stirred.forecast(str(tmp_path / "stopped"), form, "abc")
+    continued = stirred.forecast(str(tmp_path / "stopped"), form)
     continued.create()
     missing = [part for part in parts if not continued.has(part)]
     assert list(stirred.draw(continued, missing)) == parts[2:]
@@ -161,7 +161,7 @@ def test_another_forecast_is_not_mixed_in(stirred, demo_store, samples, tmp_path
     written(stirred, tmp_path / "first", parts=[])
     other = Drawer(stirred.trained, demo_store, samples[:1], Drawing(2, (32, 40), 12, seed=6))
     with pytest.raises(BadInput) as error:
-        other.forecast(str(tmp_path / "first"), "zarr", "abc").create()
+        other.forecast(str(tmp_path / "first"), "zarr").create()
     assert all(f"  {key}:" in str(error.value) for key in ("seed", "sampler", "times"))
     assert "  tile:" not in str(error.value)
 

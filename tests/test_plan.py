@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from beam_pipelines.plan import plan
 from datasets.channels import channel_named
-from datasets.constants import stored_normalisation, storage_error, transformed_range
+from datasets.constants import storage_error, stored_normalisation, transformed_range
 from datasets.ledger import SHARDS
-from datasets.recipe import load_recipe, recipe_from
+from datasets.recipe import recipe_from
+from datasets.recipe_files import load_recipe
 from tests.conftest import small_recipe_content
 
 DEMO = load_recipe("demo")

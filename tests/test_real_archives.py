@@ -13,7 +13,9 @@ from datasets.grids import RectilinearGrid
 from datasets.ledger import REPORT
 from datasets.periods import Interval, parse_time
 from datasets.preparation import prepare
-from datasets.recipe import SourceSpec, load_recipe, recipe_from
+from datasets.recipe import recipe_from
+from datasets.recipe_files import load_recipe
+from datasets.recipe_parts import SourceSpec
 from datasets.sources.inventory import take_inventory
 from datasets.sources.reading import read_reference
 from datasets.sources.references import FieldReference
@@ -201,9 +203,7 @@ def test_real_cma_gfs_lies_half_a_cell_off_era5():
 
 
 def test_a_truncated_download_is_named_with_its_offset(tmp_path):
-    found = inventory(
-        "hrrr", SHARED / "awkward/hrrr_truncated_2MiB.grib2", ["refc"], "2023-09-14", "2023-09-15"
-    )
+    found = inventory("hrrr", SHARED / "awkward/hrrr_truncated_2MiB.grib2", ["refc"], "2023-09-14", "2023-09-15")
     (problem,) = found.problems
     assert problem.kind == "truncated" and problem.offset > 0
     assert len(found.references) == 1  # what lies before the cut is whole

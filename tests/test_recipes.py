@@ -7,7 +7,8 @@ import json
 import pytest
 
 from datasets.errors import BadInput
-from datasets.recipe import load_recipe, recipe_from, recipe_schema, shipped_recipes
+from datasets.recipe import recipe_from, recipe_schema
+from datasets.recipe_files import load_recipe, shipped_recipes
 from datasets.sources.table import load_table, shipped_tables
 from tests.conftest import small_recipe_content
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from catalog.charts import HEIGHT, WIDTH
 from catalog.pictures import Tick
@@ -53,15 +53,16 @@ class _Axis(NamedTuple):
     high: float
     logarithmic: bool = False
 
-    def at(self, numbers: Numbers) -> Numbers:
+    def at(self, numbers: ArrayLike) -> Numbers:
         """Where the numbers are, 0 to 1, those beyond the ends at the ends."""
-        low, high, places = self.low, self.high, np.clip(numbers, self.low, self.high)
+        low, high, places = self.low, self.high, np.clip(np.asarray(numbers, float), self.low, self.high)
         if self.logarithmic:
             low, high, places = np.log(low), np.log(high), np.log(places)
-        return (places - low) / (high - low)
+        return np.asarray((places - low) / (high - low))
 
-    def ticks(self, numbers: Numbers, text: Callable[[float], str] = short_number) -> list[Tick]:
+    def ticks(self, numbers: ArrayLike, text: Callable[[float], str] = short_number) -> list[Tick]:
         """Ticks at those of the numbers that are on the axis."""
+        numbers = np.asarray(numbers, float)
         shown = numbers[(numbers >= self.low) & (numbers <= self.high)]
         return [Tick(100 * float(at), text(float(number))) for at, number in zip(self.at(shown), shown, strict=True)]
 

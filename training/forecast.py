@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
@@ -67,6 +68,28 @@ def tile_for(trained: Trained, wanted: tuple[int, int] | None = None) -> tuple[i
     return wanted
 
 
+def samples_of(store: Store, split: str) -> NDArray[np.int64]:
+    """The indices of the valid samples of a split, or of `all`; BadInput where there is none."""
+    intervals = store.recipe.splits.intervals
+    if split not in (*intervals, "all"):
+        raise BadInput(f"{store.folder.url} has no split {split!r}; give one of {', '.join(intervals)}, or all")
+    inside = store.valid if split == "all" else store.valid & intervals[split].mask(store.times)
+    if not inside.any():
+        raise BadInput(f"{store.folder.url} has no valid sample in {split}; give another split, or all")
+    return np.flatnonzero(inside)
+
+
+def model_digest(trained: Trained) -> str:
+    """A digest of the numbers that make the model: weights and scales."""
+    digest = hashlib.sha256(trained.config.precision.encode())
+    numbers = [*trained.regression.state_dict().values()]
+    if trained.denoiser is not None and trained.residual is not None:
+        numbers += [*trained.denoiser.state_dict().values(), trained.residual.mean, trained.residual.std]
+    for each in numbers:
+        digest.update(each.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def share_of(parts: Sequence[Part], rank: int, world: int) -> list[Part]:
     """The parts of one of `world` processes: neighbours, so that few times are prepared twice."""
     return list(parts[rank * len(parts) // world : (rank + 1) * len(parts) // world])
@@ -97,8 +120,8 @@ class Drawer:
         domain = self.trained.features.geometry.domain
         return domain.height * domain.width * (6 * 8 * targets + 4 * (2 * targets + seen))
 
-    def forecast(self, url: str, form: Format, checkpoint: str) -> Forecast:
-        """The forecast at `url`, of which nothing is written yet; `checkpoint` tells its model from others."""
+    def forecast(self, url: str, form: Format) -> Forecast:
+        """The forecast at `url`, of which nothing is written yet."""
         recipe = self.store.recipe
         floors = {name: {"comment": f"numbers below {low:g} were raised to it"} for name, low in recipe.floors.items()}
         channels = self.store.dataset("target").data_vars.items()
@@ -110,7 +133,7 @@ class Drawer:
             grid=self.store.grid("target").to_dict(),
             channels={str(name): {**each.attrs, **floors.get(str(name), {})} for name, each in channels},
             settings={
-                "checkpoint": checkpoint,
+                "model": model_digest(self.trained),
                 "input": recipe.name,
                 "input_ledger": self.store.attributes["ledger_digest"],
                 **self.drawing.settings(),

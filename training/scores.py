@@ -46,8 +46,9 @@ class Tally:
     Sums over pixels are weighted by latitude and leave out those where the truth is missing: `weight` [sample] of the
     weights alone, then, of the ensemble mean, `error`, `absolute_error` and `squared_error`; `crps`; the ensemble's
     `variance`; `ranks` [sample, members + 1]; `classes` [sample, 3, class], weight, variance and squared error of the
-    pixels in each class of spread, NaN of fewer than four members; `fractions` [sample, threshold, width, 2] (neighbourhoods.py); `spectrum` and
-    `truth_spectrum` [sample, bin] (spectra.py), zero where `whole` [sample] is, because a pixel is missing.
+    pixels in each class of spread, NaN of fewer than four members. `fractions` [sample, threshold, width, 2] is as in
+    neighbourhoods.py; `spectrum` and `truth_spectrum` [sample, bin] as in spectra.py, and zero where `whole` [sample]
+    is, because a pixel is missing.
     """
 
     weight: Floats

@@ -12,7 +12,7 @@ from datasets.channels import Channel
 from datasets.errors import BadInput
 from datasets.grib.index import Problem
 from datasets.periods import Interval
-from datasets.recipe import SourceSpec
+from datasets.recipe_parts import SourceSpec
 from datasets.sources import gridded_archive
 from datasets.sources.grib_archive import index_files, select
 from datasets.sources.references import REFERENCE_SCHEMA

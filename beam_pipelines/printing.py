@@ -1,0 +1,88 @@
+"""What the commands print: a table each, then the lines that a reader must not miss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from beam_pipelines.finish import Report
+from beam_pipelines.plan import Plan
+from beam_pipelines.verify import Verdict
+from datasets.channels import channel_named
+from datasets.commands import results
+
+_MOST_LINES = 20  # of one kind; --json has them all
+
+
+def print_plan(plan: Plan) -> None:
+    """Samples, cost and errors of storing; then what is missing or damaged."""
+    recipe, missing = plan.recipe, plan.preparation.missing
+    _print_facts(
+        f"{recipe.name}: {recipe.period.interval}",
+        {
+            "samples": f"{plan.samples}, every {recipe.period.frequency}",
+            "lack something": f"{len(missing)} ({plan.missing_share:.1%})",
+            "read twice, for the constants": plan.measured_samples,
+            "size": f"{decimal(plan.bytes)} in {2 * plan.samples} shards",
+            "time": f"{plan.hours_of_one_core:.2f} h on one core like this one",
+            "memory of a worker": f"{decimal(plan.cost.peak_bytes)} at its peak",
+            "files": len(plan.preparation.files),
+        },
+    )
+    errors = Table("channel", "largest error of storing", title=f"kept as {recipe.store.dtype}", title_justify="left")
+    for name, error in plan.storage_errors.items():
+        errors.add_row(name, f"{error:.3g} {channel_named(name).variable.units}")
+    results.print(errors)
+    _print_lines("note", (f"{note}: {count}" for note, count in plan.preparation.notes.items()))
+    _print_lines("problem", map(str, plan.preparation.problems))
+    _print_lines("missing", (_first(plan.time_of(index), reasons) for index, reasons in sorted(missing.items())))
+
+
+def print_report(output: str, written: int, report: Report) -> None:
+    """Samples by status; then what was noted, damaged, or not valid."""
+    _print_facts(
+        output,
+        {
+            "samples": report.samples,
+            "valid": report.valid,
+            "partial": report.partial,
+            "missing": report.missing,
+            "written now": written or "none: the store was finished",
+        },
+    )
+    _print_lines("note", (f"{note}: {count}" for note, count in report.notes.items()))
+    _print_lines("note", (f"{name}: {pixels} numbers raised to the floor" for name, pixels in report.floored.items()))
+    _print_lines("problem", report.problems)
+    _print_lines("not valid", (_first(time, reasons) for time, reasons in report.reasons.items()))
+
+
+def print_verdict(store: str, verdict: Verdict) -> None:
+    """Passed or not; then each fault, and how to repair."""
+    state = "passed" if verdict.passed else f"{len(verdict.faults)} samples have faults"
+    compared = f", {verdict.compared} of them against the archives" if verdict.compared else ""
+    results.print(f"{store}: {state}; {verdict.checked} samples checked{compared}", markup=False, highlight=False)
+    _print_lines("fault", (f"{time}: {reason}" for time, reasons in verdict.faults.items() for reason in reasons))
+    _print_lines("note", (f"{key} belongs to no sample" for key in verdict.unknown))
+    if verdict.rebuild:
+        results.print(f"`corrstore build RECIPE --output {store} --repair` builds these {len(verdict.rebuild)} again")
+
+
+def _print_facts(title: str, facts: dict[str, object]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, str(value))
+    results.print(table, markup=False)
+
+
+def _print_lines(kind: str, lines: Iterable[str]) -> None:
+    every = list(lines)
+    for line in every[:_MOST_LINES]:
+        results.print(f"{kind}: {line}", markup=False, highlight=False, soft_wrap=True)
+    if len(every) > _MOST_LINES:
+        results.print(f"{kind}: and {len(every) - _MOST_LINES} more; --json has them all")
+
+
+def _first(time: str, reasons: list[str]) -> str:
+    return f"{time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")

@@ -1,0 +1,116 @@
+"""The commands that use a trained model: sample, evaluate."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from datasets.commands import notices, results
+
+app = typer.Typer()
+
+StoreOption = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder.")]
+
+
+@app.command()
+def sample(
+    store: StoreOption,
+    checkpoint: Annotated[Path, typer.Option(metavar="RUN", help="A run's folder, or one of its .pt files.")],
+    output: Annotated[str, typer.Option(metavar="FORECAST", help="The folder of the forecast; it may be unfinished.")],
+    members: Annotated[int, typer.Option(min=0, help="Of the ensemble; 0: the regression alone.")] = 8,
+    split: Annotated[
+        Literal["train", "validation", "test", "all"], typer.Option(help="Which of the store's samples.")
+    ] = "test",
+    times: Annotated[int | None, typer.Option(min=1, help="At most so many samples, the first ones.")] = None,
+    form: Annotated[
+        Literal["zarr", "netcdf"], typer.Option("--format", help="One Zarr, or a folder of NetCDF files.")
+    ] = "zarr",
+    steps: Annotated[
+        int | None, typer.Option(min=2, help="Of the sampler, 36 by default; fewer make the spread too large.")
+    ] = None,
+    sigma_min: Annotated[float, typer.Option(help="The lowest noise level of the sampler.")] = 0.002,
+    sigma_max: Annotated[float, typer.Option(help="The highest noise level of the sampler.")] = 800.0,
+    churn: Annotated[float, typer.Option(min=0, help="EDM's S_churn; 0: a deterministic sampler.")] = 0.0,
+    tile: Annotated[
+        tuple[int, int] | None, typer.Option(help="Height and width in pixels; the training's patch by default.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="Of tiles, in pixels; by default an eighth of one.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Tiles through a network at once; it bounds the memory.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise, with the valid time and the member.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes this process's GPU if any.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch on the CPU; by default the cores.")] = None,
+) -> None:
+    """Draw an ensemble of fine fields for samples of a store, and write it as CF Zarr or NetCDF.
+
+    The store is the one that the model was trained on, or any of the same fingerprint, such as one of forecasts whose
+    constants were taken from it. Started again it goes on where it stopped; `torchrun` shares members and times.
+
+    Example: `corrstore sample --store demo/store --checkpoint demo/diffusion --output demo/forecast --members 8`
+    """
+    import torch
+    from rich.progress import track
+
+    from catalog.wording import size
+    from datasets.store import open_store
+    from training.checkpoint import load_checkpoint
+    from training.forecast import STEPS, Drawer, Drawing, samples_of, share_of, tile_for
+    from training.processes import chosen_device
+    from training.sampler import SamplerConfig
+
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world))
+    opened = open_store(store)
+    trained = load_checkpoint(checkpoint, opened, chosen_device(device))
+    sides = tile_for(trained, tile)
+    sampler = SamplerConfig(steps or STEPS, sigma_min, sigma_max, churn=churn)
+    drawing = Drawing(members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler)
+    samples = samples_of(opened, split)[:times]
+    drawer = Drawer(trained, opened, samples, drawing)
+    forecast = drawer.forecast(output, form)
+    forecast.create()
+    parts = [part for part in share_of(forecast.header.parts, rank, world) if not forecast.has(part)]
+    notices.print(
+        f"{len(samples)} times, {members} members: {len(parts)} of {len(forecast.header.parts)} parts to draw here;"
+        f" {size(drawer.memory)} on {trained.features.device} beside the networks"
+    )
+    for _ in track(drawer.draw(forecast, parts), "drawing", len(parts), console=notices, disable=rank > 0):
+        pass
+    notices.print(f"wrote {output}")
+
+
+@app.command()
+def evaluate(
+    store: StoreOption,
+    forecast: Annotated[str, typer.Option(metavar="FORECAST", help="What `corrstore sample` wrote.")],
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="For report.html and scores.csv.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each scores one time after the other.")] = 1,
+) -> None:
+    """Score a forecast against a store's truth, beside its regression and plain interpolation, and write a report.
+
+    Example: `corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation`
+    """
+    from rich.table import Table
+
+    from catalog.wording import number
+    from datasets.storage import write_file_atomically
+    from datasets.store import open_store
+    from training.evaluation import evaluate as evaluated
+    from training.evaluation_report import MEASURES, score_rows, write_evaluation_report
+    from training.forecast_files import open_forecast
+
+    found = evaluated(store, forecast, workers)
+    table = Table("channel", "predictor", *MEASURES, title=f"{len(found.times)} times", title_justify="left")
+    for channel in found.channels:
+        for row in score_rows(found, channel):
+            numbers = [number(float(row.scores[name].value), 3) for name in MEASURES]
+            table.add_row(channel.name, row.predictor, *numbers)
+        table.add_section()
+    results.print(table)
+    write_file_atomically(output / "scores.csv", found.csv.encode())
+    write_evaluation_report(found, open_store(store), open_forecast(forecast), output / "report.html")
+    notices.print(f"wrote {output / 'report.html'} and {output / 'scores.csv'}")

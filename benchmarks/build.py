@@ -10,32 +10,38 @@ import io
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from beam_pipelines.build import build
 from beam_pipelines.progress import Progress
-from beam_pipelines.spread import Runner, spread
+from beam_pipelines.spread import Runner, Task, spread
 from beam_pipelines.tasks import MeasureSample, WriteSample
 from benchmarks.by_hand import build_by_hand
 from benchmarks.full_size import full_size_archive
 from datasets.constants import Constants, constants_from_records
+from datasets.counting import residual_statistics, stored_statistics
 from datasets.histograms import physical_edges, residual_edges
 from datasets.layout import StorePlan
 from datasets.ledger import MEASUREMENTS, RECORDS, read_records, write_pairs, write_record
+from datasets.pairing import SamplePlan, sample_plans
 from datasets.preparation import prepare
+from datasets.recipe import Recipe
 from datasets.regrid import regridder
 from datasets.sample import build_sample
 from datasets.sources.reading import read_reference
-from datasets.statistics import residual_statistics, stored_statistics
 from datasets.storage import Folder, checksum
 
+Spread = Callable[[Task, list[int], Folder, str], None]
 QUIET = Console(file=io.StringIO())
 WORKERS = 2
 
@@ -63,19 +69,19 @@ class Peak:
                     self.bytes = max(self.bytes, child.memory_info().rss)
 
 
-def in_a_pool(task, indices: list[int], folder: Folder, place: str) -> None:
+def in_a_pool(task: Task, indices: list[int], folder: Folder, place: str) -> None:
     """The same function in a plain process pool."""
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         for record in pool.map(task, indices):
             write_record(folder, record, place)
 
 
-def on_beam(task, indices: list[int], folder: Folder, place: str) -> None:
+def on_beam(task: Task, indices: list[int], folder: Folder, place: str) -> None:
     """The same function on Beam's embedded runner."""
     spread(task, indices, folder, place, Runner(workers=WORKERS), Progress("", QUIET))
 
 
-def both_passes(how, recipe, folder: Folder, pairs) -> tuple[float, float, Constants]:
+def both_passes(how: Spread, recipe: Recipe, folder: Folder, pairs: pa.Table) -> tuple[float, float, Constants]:
     """Seconds of the pass that measures and of the pass that writes."""
     indices = list(range(len(recipe.times)))
     write_pairs(folder, pairs)
@@ -87,11 +93,11 @@ def both_passes(how, recipe, folder: Folder, pairs) -> tuple[float, float, Const
     return measured - started, time.perf_counter() - measured, constants
 
 
-def split_of_one_sample(plan: StorePlan, sample_plan) -> dict[str, float]:
+def split_of_one_sample(plan: StorePlan, sample_plan: SamplePlan) -> dict[str, float]:
     """Seconds of each step of one sample's second pass, in this process, each step done alone; the best of three."""
     seconds: dict[str, float] = {}
 
-    def best_of_three(name: str, step):
+    def best_of_three(name: str, step: Callable[[], Any]) -> Any:
         times = []
         for _ in range(3):
             started = time.perf_counter()
@@ -109,9 +115,11 @@ def split_of_one_sample(plan: StorePlan, sample_plan) -> dict[str, float]:
     coarse = [(values, grid) for values, grid in raw if grid.shape[0] < 1000]
     targets = len(recipe.target.channels)
 
-    def regrid():
-        cut = [regridder(grid, plan.grid("target"))(values) for values, grid in fine[:targets]]
-        return cut, [regridder(grid, plan.grid("input"))(values) for values, grid in coarse]
+    def regrid() -> None:
+        for values, grid in fine[:targets]:
+            regridder(grid, plan.grid("target"))(values)
+        for values, grid in coarse:
+            regridder(grid, plan.grid("input"))(values)
 
     best_of_three("regrid", regrid)
     sample = build_sample(plan, sample_plan)
@@ -120,7 +128,7 @@ def split_of_one_sample(plan: StorePlan, sample_plan) -> dict[str, float]:
         for each, field in zip(plan.normalisations["target"], sample.stored["target"], strict=True)
     ]
 
-    def normalise():
+    def normalise() -> None:
         for position, channel in enumerate(plan.channels("target")):
             normalisation, out = plan.normalisations["target"][position], sample.stored["target"][position]
             normalisation.encode(physical[position], recipe.store.dtype, out=out)
@@ -134,7 +142,7 @@ def split_of_one_sample(plan: StorePlan, sample_plan) -> dict[str, float]:
     best_of_three("normalise and count", normalise)
     content = best_of_three("compress", lambda: plan.shard_layout("target").encode(sample.stored["target"]))
 
-    def write():
+    def write() -> None:
         checksum(content)
         Folder("/tmp/corrstore-bench-write").write("shard", content)
 
@@ -160,8 +168,6 @@ def main() -> None:
     with Peak() as beam_peak:
         beam = both_passes(on_beam, recipe, Folder(str(options.folder / "beam")), preparation.pairs)
     plan = StorePlan(recipe, beam[2].normalisations)
-    from datasets.pairing import sample_plans
-
     sample_plan = next(each for each in sample_plans(preparation.pairs) if each.index == 0)
     split = split_of_one_sample(plan, sample_plan)
     shutil.rmtree(options.folder / "beam")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from datasets.periods import Interval
 
 Bits = NDArray[np.uint8]
-_HOUR = 3600
+_SHORTEST = 900
 
 
 class Slots(NamedTuple):
@@ -44,9 +45,9 @@ class ValidTime(NamedTuple):
     def by_store(self, stores: int) -> list[ValidTime]:
         """The intervals of each of so many stores, in the order of time."""
         order = np.lexsort((self.start, self.store))
-        parts = np.searchsorted(self.store[order], np.arange(1, stores))
-        columns = (np.split(values[order], parts) for values in self)
-        return [ValidTime(*part) for part in zip(*columns, strict=True)]
+        bounds = np.searchsorted(self.store[order], np.arange(stores + 1))
+        parts = [order[low:high] for low, high in pairwise(bounds)]
+        return [ValidTime(*(values[part] for values in self)) for part in parts]
 
 
 def valid_time(coverage: pa.Table, registrations: list[str]) -> ValidTime:
@@ -66,13 +67,13 @@ def slots_of(period: Interval, valid: ValidTime, frequencies: NDArray[np.int64],
     """The slots that a period is looked at in.
 
     With a frequency asked for, one for each of its times, counted from 00 UTC. Else the longest that no interval
-    divides, but not much less than an hour or the shortest of the stores' own frequencies.
+    divides, but not less than a quarter of an hour or the shortest of the stores' own frequencies.
     """
     start, end = _seconds(period.start), _seconds(period.end)
     if frequency is not None:
         first = -(-start // frequency) * frequency
         return Slots(first, frequency, max(-(-(end - first) // frequency), 0))
-    finest = min(_HOUR, int(frequencies.min(initial=_HOUR)))
+    finest = min(_SHORTEST, int(frequencies.min(initial=_SHORTEST)))
     bounds = np.concatenate([valid.start.clip(start, end), valid.end.clip(start, end), [end]]) - start
     step = max(int(np.gcd.reduce(bounds)), finest)
     return Slots(start, step, -(-(end - start) // step))

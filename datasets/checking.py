@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.counting import stored_statistics
 from datasets.errors import BadInput
 from datasets.histograms import physical_edges
 from datasets.layout import ROLES, StoredRole, StorePlan
 from datasets.pairing import SamplePlan
 from datasets.records import Record, Status
 from datasets.sample import faults, physical_fields
-from datasets.statistics import STATISTICS_SCHEMA, BlockStatistics, merged_by_channel, stored_statistics
+from datasets.statistics import STATISTICS_SCHEMA, BlockStatistics, merged_by_channel
 from datasets.storage import Folder, checksum
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from datasets.channels import Channel, channel_named
 from datasets.constants import storage_error, transformed_range
+from datasets.counting import block_statistics, residual_statistics, stored_statistics
 from datasets.errors import BadInput
 from datasets.histograms import physical_edges, residual_edges
 from datasets.layout import ROLES, StoredRole, StorePlan
@@ -21,14 +22,7 @@ from datasets.recipe_parts import InputSpec, TargetSpec
 from datasets.records import Record, Status
 from datasets.regrid import regridder
 from datasets.sources.reading import FieldReader, MissingField
-from datasets.statistics import (
-    BlockStatistics,
-    Role,
-    block_statistics,
-    residual_statistics,
-    rows_of,
-    stored_statistics,
-)
+from datasets.statistics import BlockStatistics, Role, rows_of
 from datasets.transforms import transform_named
 
 Blocks = dict[tuple[Role, str], BlockStatistics]

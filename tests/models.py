@@ -53,10 +53,3 @@ def gain(config: SamplerConfig) -> float:
         euler = x + step * f(sigma) * x
         x = euler if lower == 0 else x + step * (f(sigma) * x + f(lower) * euler) / 2
     return float(x)
-
-
-def write_trained(trained: Trained, path: Path) -> None:
-    """Write the model as a run of its stage does."""
-    known = {"config": trained.config.model_dump(mode="json"), "samples_seen": 0}
-    regression = {**known, "ema": trained.regression.state_dict()}
-    content = {"store": trained.store, "static": [list(each) for each in trained.scales], "regression": None, "residual": None}

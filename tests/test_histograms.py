@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from datasets.counting import block_statistics
 from datasets.errors import BadInput
 from datasets.histograms import physical_edges, quantile, residual_edges, share_at_least
-from datasets.statistics import block_statistics
 from datasets.variables import VARIABLES
 
 every_variable = pytest.mark.parametrize("variable", VARIABLES.values(), ids=list(VARIABLES))

@@ -19,9 +19,9 @@ from catalog.merged import Counted
 from catalog.palette import field_scale, residual_scale
 from catalog.pictures import Frame, block_mean, colour_bar
 from catalog.strip import strip
+from datasets.counting import block_statistics
 from datasets.grids import RectilinearGrid, preset
 from datasets.histograms import physical_edges, residual_edges
-from datasets.statistics import block_statistics
 from datasets.variables import VARIABLES, variable_named
 
 NAMES = sorted(VARIABLES)

@@ -10,20 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from datasets.counting import block_statistics, residual_statistics, stored_statistics
 from datasets.encoding import Normalisation
 from datasets.errors import BadInput
 from datasets.histograms import physical_edges, residual_edges
 from datasets.statistics import (
     STATISTICS_SCHEMA,
     BlockStatistics,
-    block_statistics,
     merge_all,
     merge_columns,
     merged_by_channel,
-    residual_statistics,
     rows_of,
     statistics_from_table,
-    stored_statistics,
 )
 from datasets.transforms import transform_named
 from datasets.variables import VARIABLES

@@ -188,12 +188,11 @@ def fss(tally: Tally) -> Floats:
 def spectral_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
     """How far the spectrum is from the truth's, in dB: the root mean square of 10 log10 of their ratio.
 
-    Over the bins that are resolved in every direction; NaN where no sample was whole.
+    Over the bins that are resolved in every direction; NaN where one of them has no variance, as of a constant field.
     """
-    resolved = wavenumbers.resolved
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = 10 * np.log10(tally.spectrum[:, resolved] / tally.truth_spectrum[:, resolved])
-    return np.sqrt(np.mean(ratio**2, axis=1))
+    ours, theirs = tally.spectrum[:, wavenumbers.resolved], tally.truth_spectrum[:, wavenumbers.resolved]
+    ratio = np.divide(ours, theirs, out=np.full_like(ours, np.nan), where=(ours > 0) & (theirs > 0))
+    return 10 * np.sqrt(np.mean(np.log10(ratio) ** 2, axis=1))
 
 
 class Score(NamedTuple):

@@ -8,11 +8,12 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Protocol
 
 import apache_beam as beam
 import xarray_beam as xbeam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, _BeamArgumentParser
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
@@ -41,6 +42,9 @@ class Runner:
     options: tuple[str, ...] = ()
     workers: int | None = None
 
+    def __post_init__(self) -> None:
+        _refuse_unknown(self.options)
+
     def pipeline(self, samples: int) -> beam.Pipeline:
         """A pipeline on the runner that the options name, else on the embedded one.
 
@@ -55,6 +59,21 @@ class Runner:
         options.view_as(DirectOptions).direct_num_workers = workers
         processes = SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m beam_pipelines.worker")
         return beam.Pipeline(runner=FnApiRunner(default_environment=processes), options=options)
+
+
+def _refuse_unknown(options: tuple[str, ...]) -> None:
+    """Beam would pass over an option that it does not know, and with it a misspelt one of ours."""
+    for option in options:
+        if option.startswith("--runner=") and "." in option:
+            import_module(option.removeprefix("--runner=").rpartition(".")[0])  # its options become known with it
+    parser = _BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(options))
+    if unknown:
+        raise BadInput(
+            f"unknown option {unknown[0]}: neither corrstore nor Beam has it; see --help and docs/running.md"
+        )
 
 
 class LeaveRecord(beam.DoFn):

@@ -122,7 +122,9 @@ def _statistics(start: np.datetime64, rng: np.random.Generator) -> pa.Table:
 def _shards(start: np.datetime64, rng: np.random.Generator) -> pa.Table:
     rows = 2 * SAMPLES
     digits = rng.bytes(32 * rows).hex().encode()
-    sha256 = pa.StringArray.from_buffers(rows, pa.py_buffer(np.arange(rows + 1, dtype=np.int32) * 64), pa.py_buffer(digits))
+    sha256 = pa.StringArray.from_buffers(
+        rows, pa.py_buffer(np.arange(rows + 1, dtype=np.int32) * 64), pa.py_buffer(digits)
+    )
     return pa.table(
         {
             "role": np.repeat(["input", "target"], SAMPLES),

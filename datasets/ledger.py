@@ -65,8 +65,8 @@ def write_pairs(folder: Folder, pairs: pa.Table) -> None:
 
 def read_pairs(folder: Folder, filters: list[tuple[str, str, int]] | None = None) -> pa.Table:
     """The pairs (PAIRS_SCHEMA), or those rows of them that the filters keep."""
-    source = folder.path(PAIRS) if folder.is_local else pa.BufferReader(folder.read(PAIRS))
-    return pq.read_table(source, filters=filters).cast(PAIRS_SCHEMA)
+    with folder.open(PAIRS) as file:
+        return pq.read_table(file, filters=filters).cast(PAIRS_SCHEMA)
 
 
 def read_sample_plan(folder: Folder, index: int) -> SamplePlan | None:

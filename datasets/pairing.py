@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from datasets.channels import Channel, channel_named
 from datasets.errors import BadInput
@@ -79,20 +80,27 @@ def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, d
     know: fields that several files hold (the shortest lead wins), preliminary fields beside final ones
     (expver 0001 wins over 0005). Raises BadInput where a source holds several members or several grids of a field.
     """
-    times = recipe.times
-    rows: list[Row] = []
     notes: Counter[str] = Counter()
+    tables = [PAIRS_SCHEMA.empty_table()]
     for source, channels in needed_channels(recipe).items():
         references = inventories[source].references
         _refuse_mixtures(source, references)
-        by_channel: dict[str, list[Row]] = defaultdict(list)
-        for row in references.to_pylist():
-            by_channel[row["channel"]].append(row)
         for channel in channels:
-            best = _best(by_channel[channel.name], notes)
-            rows += _rows_of(recipe, source, channel, best, times)
-    rows.sort(key=lambda row: (row["index"], row["source"], row["wanted"]))
-    return pa.Table.from_pylist(rows, schema=PAIRS_SCHEMA), dict(notes)
+            held = references.filter(pc.equal(references["channel"], channel.name))
+            best = _best(_useful(held, channel, recipe.times).to_pylist(), notes)
+            rows = list(_rows_of(recipe, source, channel, best))
+            tables.append(pa.Table.from_pylist(rows, schema=PAIRS_SCHEMA))
+    order = [(key, "ascending") for key in ("index", "source", "wanted", "window_start", "valid_time")]
+    return pa.concat_tables(tables).sort_by(order), dict(notes)
+
+
+def _useful(held: pa.Table, channel: Channel, times: Times) -> pa.Table:
+    """Instantaneous fields matter at the store's own times alone; of static ones the first will do."""
+    if channel.variable.static:
+        return held.sort_by([("path", "ascending"), ("offset", "ascending")]).slice(0, 1)
+    if channel.variable.windowed:
+        return held
+    return held.filter(pc.is_in(held["valid_time"], pa.array(times)))
 
 
 def sample_plans(pairs: pa.Table) -> Iterator[SamplePlan]:
@@ -113,12 +121,10 @@ def sample_plans(pairs: pa.Table) -> Iterator[SamplePlan]:
         yield SamplePlan(int(index_column[start]), time, dict(fields), missing)
 
 
-def _rows_of(
-    recipe: Recipe, source: str, channel: Channel, best: dict[tuple[Any, Any], Row], times: Times
-) -> Iterator[Row]:
+def _rows_of(recipe: Recipe, source: str, channel: Channel, best: dict[tuple[Any, Any], Row]) -> Iterator[Row]:
     base: Row = {"source": source, "wanted": channel.name, "missing": None}
     if channel.variable.static:
-        row = best[min(best, key=str)] if best else None
+        row = next(iter(best.values()), None)
         reference = row or {**_NO_REFERENCE, "channel": channel.name}
         reason = None if row else f"{source} holds no {channel.name}"
         yield {
@@ -131,7 +137,7 @@ def _rows_of(
         }
         return
     accumulations = Accumulations(window for window in best if window[0] is not None)
-    for index, time in enumerate(times):
+    for index, time in enumerate(recipe.times):
         moment = time.astype(object)
         place = {**base, "index": index, "time": moment}
         if channel.variable.windowed:
@@ -166,20 +172,14 @@ def _best(rows: list[Row], notes: Counter[str]) -> dict[tuple[Any, Any], Row]:
 
 def _refuse_mixtures(source: str, references: pa.Table) -> None:
     for column, what in (("member", "ensemble members"), ("grid_hash", "grids")):
-        counts = Counter(zip(references["channel"].to_pylist(), references[column].to_pylist(), strict=True))
-        values: dict[str, list[Any]] = defaultdict(list)
-        for channel, value in counts:
-            values[channel].append(value)
-        for channel, found in values.items():
-            if len(found) > 1:
-                rare = min(found, key=lambda value: counts[channel, value])
-                example = next(
-                    row["path"]
-                    for row in references.select(["channel", column, "path"]).to_pylist()
-                    if row["channel"] == channel and row[column] == rare
-                )
+        counted = references.group_by(["channel", column]).aggregate([("path", "count"), ("path", "min")])
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in counted.sort_by("path_count").to_pylist():
+            found[row["channel"]].append(row)
+        for channel, kinds in found.items():
+            if len(kinds) > 1:
+                each = ", ".join(f"{kind[column]}: {kind['path_count']} fields" for kind in kinds)
                 raise BadInput(
-                    f"sources.{source} holds {channel} on {len(found)} {what}"
-                    f" ({', '.join(f'{value}: {counts[channel, value]} fields' for value in found)}; the fewest,"
-                    f" for instance, in {example}); narrow sources.{source}.files to one of them"
+                    f"sources.{source} holds {channel} on {len(kinds)} {what} ({each}; the fewest, for instance, in"
+                    f" {kinds[0]['path_min']}); narrow sources.{source}.files to one of them"
                 )

@@ -94,9 +94,10 @@ def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
     if recipe.sources[spec.source].type == "coarsened":
         wanted = fine_points(wanted, recipe.target.store_grid)
     source = read_source(recipe, spec.source)
-    rows = {row["channel"]: row for row in inventory.references.to_pylist()}
     for channel in spec.channels:
-        reference = FieldReference.from_row(rows[channel])
+        held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
+        (row,) = held.slice(0, 1).to_pylist()
+        reference = FieldReference.from_row(row)
         _, grid = read_reference(reference, recipe.sources[source].storage_options)
         if not grid.covers(wanted):
             raise BadInput(

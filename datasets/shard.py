@@ -1,18 +1,28 @@
-"""A shard: one sample of `input` or `target`, as the one object that a Zarr v3 store keeps it in."""
+"""A shard: one sample of `input` or `target`, as the one object that a Zarr v3 store keeps it in.
+
+Written here chunk by chunk, so that a sample is in memory once; read by tensorstore, which knows nothing of the writer.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, product
 from typing import Any, Literal
 
+import google_crc32c
 import numpy as np
 import tensorstore as ts
+from numcodecs import blosc
 from numpy.typing import NDArray
 
 from datasets.errors import BadInput
 
 Codec = Literal["lz4", "zstd"]
 _LEVELS = {"lz4": 5, "zstd": 1}
+_KEY = b"c/0/0/0/0"
+
+blosc.use_threads = False  # several workers share the cores, and each has a sample of its own
 
 
 @dataclass(frozen=True)
@@ -51,48 +61,57 @@ class ShardLayout:
         }
 
     def encode(self, sample: NDArray[Any]) -> bytes:
-        """The shard's bytes, a pure function of the numbers [channel, lat, lon]."""
-        array, memory = _open(self)
-        array[0].write(sample).result()
-        return memory.read(_KEY).result().value
+        """The shard's bytes, a pure function of the numbers [channel, lat, lon]; empty chunks are written too.
+
+        Zarr v3, codec `sharding_indexed`: the index (offset and length of each inner chunk, uint64), its CRC-32C,
+        then the chunks in the order of the index.
+        """
+        chunks = [self._compress(piece) for piece in self._pieces(sample)]
+        lengths = [len(chunk) for chunk in chunks]
+        index_length = 16 * len(chunks) + 4
+        offsets = accumulate(lengths[:-1], initial=index_length)
+        index = np.array(list(zip(offsets, lengths, strict=True)), "<u8").tobytes()
+        checksum = google_crc32c.value(index).to_bytes(4, "little")
+        return b"".join([index, checksum, *chunks])
 
     def decode(self, content: bytes) -> NDArray[Any]:
         """The numbers in the shard's bytes; BadInput where they are damaged."""
-        array, memory = _open(self)
-        memory.write(_KEY, content).result()
+        array = ts.open(self._spec(), context=ts.Context()).result()
+        assert array.kvstore is not None
+        array.kvstore.write(_KEY, content).result()
         try:
             return array[0].read().result()
         except ValueError as error:
             raise BadInput(f"the shard does not decode: {error}") from None
 
+    def _pieces(self, sample: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """The inner chunks, row by row; those at the lower and right edges filled up with NaN."""
+        _, channels, high, wide = self.inner_chunk
+        for top, left in product(range(0, self.shape[1], high), range(0, self.shape[2], wide)):
+            piece = sample[:, top : top + high, left : left + wide]
+            if piece.shape != (channels, high, wide):
+                whole = np.full((channels, high, wide), np.nan, self.dtype)
+                whole[:, : piece.shape[1], : piece.shape[2]] = piece
+                piece = whole
+            yield np.ascontiguousarray(piece, np.dtype(self.dtype).newbyteorder("<"))
 
-_KEY = b"c/0/0/0/0"
+    def _compress(self, piece: NDArray[Any]) -> bytes:
+        return blosc.compress(piece, self.codec.encode(), _LEVELS[self.codec], blosc.BITSHUFFLE, 0)
 
-
-def _open(layout: ShardLayout) -> tuple[ts.TensorStore, ts.KvStore]:
-    """An empty array of one sample, and the memory of its own that its objects are in."""
-    little = {"name": "bytes", "configuration": {"endian": "little"}}
-    sharding = {
-        "chunk_shape": layout.inner_chunk,
-        "codecs": [little, {"name": "blosc", "configuration": layout.blosc}],
-        "index_codecs": [little, {"name": "crc32c"}],
-        "index_location": "start",
-    }
-    metadata = {
-        "shape": (1, *layout.shape),
-        "data_type": layout.dtype,
-        "fill_value": "NaN",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": layout.shard_shape}},
-        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-    }
-    spec = {
-        "driver": "zarr3",
-        "kvstore": {"driver": "memory"},
-        "metadata": metadata,
-        "store_data_equal_to_fill_value": True,
-        "create": True,
-    }
-    array = ts.open(spec, context=ts.Context()).result()
-    memory = array.kvstore
-    assert memory is not None
-    return array, memory
+    def _spec(self) -> dict[str, Any]:
+        """An array of one sample in memory of its own, as tensorstore wants it told."""
+        little = {"name": "bytes", "configuration": {"endian": "little"}}
+        sharding = {
+            "chunk_shape": self.inner_chunk,
+            "codecs": [little, {"name": "blosc", "configuration": self.blosc}],
+            "index_codecs": [little, {"name": "crc32c"}],
+            "index_location": "start",
+        }
+        metadata = {
+            "shape": (1, *self.shape),
+            "data_type": self.dtype,
+            "fill_value": "NaN",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": self.shard_shape}},
+            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        }
+        return {"driver": "zarr3", "kvstore": {"driver": "memory"}, "metadata": metadata, "create": True}

@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 
@@ -45,6 +45,10 @@ class Folder:
         if self.is_local:
             return Path(self.path(key)).read_bytes()
         return self._remote().cat_file(self.path(key))
+
+    def open(self, key: str) -> IO[bytes]:
+        """The object as a file to read parts of."""
+        return Path(self.path(key)).open("rb") if self.is_local else self._remote().open(self.path(key), "rb")
 
     def exists(self, key: str = "") -> bool:
         """Whether there is an object or a folder of that key."""

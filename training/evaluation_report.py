@@ -112,7 +112,7 @@ def score_rows(evaluation: Evaluation, channel: Channel) -> list[ScoreRow]:
     """The rows of the table of scores of a channel."""
     predictors = evaluation.predictors(channel)
     found = {each: {name: evaluation.score(channel, each, name) for name in MEASURES} for each in predictors}
-    lowest = {name: np.nanmin([found[each][name].value for each in predictors]) for name in _LOWER_IS_BETTER}
+    lowest = {name: np.fmin.reduce([found[each][name].value for each in predictors]) for name in _LOWER_IS_BETTER}
     return [
         ScoreRow(each, found[each], {name for name, low in lowest.items() if found[each][name].value <= low})
         for each in predictors

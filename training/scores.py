@@ -161,7 +161,8 @@ def spread_skill(tally: Tally) -> Floats:
 
     Fortin et al. 2014, J. Hydrometeor. 15, 1708, equation 15.
     """
-    return math.sqrt(1 + 1 / tally.members) * spread(tally) / rmse(tally)
+    with np.errstate(invalid="ignore"):
+        return math.sqrt(1 + 1 / tally.members) * spread(tally) / rmse(tally)
 
 
 def spread_reliability(tally: Tally) -> tuple[Floats, Floats]:

@@ -24,6 +24,7 @@ from datasets.sources.references import REFERENCE_SCHEMA
 from datasets.sources.table import FieldRule, GribNumbers, SourceTable
 from datasets.storage import write_file_atomically
 
+_NUMBERS = ("discipline", "category", "number", "table", "parameter", "level_type")
 _POOL_FROM = 64  # files: below it starting processes costs more than it saves
 
 
@@ -50,38 +51,34 @@ def index_files(paths: list[Path]) -> tuple[pa.Table, list[Problem]]:
 
 def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) -> pa.Table:
     """The messages that hold the channels, as references (REFERENCE_SCHEMA)."""
-    columns = {
-        name: np.asarray(messages.column(name).to_numpy(zero_copy_only=False))
-        for name in (
-            "discipline",
-            "category",
-            "number",
-            "table",
-            "parameter",
-            "level_type",
-            "level",
-            "process",
-        )
+    columns = {name: np.asarray(messages[name].to_numpy(zero_copy_only=False)) for name in (*_NUMBERS, "level")}
+    is_of_process = {
+        name: pc.equal(messages["process"], name).to_numpy() for name in pc.unique(messages["process"]).to_pylist()
     }
     found = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)]
     for channel in channels:
         rule = table.fields.get(channel.variable.name)
         for numbers in rule.grib if rule else []:
-            matches = messages.filter(pa.array(_matches(columns, numbers, channel)))
+            matches = messages.filter(pa.array(_matches(columns, is_of_process, numbers, channel)))
             if rule and len(matches):
                 found.append(_references(matches, channel, rule))
     return pa.concat_tables(found)
 
 
-def _matches(columns: dict[str, NDArray[Any]], numbers: GribNumbers, channel: Channel) -> NDArray[np.bool_]:
-    match = columns["process"] == numbers.process
-    for name in ("discipline", "category", "number", "table", "parameter", "level_type"):
+def _matches(
+    columns: dict[str, NDArray[Any]],
+    is_of_process: dict[str, NDArray[np.bool_]],
+    numbers: GribNumbers,
+    channel: Channel,
+) -> NDArray[np.bool_]:
+    match = is_of_process.get(numbers.process, np.zeros(len(columns["level"]), bool))
+    for name in _NUMBERS:
         wanted = getattr(numbers, name)
         if wanted is not None:
-            match &= columns[name] == wanted
+            match = match & (columns[name] == wanted)
     level = channel.level * 100.0 if channel.level is not None else numbers.level
     if level is not None:
-        match &= np.isclose(columns["level"].astype(np.float64), level)
+        match = match & np.isclose(columns["level"].astype(np.float64), level)
     return match
 
 

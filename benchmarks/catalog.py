@@ -1,0 +1,224 @@
+"""How fast a catalog of 1,000 stores answers: corrstore, pandas over CSV (intake-esm's way), DuckDB over the same files.
+
+Run `python -m benchmarks.catalog [STORES] [FOLDER]`. The catalog is made (SYNTHETIC, 1,000 rows of coverage and of
+statistics and 10,000 of shards a store), then each contender answers in a process of its own. Cold: the first question
+of a process that has imported what it needs, the files being in the page cache. Warm: the median of ten more.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.catalog_made import make_catalog
+
+QUESTIONS = ("list", "query", "query, why missing", "statistics", "statistics, JJA 00 12 UTC", "diff")
+CONTENDERS = ("corrstore", "duckdb", "pandas")
+_REPEATS = 10
+_PERIOD = ("2019-06-01", "2019-10-01")
+Answers = dict[str, Callable[[], object]]
+
+
+def corrstore(folder: Path) -> Answers:
+    """Every question to a `Catalog`, the first of each to a new one."""
+    import catalog.diff
+    import catalog.statistics  # noqa: F401
+    from catalog.access import Catalog
+
+    opened: dict[str, Catalog] = {}
+
+    def fresh(question: str) -> Catalog:
+        return opened.setdefault(question, Catalog(str(folder / "catalog")))
+
+    variables, period, quantiles = ["t2m", "u_850"], "2019-06/2019-09", [0.05, 0.5, 0.95]
+    ask = {"frequency": "3h", "region": (100, 20, 120, 40)}
+    return {
+        "list": lambda: len(fresh("list").listing()),
+        "query": lambda: len(fresh("query").query(variables, period, **ask).stores),
+        "query, why missing": lambda: len(fresh("why").query(variables, period, **ask, reasons=True).missing),
+        "statistics": lambda: len(fresh("all").statistics(["tp"], period, quantiles=quantiles)),
+        "statistics, JJA 00 12 UTC": lambda: len(
+            fresh("some").statistics(["tp"], period, [6, 7, 8], [0, 12], quantiles=quantiles)
+        ),
+        "diff": lambda: len(fresh("diff").diff("made805", "made845")),
+    }
+
+
+_STATISTICS = """
+    with chosen as (select name, s.* from {statistics} s join {stores} using (registration)
+        where role = 'target' and channel = 'tp' and valid_time >= '{start}' and valid_time < '{end}'{hours}),
+    centred as (select *, sum(count * mean) over (partition by name) / sum(count) over (partition by name) c from chosen)
+    select name, sum(count), any_value(c), sqrt(sum(m2 + count * (mean - c) ** 2) / sum(count)), min(minimum), max(maximum)
+    from centred group by name"""
+
+
+def duckdb(folder: Path) -> Answers:
+    """The same in SQL over the catalog's files: shares of the period alone, no combination and no quantiles."""
+    import duckdb as engine
+
+    connection = engine.connect()
+    connection.sql("set parquet_metadata_cache = true")
+    tables = {name: f"'{folder}/catalog/{name}/*.parquet'" for name in ("stores", "coverage", "statistics", "shards")}
+    start, end = _PERIOD
+    ask = f"""select name, sum(epoch(least(c."end", '{end}') - greatest(c.start, '{start}'))) / 3600
+        from {tables["coverage"]} c join (select registration, name from {tables["stores"]}
+            where list_contains(target_channels, 't2m') and list_contains(input_channels, 'u_850')
+            and start < '{end}' and "end" > '{start}' and target_grid.west <= 100 and target_grid.south <= 20
+            and target_grid.east >= 120 and target_grid.north >= 40) using (registration)
+        where status = 'valid' and c.start < '{end}' and c."end" > '{start}' group by name"""
+    months = " and month(valid_time) in (6, 7, 8) and hour(valid_time) in (0, 12)"
+    diff = f"""with one as (select role, valid_time, sha256 from {tables["shards"]} join {tables["stores"]}
+            using (registration) where name = 'made805'), two as (select role, valid_time, sha256 from
+            {tables["shards"]} join {tables["stores"]} using (registration) where name = 'made845')
+        select * from one full join two using (role, valid_time) where one.sha256 is distinct from two.sha256"""
+
+    def run(text: str) -> Callable[[], object]:
+        return lambda: len(connection.sql(text).fetchall())
+
+    every = 'registration, store, name, location, start, "end", samples, valid, bytes, target_grid'
+    return {
+        "list": run(f"select {every} from {tables['stores']}"),
+        "query": run(ask),
+        "statistics": run(_STATISTICS.format(**tables, start=start, end=end, hours="")),
+        "statistics, JJA 00 12 UTC": run(_STATISTICS.format(**tables, start=start, end=end, hours=months)),
+        "diff": run(diff),
+    }
+
+
+def pandas(folder: Path) -> Answers:
+    """The same over one CSV a table, kept once it is read: shares alone, no combination and no histograms."""
+    import pandas as pd
+
+    kept: dict[str, pd.DataFrame] = {}
+    start, end = (pd.Timestamp(time) for time in _PERIOD)
+
+    def table(name: str, *times: str) -> pd.DataFrame:
+        if name not in kept:
+            kept[name] = pd.read_csv(folder / f"{name}.csv", parse_dates=list(times))
+        return kept[name]
+
+    def stores() -> pd.DataFrame:
+        return table("stores", "start", "end")
+
+    def query() -> int:
+        rows = stores()
+        rows = rows[rows.target_channels.str.contains("t2m") & rows.input_channels.str.contains("u_850")]
+        rows = rows[(rows.start < end) & (rows.end > start) & (rows.west <= 100) & (rows.east >= 120)]
+        found = table("coverage", "start", "end")
+        found = found[(found.status == "valid") & (found.start < end) & (found.end > start)]
+        found = found[found.registration.isin(rows.registration)]
+        hours = found.end.clip(upper=end) - found.start.clip(lower=start)
+        return len(hours.groupby(found.registration).sum())
+
+    def merged(some: bool) -> int:
+        rows = table("statistics", "valid_time")
+        rows = rows[(rows.role == "target") & (rows.channel == "tp")]
+        rows = rows[(rows.valid_time >= start) & (rows.valid_time < end)]
+        if some:
+            rows = rows[rows.valid_time.dt.month.isin([6, 7, 8]) & rows.valid_time.dt.hour.isin([0, 12])]
+        rows = rows[rows.registration.isin(stores().registration)]
+        groups = rows.assign(total=rows["count"] * rows["mean"]).groupby("registration")
+        centre = groups.total.sum() / groups["count"].sum()
+        spread = rows.m2 + rows["count"] * (rows["mean"] - rows.registration.map(centre)) ** 2
+        return len(spread.groupby(rows.registration).sum() / groups["count"].sum())
+
+    def diff() -> int:
+        rows = table("shards", "valid_time")
+        names = stores().set_index("name").registration
+        one, two = (rows[rows.registration == names[name]] for name in ("made805", "made845"))
+        both = one.merge(two, on=["role", "valid_time"], how="outer", suffixes=("", "_two"))
+        return int((both.sha256 != both.sha256_two).sum())
+
+    return {
+        "list": lambda: len(stores()),
+        "query": query,
+        "statistics": lambda: merged(False),
+        "statistics, JJA 00 12 UTC": lambda: merged(True),
+        "diff": diff,
+    }
+
+
+def measure(contender: str, folder: Path) -> dict[str, tuple[float, float]]:
+    """Seconds of each question, cold and warm; -1 stands for the peak memory in MB."""
+    answers = {"corrstore": corrstore, "duckdb": duckdb, "pandas": pandas}[contender](folder)
+    times = {}
+    for question, ask in answers.items():
+        taken = []
+        for _ in range(1 + _REPEATS):
+            begin = time.perf_counter()
+            ask()
+            taken.append(time.perf_counter() - begin)
+            if sum(taken) > 30 and len(taken) > 2:
+                break
+        times[question] = taken[0], statistics.median(taken[1:])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**times, "peak memory, MB": (peak, peak)}
+
+
+def write_csv(folder: Path) -> None:
+    """The catalog's tables as one CSV each, without histograms and edges."""
+    import duckdb as engine
+
+    columns = {
+        "stores": 'registration, name, location, start, "end", samples, valid, bytes, target_grid.west as west,'
+        " target_grid.east as east, array_to_string(target_channels, ' ') as target_channels,"
+        " array_to_string(input_channels, ' ') as input_channels",
+        "coverage": 'registration, start, "end", status',
+        "statistics": "registration, role, channel, valid_time, count, missing, mean, m2, minimum, maximum",
+        "shards": "registration, role, valid_time, key, bytes, sha256",
+    }
+    for table, names in columns.items():
+        text = f"copy (select {names} from '{folder}/catalog/{table}/*.parquet') to '{folder}/{table}.csv' (header)"
+        engine.execute(text)
+
+
+def main(stores: int, folder: Path) -> None:
+    """Make the catalog, ask all, print the table."""
+    begin = time.perf_counter()
+    make_catalog(folder, stores)
+    print(f"{stores} stores registered in {time.perf_counter() - begin:.0f} s")
+    write_csv(folder)
+    found = {}
+    for contender in CONTENDERS:
+        command = [sys.executable, "-m", "benchmarks.catalog", "--measure", contender, str(folder)]
+        found[contender] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    begin = time.perf_counter()
+    command = ["catalog", "query", "--catalog", f"{folder}/catalog", "--variable=t2m", "--period=2019-06/2019-09"]
+    subprocess.run([sys.executable, "-m", "corrstore", *command], check=True, capture_output=True)
+    whole = time.perf_counter() - begin
+    print_table(found)
+    print(f"`corrstore catalog query`, the whole command with its imports: {whole:.2f} s")
+
+
+def print_table(found: dict[str, dict[str, tuple[float, float]]]) -> None:
+    """One line a question: milliseconds cold and warm, and how many times corrstore's the others take."""
+    head = "".join(f"{name:>13} cold{'warm':>9}" for name in CONTENDERS)
+    print(f"{'ms':<28}{head}{'  warm duckdb / pandas':>24}")
+    for question in QUESTIONS:
+        cells, warm = "", {}
+        for contender in CONTENDERS:
+            cold, warm[contender] = found[contender].get(question, (float("nan"),) * 2)
+            cells += f"{1000 * cold:>18.0f}{1000 * warm[contender]:>9.1f}"
+        ratios = " / ".join(f"{warm[name] / warm['corrstore']:.1f}x" for name in CONTENDERS[1:])
+        print(f"{question:<28}{cells}{ratios:>24}")
+    peaks = "".join(f"{found[name]['peak memory, MB'][0]:>18.0f}{'':>9}" for name in CONTENDERS)
+    print(f"{'peak memory, MB':<28}{peaks}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        print(json.dumps(measure(sys.argv[2], Path(sys.argv[3]))))
+    else:
+        place = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(tempfile.mkdtemp(prefix="corrstore-catalog-"))
+        try:
+            main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000, place)
+        finally:
+            shutil.rmtree(place)

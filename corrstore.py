@@ -17,6 +17,7 @@ import typer
 
 import beam_pipelines.commands
 import catalog.commands
+import training.commands
 import training.sampling_commands
 from datasets.commands import notices
 from datasets.errors import CorrstoreError
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(beam_pipelines.commands.app)
 app.add_typer(catalog.commands.app)
+app.add_typer(training.commands.app)
 app.add_typer(training.sampling_commands.app)
 
 

@@ -99,6 +99,7 @@ def build(
     output: Annotated[str, typer.Option(metavar="STORE", help="The store's folder; made, continued or extended.")],
     override: Overrides = None,
     repair: Annotated[bool, typer.Option(help="Build again what the last `verify` named.")] = False,
+    catalog: Annotated[str | None, typer.Option(metavar="CATALOG", help="Register the finished store there.")] = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -111,9 +112,12 @@ def build(
     from beam_pipelines.build import build as run_build
     from beam_pipelines.printing import print_report
     from beam_pipelines.spread import Runner
+    from catalog.registration import register_store
 
     made = load_recipe(recipe, override)
     result = run_build(made, Folder(output), Runner(tuple(context.args), workers), notices, repair)
+    if catalog is not None:
+        register_store(catalog, output)
     report = result.report
     if as_json:
         print_json({"store": output, "written": result.written, **asdict(report)})

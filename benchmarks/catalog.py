@@ -1,4 +1,4 @@
-"""How fast a catalog of 1,000 stores answers: corrstore, pandas over CSV (intake-esm's way), DuckDB over the same files.
+"""How fast a catalog of 1,000 stores answers: corrstore, pandas over CSV (intake-esm's way), DuckDB over its files.
 
 Run `python -m benchmarks.catalog [STORES] [FOLDER]`. The catalog is made (SYNTHETIC, 1,000 rows of coverage and of
 statistics and 10,000 of shards a store), then each contender answers in a process of its own. Cold: the first question
@@ -8,7 +8,6 @@ of a process that has imported what it needs, the files being in the page cache.
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -20,7 +19,15 @@ from pathlib import Path
 
 from benchmarks.catalog_made import make_catalog
 
-QUESTIONS = ("list", "query", "query, why missing", "statistics", "statistics, JJA 00 12 UTC", "diff")
+QUESTIONS = (
+    "list",
+    "query",
+    "query, why missing",
+    "statistics",
+    "statistics, JJA 00 12 UTC",
+    "statistics, every store",
+    "diff",
+)
 CONTENDERS = ("corrstore", "duckdb", "pandas")
 _REPEATS = 10
 _PERIOD = ("2019-06-01", "2019-10-01")
@@ -48,6 +55,7 @@ def corrstore(folder: Path) -> Answers:
         "statistics, JJA 00 12 UTC": lambda: len(
             fresh("some").statistics(["tp"], period, [6, 7, 8], [0, 12], quantiles=quantiles)
         ),
+        "statistics, every store": lambda: len(fresh("every").statistics(["tp"], "1999/2023", quantiles=quantiles)),
         "diff": lambda: len(fresh("diff").diff("made805", "made845")),
     }
 
@@ -55,8 +63,10 @@ def corrstore(folder: Path) -> Answers:
 _STATISTICS = """
     with chosen as (select name, s.* from {statistics} s join {stores} using (registration)
         where role = 'target' and channel = 'tp' and valid_time >= '{start}' and valid_time < '{end}'{hours}),
-    centred as (select *, sum(count * mean) over (partition by name) / sum(count) over (partition by name) c from chosen)
-    select name, sum(count), any_value(c), sqrt(sum(m2 + count * (mean - c) ** 2) / sum(count)), min(minimum), max(maximum)
+    centred as (select *, sum(count * mean) over (partition by name) / sum(count) over (partition by name) centre
+        from chosen)
+    select name, sum(count), any_value(centre), sqrt(sum(m2 + count * (mean - centre) ** 2) / sum(count)),
+        min(minimum), max(maximum)
     from centred group by name"""
 
 
@@ -89,6 +99,7 @@ def duckdb(folder: Path) -> Answers:
         "query": run(ask),
         "statistics": run(_STATISTICS.format(**tables, start=start, end=end, hours="")),
         "statistics, JJA 00 12 UTC": run(_STATISTICS.format(**tables, start=start, end=end, hours=months)),
+        "statistics, every store": run(_STATISTICS.format(**tables, start="1999-01-01", end="2024-01-01", hours="")),
         "diff": run(diff),
     }
 
@@ -118,10 +129,11 @@ def pandas(folder: Path) -> Answers:
         hours = found.end.clip(upper=end) - found.start.clip(lower=start)
         return len(hours.groupby(found.registration).sum())
 
-    def merged(some: bool) -> int:
+    def merged(some: bool = False, years: bool = False) -> int:
         rows = table("statistics", "valid_time")
         rows = rows[(rows.role == "target") & (rows.channel == "tp")]
-        rows = rows[(rows.valid_time >= start) & (rows.valid_time < end)]
+        if not years:
+            rows = rows[(rows.valid_time >= start) & (rows.valid_time < end)]
         if some:
             rows = rows[rows.valid_time.dt.month.isin([6, 7, 8]) & rows.valid_time.dt.hour.isin([0, 12])]
         rows = rows[rows.registration.isin(stores().registration)]
@@ -140,14 +152,15 @@ def pandas(folder: Path) -> Answers:
     return {
         "list": lambda: len(stores()),
         "query": query,
-        "statistics": lambda: merged(False),
-        "statistics, JJA 00 12 UTC": lambda: merged(True),
+        "statistics": merged,
+        "statistics, JJA 00 12 UTC": lambda: merged(some=True),
+        "statistics, every store": lambda: merged(years=True),
         "diff": diff,
     }
 
 
 def measure(contender: str, folder: Path) -> dict[str, tuple[float, float]]:
-    """Seconds of each question, cold and warm; -1 stands for the peak memory in MB."""
+    """Seconds of each question, cold and warm, and the peak memory of this process."""
     answers = {"corrstore": corrstore, "duckdb": duckdb, "pandas": pandas}[contender](folder)
     times = {}
     for question, ask in answers.items():
@@ -159,7 +172,7 @@ def measure(contender: str, folder: Path) -> dict[str, tuple[float, float]]:
             if sum(taken) > 30 and len(taken) > 2:
                 break
         times[question] = taken[0], statistics.median(taken[1:])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = float(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
     return {**times, "peak memory, MB": (peak, peak)}
 
 
@@ -199,18 +212,23 @@ def main(stores: int, folder: Path) -> None:
 
 
 def print_table(found: dict[str, dict[str, tuple[float, float]]]) -> None:
-    """One line a question: milliseconds cold and warm, and how many times corrstore's the others take."""
-    head = "".join(f"{name:>13} cold{'warm':>9}" for name in CONTENDERS)
-    print(f"{'ms':<28}{head}{'  warm duckdb / pandas':>24}")
+    """A line for each question: milliseconds cold and warm, and how many times corrstore's warm the others take."""
+    print(
+        f"{'milliseconds':<28}"
+        + "".join(f"{f'{name}: cold':>18}{'warm':>9}" for name in CONTENDERS)
+        + "   ratios of warm"
+    )
     for question in QUESTIONS:
-        cells, warm = "", {}
+        line, ratios = f"{question:<28}", ""
         for contender in CONTENDERS:
-            cold, warm[contender] = found[contender].get(question, (float("nan"),) * 2)
-            cells += f"{1000 * cold:>18.0f}{1000 * warm[contender]:>9.1f}"
-        ratios = " / ".join(f"{warm[name] / warm['corrstore']:.1f}x" for name in CONTENDERS[1:])
-        print(f"{question:<28}{cells}{ratios:>24}")
-    peaks = "".join(f"{found[name]['peak memory, MB'][0]:>18.0f}{'':>9}" for name in CONTENDERS)
-    print(f"{'peak memory, MB':<28}{peaks}")
+            cold, warm = found[contender].get(question, (None, None))
+            line += f"{'-':>18}{'-':>9}" if cold is None else f"{1000 * cold:>18.0f}{1000 * warm:>9.1f}"
+            ratios += "" if warm is None else f"{warm / found[CONTENDERS[0]][question][1]:>7.1f}"
+        print(line + "  " + ratios)
+    print(
+        f"{'peak memory, MB':<28}"
+        + "".join(f"{found[name]['peak memory, MB'][0]:>18.0f}{'':>9}" for name in CONTENDERS)
+    )
 
 
 if __name__ == "__main__":

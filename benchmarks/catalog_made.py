@@ -1,4 +1,4 @@
-"""A large catalog of SYNTHETIC stores for the benchmark: the tables of stores that do not exist, registered for real."""
+"""A large catalog of SYNTHETIC stores for the benchmark: tables of stores that do not exist, registered for real."""
 
 from __future__ import annotations
 

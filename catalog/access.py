@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.dataset import field
 
-from catalog.holdings import ValidTime, valid_time
+from catalog.holdings import Intervals, valid_intervals
 from catalog.matching import Stores
 from catalog.presence import PresenceCheck
 from catalog.query import Answer, Question, answer, fitting, with_reasons
@@ -38,6 +38,7 @@ class Catalog:
         self._presence = PresenceCheck(storage_options)
         self._series = SeriesReader(self.tables)
         self._stores: tuple[list[str], Stores] | None = None
+        self._intervals: tuple[Stores, list[Intervals]] | None = None
 
     @property
     def stores(self) -> Stores:
@@ -83,7 +84,7 @@ class Catalog:
         )
         stores = self.stores
         fit = fitting(stores, question)
-        valid = None if question.period is None else self._valid_time(stores, fit)
+        valid = None if question.period is None else self._valid(stores, fit)
         found = answer(stores, question, fit, self._presence([stores.rows[place] for place in fit]), valid)
         if reasons and question.period is not None:
             used = [match.row["registration"] for match in found.combination]
@@ -117,7 +118,7 @@ class Catalog:
             only = stores.named(store)
             fit = fit[[stores.rows[place] is only for place in fit]]
         asked = []
-        for place, valid in zip(fit, self._valid_time(stores, fit).by_store(len(fit)), strict=True):
+        for place, valid in zip(fit, self._valid(stores, fit), strict=True):
             row, counted = stores.rows[place], stores.counted(place, list(variables), residual)
             expected = expected_samples(row, selection) if counted else 0
             asked += [Asked(row, role, channel, valid, expected) for role, channel in counted]
@@ -130,6 +131,9 @@ class Catalog:
         rows = [self.stores.named(key) for key in (one, two)]
         return differences(self.tables, *rows)
 
-    def _valid_time(self, stores: Stores, places: NDArray[np.int64]) -> ValidTime:
-        coverage = self.tables.kept("coverage", sorted(stores.registrations))
-        return valid_time(coverage, [stores.registrations[place] for place in places])
+    def _valid(self, stores: Stores, places: NDArray[np.int64]) -> list[Intervals]:
+        """The valid intervals of these stores."""
+        if self._intervals is None or self._intervals[0] is not stores:
+            coverage = self.tables.kept("coverage", sorted(stores.registrations))
+            self._intervals = stores, valid_intervals(coverage, stores.registrations)
+        return [self._intervals[1][place] for place in places]

@@ -29,68 +29,61 @@ class Slots(NamedTuple):
         return Interval(*bounds.astype("datetime64[s]"))
 
 
-class ValidTime(NamedTuple):
-    """The valid intervals [start, end) of stores, in seconds since 1970; `store` numbers the stores."""
+class Intervals(NamedTuple):
+    """Half-open intervals [start, end) in seconds since 1970, apart and in the order of time."""
 
-    store: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
 
-    def inside(self, period: Interval) -> ValidTime:
-        """Those that touch the period."""
-        low, high = _seconds(period.start), _seconds(period.end)
-        touch = (self.start < high) & (self.end > low)
-        return ValidTime(self.store[touch], self.start[touch], self.end[touch])
-
-    def by_store(self, stores: int) -> list[ValidTime]:
-        """The intervals of each of so many stores, in the order of time."""
-        order = np.lexsort((self.start, self.store))
-        bounds = np.searchsorted(self.store[order], np.arange(stores + 1))
-        parts = [order[low:high] for low, high in pairwise(bounds)]
-        return [ValidTime(*(values[part] for values in self)) for part in parts]
+    def hold(self, seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the times lie in one of the intervals."""
+        place = np.searchsorted(self.start, seconds, "right") - 1
+        return (place >= 0) & (seconds < np.append(self.end, 0)[place])
 
 
-def valid_time(coverage: pa.Table, registrations: list[str]) -> ValidTime:
-    """The valid intervals in rows of the table `coverage`, those of other registrations left out."""
+def valid_intervals(coverage: pa.Table, registrations: list[str]) -> list[Intervals]:
+    """The valid intervals of each of the registrations, from the rows of the table `coverage`."""
     if len(coverage) == 0:
-        return ValidTime(*np.zeros((3, 0), np.int64))
+        return [Intervals(*np.zeros((2, 0), np.int64)) for _ in registrations]
     names, statuses = (coverage[name].combine_chunks() for name in ("registration", "status"))
     place = {name: number for number, name in enumerate(registrations)}
     store = np.array([place.get(name, -1) for name in names.dictionary.to_pylist()])[names.indices.to_numpy()]
     valid = np.array([status == "valid" for status in statuses.dictionary.to_pylist()])[statuses.indices.to_numpy()]
-    keep = valid & (store >= 0)
-    start, end = (coverage[name].to_numpy().astype("datetime64[s]").astype(np.int64)[keep] for name in ("start", "end"))
-    return ValidTime(store[keep], start, end)
+    rows = np.flatnonzero(valid & (store >= 0))
+    start, end = (coverage[name].to_numpy().astype("datetime64[s]").astype(np.int64)[rows] for name in ("start", "end"))
+    order = np.lexsort((start, store[rows]))
+    bounds = np.searchsorted(store[rows][order], np.arange(len(registrations) + 1))
+    return [Intervals(start[order[low:high]], end[order[low:high]]) for low, high in pairwise(bounds)]
 
 
-def slots_of(period: Interval, valid: ValidTime, frequencies: NDArray[np.int64], frequency: int | None) -> Slots:
+def slots_of(period: Interval, valid: list[Intervals], frequencies: NDArray[np.int64], frequency: int | None) -> Slots:
     """The slots that a period is looked at in.
 
     With a frequency asked for, one for each of its times, counted from 00 UTC. Else the longest that no interval
     divides, but not less than a quarter of an hour or the shortest of the stores' own frequencies.
     """
-    start, end = _seconds(period.start), _seconds(period.end)
+    start, end = (int(time.astype("datetime64[s]").astype(np.int64)) for time in (period.start, period.end))
     if frequency is not None:
         first = -(-start // frequency) * frequency
         return Slots(first, frequency, max(-(-(end - first) // frequency), 0))
+    bounds = np.concatenate([np.array([end]), *(times for each in valid for times in each)]).clip(start, end)
     finest = min(_SHORTEST, int(frequencies.min(initial=_SHORTEST)))
-    bounds = np.concatenate([valid.start.clip(start, end), valid.end.clip(start, end), [end]]) - start
-    step = max(int(np.gcd.reduce(bounds)), finest)
+    step = max(int(np.gcd.reduce(bounds - start)), finest)
     return Slots(start, step, -(-(end - start) // step))
 
 
-def held_slots(valid: ValidTime, slots: Slots, frequencies: NDArray[np.int64], sampled: bool) -> Bits:
+def held_slots(valid: list[Intervals], slots: Slots, frequencies: NDArray[np.int64], sampled: bool) -> Bits:
     """Which slots begin in a valid interval of each store: bits [stores, slots / 8].
 
     Where `sampled`, a slot is a time that must be one of the store's own, not only lie between two of them.
     """
-    held = np.zeros((len(frequencies), -(-slots.number // 8)), np.uint8)
-    for store, each in enumerate(valid.by_store(len(frequencies))):
-        first = (-((slots.start - each.start) // slots.step)).clip(0, slots.number)
-        after = (-((slots.start - each.end) // slots.step)).clip(0, slots.number)
+    held = np.zeros((len(valid), -(-slots.number // 8)), np.uint8)
+    for store, (start, end) in enumerate(valid):
+        first = (-((slots.start - start) // slots.step)).clip(0, slots.number)
+        after = (-((slots.start - end) // slots.step)).clip(0, slots.number)
         keep = first < after
         if sampled:
-            keep &= (slots.start - each.start) % frequencies[store] == 0
+            keep &= (slots.start - start) % frequencies[store] == 0
         if keep.any():
             low, high = first[keep].min(), after[keep].max()
             change = np.zeros(high - low + 1, np.int32)
@@ -137,7 +130,3 @@ def _together(held: Bits, has: NDArray[np.bool_], stores: list[int]) -> Bits:
     """What these stores hold: bits [variables, slots / 8]."""
     both = held[stores][:, None, :] * has[stores][:, :, None].astype(np.uint8)
     return np.bitwise_or.reduce(both, axis=0)
-
-
-def _seconds(time: np.datetime64) -> int:
-    return int(time.astype("datetime64[s]").astype(np.int64))

@@ -14,13 +14,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from catalog.access import Catalog
 from catalog.merged import Counted
 from catalog.presence import Presence
 from catalog.series import MOMENTS, Series, SeriesReader
+from catalog.tables import Tables
 from datasets.channels import Channel
 from datasets.histograms import quantile, share_at_least
-from datasets.periods import Times
+from datasets.periods import Interval, Times
 from datasets.statistics import block_at, merge_columns
 from datasets.variables import Variable
 
@@ -100,6 +100,11 @@ class Portrait:
         """Where its period ends, which is not in it."""
         return np.datetime64(self.row["end"], "s")
 
+    @property
+    def times(self) -> Times:
+        """The valid times of its samples, whether these are valid or not."""
+        return Interval(self.start, self.end).times(self.frequency)
+
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """Its recipe; the values of storage options, which may be secrets, are hidden."""
@@ -125,15 +130,15 @@ class Portrait:
         return 1 - (residual.counted.statistics.std / target.counted.statistics.std) ** 2
 
 
-def portrait(catalog: Catalog, read: SeriesReader, row: dict[str, Any], status: Presence) -> Portrait:
+def portrait(tables: Tables, read: SeriesReader, row: dict[str, Any], status: Presence) -> Portrait:
     """The portrait of a store by its row of the table `stores`; BadInput where a file of the catalog is damaged."""
     registration = row["registration"]
-    coverage = catalog.tables.rows("coverage", [registration]).sort_by("start").to_pylist()
+    coverage = tables.rows("coverage", [registration]).sort_by("start").to_pylist()
     channels: dict[str, list[ChannelPortrait]] = {role: [] for role in (*_COUNTED_ROLES, "static")}
-    for described in catalog.tables.rows("channels", [registration]).sort_by("position").to_pylist():
+    for described in tables.rows("channels", [registration]).sort_by("position").to_pylist():
         role, name = described["role"], described["channel"]
         series = read([(registration, role, name)])[0] if role in _COUNTED_ROLES else None
-        counted = series and _added_up(series, is_valid(series.times, coverage))
+        counted = None if series is None else _added_up(series, is_valid(series.times, coverage))
         channels.setdefault(role, []).append(ChannelPortrait(described, counted))
     return Portrait(row, status, channels, coverage)
 

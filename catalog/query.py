@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from catalog.holdings import Bits, Slots, ValidTime, fewest, held_slots, slots_of
+from catalog.holdings import Bits, Intervals, Slots, fewest, held_slots, slots_of
 from catalog.matching import Roles, Stores
 from catalog.presence import Presence
 from catalog.selection import Region
@@ -105,12 +105,12 @@ def fitting(stores: Stores, question: Question) -> NDArray[np.int64]:
 
 
 def answer(
-    stores: Stores, question: Question, fit: NDArray[np.int64], statuses: list[Presence], valid: ValidTime | None
+    stores: Stores, question: Question, fit: NDArray[np.int64], statuses: list[Presence], valid: list[Intervals] | None
 ) -> Answer:
-    """The answer from the stores that fit: their state and, where a period is asked for, their valid time.
+    """The answer from the stores that fit: their state and, where a period is asked for, their valid intervals.
 
-    `valid` numbers the stores as `fit` does. A store that has vanished is named, but holds nothing. Errors: BadInput
-    where the period has no time of the frequency asked for.
+    A store that has vanished is named, but holds nothing. Errors: BadInput where the period has no time of the
+    frequency asked for.
     """
     has = stores.having(question.variables)[fit] if question.variables else np.ones((len(fit), 1), bool)
     held, wanted, slots = _held(stores, question, fit, valid)
@@ -133,14 +133,13 @@ def answer(
 
 
 def _held(
-    stores: Stores, question: Question, fit: NDArray[np.int64], valid: ValidTime | None
+    stores: Stores, question: Question, fit: NDArray[np.int64], valid: list[Intervals] | None
 ) -> tuple[Bits, Bits, Slots | None]:
     """The bits that each store holds, all bits that are asked for, and the time of each; without a period one bit."""
     if question.period is None or valid is None:
         some = np.array([(stores.rows[place]["valid"] or 0) > 0 for place in fit], bool)
         return np.packbits(some[:, None], axis=1), np.packbits(np.ones(1, bool)), None
     frequency = stores.frequency[fit]
-    valid = valid.inside(question.period)
     slots = slots_of(question.period, valid, frequency, question.frequency)
     if slots.number == 0:
         raise BadInput(f"period {question.period} has no time of the frequency asked for; ask for a longer one")
@@ -167,9 +166,10 @@ def _missing(lacking: Bits, slots: Slots | None, question: Question) -> list[Mis
 def with_reasons(missing: list[Missing], coverage: pa.Table) -> list[Missing]:
     """The stretches, each with the reasons in the rows of the table `coverage` that it has some time in common with."""
     start, end = (coverage[name].to_numpy().astype("datetime64[s]") for name in ("start", "end"))
+    reasons = [listed or [] for listed in coverage["reasons"].to_pylist()]
     explained = []
     for stretch in missing:
-        rows = coverage.take(pa.array(np.flatnonzero((start < stretch.end) & (end > stretch.start))))
-        reasons = dict.fromkeys(reason for listed in rows["reasons"].to_pylist() for reason in listed or [])
-        explained.append(replace(stretch, reasons=tuple(reasons)))
+        rows = np.flatnonzero((start < stretch.end) & (end > stretch.start))
+        found = dict.fromkeys(reason for row in rows for reason in reasons[row])
+        explained.append(replace(stretch, reasons=tuple(found)))
     return explained

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.holdings import ValidTime
+from catalog.holdings import Intervals
 from catalog.selection import Selection
 from catalog.series import MOMENTS, Key, Series, SeriesReader
 from datasets.histograms import quantile, share_at_least
@@ -74,7 +74,7 @@ class Asked(NamedTuple):
     row: dict[str, Any]
     role: str
     channel: str
-    valid: ValidTime
+    valid: Intervals
     expected: int
 
     @property
@@ -117,10 +117,8 @@ def statistics(
 
 
 def _block(asked: Asked, series: Series, selection: Selection) -> Block:
-    seconds, valid = series.times.astype(np.int64), asked.valid
-    place = np.searchsorted(valid.start, seconds, "right") - 1
-    inside = (place >= 0) & (seconds < np.append(valid.end, 0)[place])
-    return Block(asked, series, selection.of(series.times) & inside)
+    chosen = selection.of(series.times) & asked.valid.hold(series.times.astype(np.int64))
+    return Block(asked, series, chosen)
 
 
 def _merged(blocks: Sequence[Block], quantiles: Sequence[float]) -> list[ChannelStatistics]:

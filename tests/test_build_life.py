@@ -14,6 +14,7 @@ from beam_pipelines.spread import Runner
 from beam_pipelines.verify import verify
 from datasets.errors import BadInput
 from datasets.ledger import SAMPLES, SHARDS, STATISTICS
+from datasets.periods import parse_time
 from datasets.recipe import recipe_from
 from datasets.storage import Folder
 from datasets.store import open_store
@@ -138,7 +139,7 @@ def faulty_store(faulty, tmp_path_factory):
 def test_every_fault_is_found_and_told(faulty_store):
     """Each damaged sample of a channel that the recipe wants is not valid; the others all are."""
     store, report, damaged = faulty_store
-    hours = [np.datetime64(fault.valid_time, "s") for fault in damaged.faults if fault.kind != "expver_mix"]
+    hours = [parse_time(fault.valid_time) for fault in damaged.faults if fault.kind != "expver_mix"]
     hit = {store.times[np.searchsorted(store.times, hour)] for hour in hours}  # a missing hour breaks its window
     invalid = set(store.times[~store.valid])
     assert invalid <= hit and len(invalid) >= 2

@@ -21,7 +21,7 @@ from training.edm import Denoiser, edm_loss
 from training.features import Features, static_scales
 from training.loader import Batch, Span
 from training.models import denoiser_for, frozen, regression_for
-from training.processes import Processes
+from training.processes import ALONE, Processes
 from training.regression import Regression
 from training.residual import ResidualScale, measured_scale
 from training.run_config import RunConfig
@@ -40,10 +40,10 @@ class Learner:
         store: Store,
         device: torch.device,
         parent: Trained | None = None,
-        processes: Processes | None = None,
+        processes: Processes = ALONE,
     ) -> None:
-        self.config, self.store, self.device, self.parent = config, store, device, parent
-        self.processes = processes or Processes()
+        self.config, self.store, self.device = config, store, device
+        self.parent, self.processes = parent, processes
         self.features = parent.features if parent else Features(store, static_scales(store), device)
         fields = store.attributes["fingerprint_fields"]
         torch.manual_seed(config.seed)
@@ -51,9 +51,7 @@ class Learner:
         self.average = frozen(copy.deepcopy(self.model), device)
         if config.compile:
             self.model.compile()
-        self.distributed = (
-            DistributedDataParallel(self.model, broadcast_buffers=False) if self.processes.world > 1 else None
-        )
+        self.distributed = DistributedDataParallel(self.model, broadcast_buffers=False) if processes.world > 1 else None
         self.optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), fused=device.type == "cuda")
         self.channel_weights = torch.tensor(config.weights(self.features.target_names), device=device)
         self.missed: ResidualScale | None = None
@@ -120,13 +118,14 @@ class Learner:
         assert self.missed is not None, "a model learns by the scale of what is missed below it"
         forward = self.distributed or self.model
         condition, below, target = self._seen(batch)
+        absent = target.isnan()
         with autocast(self.config, self.device):
             if isinstance(self.model, Regression):
-                error = (forward(condition) - target) / self.missed.std[:, None, None]
-                return (self.channel_weights[:, None, None] * error.nan_to_num(0.0) ** 2).mean()
+                error = torch.where(absent, 0.0, (forward(condition) - target) / self.missed.std[:, None, None])
+                return (self.channel_weights[:, None, None] * error**2).mean()
             return edm_loss(
                 forward,
-                self.missed.standardised(target - below).nan_to_num(0.0),
+                torch.where(absent, 0.0, self.missed.standardised(target - below)),
                 condition,
                 [self._generator(batch.first + i) for i in range(len(target))],
                 sigma_data=self.model.sigma_data,

@@ -46,6 +46,17 @@ class Throughput:
     stalled_share: float
     bytes_read_per_byte_used: float
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """The measurement in words."""
+        return {
+            "loader alone": f"{self.loader_alone:.1f} patches/s",
+            "step alone": f"{self.step_alone:.1f} patches/s",
+            "both": f"{self.both:.1f} patches/s",
+            "stalled": f"{self.stalled_share:.1%} of the time",
+            "bytes read per byte used": f"{self.bytes_read_per_byte_used:.2f}",
+        }
+
 
 def throughput(
     loader: Loader, spans: Iterator[Span], step: Callable[[Iterator[Batch]], object], per_step: int, steps: int

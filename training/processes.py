@@ -42,12 +42,15 @@ class Processes:
         return bool(self.summed(torch.tensor(float(flag), device=device)) > 0) if self.world > 1 else flag
 
 
+ALONE = Processes()
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
     """The processes that torchrun started (NCCL between GPUs, else gloo), or this one alone."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Processes()
+        yield ALONE
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:

@@ -76,6 +76,9 @@ class RunConfig(BaseModel):
         return [self.channel_weights.get(name, 1.0) for name in targets]
 
 
+FREE = frozenset({"micro_batch", "compile", "threads", "prefetch", "save_every"})
+"""Settings of how, not of what: a run may go on with others, and then comes to the same weights but for rounding."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {},
     "paper": {

@@ -27,9 +27,9 @@ from training.checkpoint import (
 )
 from training.learner import Learner
 from training.loader import Loader, split_order
-from training.meter import Meter
-from training.processes import Processes
-from training.run_config import RunConfig
+from training.meter import Meter, Throughput, throughput
+from training.processes import ALONE, Processes
+from training.run_config import FREE, RunConfig
 from training.run_log import RunLog
 from training.validation import Scores, score, validate
 
@@ -40,7 +40,7 @@ def train(
     output: Path,
     regression: Path | None = None,
     device: torch.device | str = "cpu",
-    processes: Processes | None = None,
+    processes: Processes = ALONE,
     stop: threading.Event | None = None,
 ) -> int:
     """Train in the folder `output`, from its last checkpoint where it has one; answers how many patches are seen.
@@ -50,10 +50,10 @@ def train(
     again it comes to the same weights, on a CPU to the bit. Raises BadInput where the folder holds a run of another
     config, or one on another store.
     """
-    processes, device, stop = processes or Processes(), torch.device(device), stop or threading.Event()
+    device, stop = torch.device(device), stop or threading.Event()
     if config.threads:
         torch.set_num_threads(config.threads)
-    learner, best = begun(store, config, output, regression, device, processes)
+    learner, best = _begun(store, config, output, regression, device, processes)
     order = split_order(store, "train", config)
     loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
     if processes.first:
@@ -93,7 +93,24 @@ def train(
     return learner.samples_seen
 
 
-def begun(
+def measured(
+    store: Store,
+    config: RunConfig,
+    regression: Path | None = None,
+    device: torch.device | str = "cpu",
+    updates: int = 8,
+) -> Throughput:
+    """How fast a run would be, measured over some updates of a model that is thrown away."""
+    device = torch.device(device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    learner = Learner(config, store, device, _parent(store, config, regression, device))
+    loader = Loader(store, split_order(store, "train", config), config.prefetch, pin=device.type == "cuda")
+    learner.measure_missed(loader.batches([(0, config.micro_batch)]))
+    return throughput(loader, learner.spans(), learner.update, learner.micro_batches, updates)
+
+
+def _begun(
     store: Store, config: RunConfig, output: Path, regression: Path | None, device: torch.device, processes: Processes
 ) -> tuple[Learner, float | None]:
     """A new learner, or the one of the folder's last checkpoint and the best score so far."""
@@ -102,14 +119,16 @@ def begun(
     content = read_checkpoint(output / LAST)
     check_store(content["store"], store, output / LAST)
     began = RunConfig.model_validate(content["config"])
-    if began != config:
-        changed = "\n".join(
-            f"  {name}: began with {getattr(began, name)!r}, now {getattr(config, name)!r}"
-            for name in RunConfig.model_fields
-            if getattr(began, name) != getattr(config, name)
-        )
+    changed = [
+        f"  {name}: began with {getattr(began, name)!r}, now {getattr(config, name)!r}"
+        for name in RunConfig.model_fields
+        if name not in FREE and getattr(began, name) != getattr(config, name)
+    ]
+    if changed:
         raise BadInput(
-            f"{output} holds a run of other settings; give another folder, or set these as before:\n{changed}"
+            "\n".join(
+                [f"{output} holds a run of other settings; give another folder, or set these as before:", *changed]
+            )
         )
     parent = parent_model(content, store, device) if content["regression"] else None
     learner = Learner(config, store, device, parent, processes)

@@ -1,0 +1,73 @@
+"""The commands of the models: train."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from datasets.commands import notices, results
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    store: Annotated[str, typer.Option(metavar="STORE", help="The training store's folder.")],
+    output: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; made, or continued.")],
+    stage: Annotated[str, typer.Option(help="regression (the mean), or diffusion (what it misses).")] = "regression",
+    regression: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="The regression's run, for the stage diffusion.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Where the settings start from: small, paper or demo.")] = "small",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as samples=50000.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it takes: parameters, memory, bytes; then end.")
+    ] = False,
+    meter: Annotated[
+        bool, typer.Option("--meter", help="Measure loader, step and both for a few updates; then end.")
+    ] = False,
+) -> None:
+    """Train a model on a store. A run that was stopped goes on where it was, when the command is given again.
+
+    Example: `corrstore train --store S --preset demo --output R1`, and on top of it
+    `corrstore train --store S --preset demo --stage diffusion --regression R1 --output R2`
+
+    On several GPUs: `torchrun --nproc-per-node 8 -m corrstore train ...`
+    """
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # threads that spin while they wait starve where cores are shared
+    from datasets.store import open_store
+    from training.processes import chosen_device, joined
+    from training.run_config import parsed_changes, run_config
+
+    opened, config = open_store(store), run_config(stage, preset, parsed_changes(change or []))
+    if plan:
+        from training.plan import training_plan
+
+        _print_facts(f"{stage}, {config.size}", training_plan(opened, config).facts)
+        return
+    from training.trainer import measured
+    from training.trainer import train as run
+
+    where = chosen_device(device)
+    if meter:
+        _print_facts(f"{stage}, {config.size}, on {where}", measured(opened, config, regression, where).facts)
+        return
+    with joined(where) as processes:
+        seen = run(opened, config, output, regression, where, processes)
+    if processes.first:
+        done = "done" if seen >= config.samples else "stopped; give the same command to go on"
+        notices.print(f"{output}: {seen:,} of {config.samples:,} patches seen, {done}")
+
+
+def _print_facts(title: str, facts: dict[str, str]) -> None:
+    results.print(f"[bold]{title}[/bold]")
+    for name, fact in facts.items():
+        results.print(f"  {name:<28} {fact}", highlight=False)

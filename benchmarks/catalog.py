@@ -43,7 +43,10 @@ def corrstore(folder: Path) -> Answers:
     opened: dict[str, Catalog] = {}
 
     def fresh(question: str) -> Catalog:
-        return opened.setdefault(question, Catalog(str(folder / "catalog")))
+        if question not in opened:
+            opened.clear()
+            opened[question] = Catalog(str(folder / "catalog"))
+        return opened[question]
 
     variables, period, quantiles = ["t2m", "u_850"], "2019-06/2019-09", [0.05, 0.5, 0.95]
     ask = {"frequency": "3h", "region": (100, 20, 120, 40)}

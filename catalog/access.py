@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow.dataset import field
 
 from catalog.holdings import Intervals, valid_intervals
 from catalog.matching import Stores
@@ -88,7 +87,7 @@ class Catalog:
         found = answer(stores, question, fit, self._presence([stores.rows[place] for place in fit]), valid)
         if reasons and question.period is not None:
             used = [match.row["registration"] for match in found.combination]
-            coverage = self.tables.rows("coverage", used, ["start", "end", "reasons"], field("status") != "valid")
+            coverage = self.tables.rows("coverage", used, ["start", "end", "reasons"])
             return Answer(found.stores, found.combination, with_reasons(found.missing, coverage))
         return found
 
@@ -112,7 +111,7 @@ class Catalog:
         from catalog.statistics import statistics as merged_statistics
 
         stores = self.stores
-        selection = Selection(None if period is None else parse_period(period), months, hours)
+        selection = Selection(None if period is None else parse_period(period), tuple(months), tuple(hours))
         fit = fitting(stores, Question([], selection.period))
         if store is not None:
             only = stores.named(store)

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 import catalog.catalog_commands
+import catalog.page_commands
 from datasets.commands import AsJson, StorePath, notices, print_json, results
 
 app = typer.Typer()

@@ -158,7 +158,7 @@ def _statistics(store: Store) -> pa.Table:
     parts = [schema.empty_table()]
     with pq.ParquetFile(source) as file:
         for batch in file.iter_batches(_ROWS_AT_A_TIME):
-            rows = pa.table(batch)
+            rows = pa.Table.from_batches([batch])  # pa.table(batch) would keep the whole histograms in memory
             first, counts = trimmed(rows["histogram"].combine_chunks())
             rows = rows.drop_columns("histogram").append_column("histogram_first", first)
             parts.append(rows.append_column("histogram", counts).select(schema.names).cast(schema))

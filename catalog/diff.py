@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyarrow.dataset import field
 
 from catalog.schemas import TableName
 from catalog.series import MOMENTS
@@ -55,7 +54,7 @@ def differences(tables: Tables, one: dict[str, Any], two: dict[str, Any]) -> lis
         *_channels(both("channels", "role", "channel", *_MEANING, *_CONSTANTS)),
         *_fields("periods", "", one, two, _TIMES),
     ]
-    keep = field("status") == "valid"
+    keep = {"status": "valid"}
     found += _valid_intervals(
         *(tables.rows("coverage", [row["registration"]], ["start", "end"], keep) for row in (one, two))
     )

@@ -14,6 +14,7 @@ import jinja2
 from catalog.access import Catalog
 from catalog.activity import most_active
 from catalog.figures import Map
+from catalog.markup import plain
 from catalog.pictures import Frame
 from catalog.portrait import Portrait, portrait
 from catalog.report import page_templates
@@ -72,7 +73,7 @@ def write_site(catalog: Catalog, output: Folder) -> int:
 def site_templates() -> jinja2.Environment:
     """The templates of the site; whatever is put into them is shown as text, never as markup."""
     environment = page_templates()
-    environment.filters["plain"] = _plain
+    environment.filters["plain"] = plain
     return environment
 
 
@@ -93,8 +94,3 @@ def _index(templates: jinja2.Environment, cards: Sequence[Card], timeline: Timel
 
 def _page_of(row: dict[str, Any]) -> str:
     return f"stores/{row['store']}.html"
-
-
-def _plain(value: object) -> str:
-    """A text without characters that do not show, or that change how others do."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value))

@@ -9,8 +9,8 @@ import typer
 
 from catalog.catalog_commands import CatalogUrl, app
 from catalog.output import shown
-from datasets.commands import notices, results
-from datasets.storage import Folder
+from datasets.commands import notices
+from datasets.storage import Folder, write_file_atomically
 
 OutputFolder = Annotated[str, typer.Argument(metavar="OUT", help="The folder to write, or gs://bucket/path.")]
 
@@ -26,6 +26,40 @@ def page(output: OutputFolder, catalog: CatalogUrl) -> None:
 
     stores = write_site(Catalog(catalog), Folder(output))
     _say(f"wrote {shown(output)}/index.html and the pages of {stores} stores")
+
+
+@app.command()
+def stac(output: OutputFolder, catalog: CatalogUrl) -> None:
+    """Write each store as a STAC collection with the datacube extension, and its dataset card.
+
+    Example: `corrstore catalog stac demo/stac --catalog demo/catalog`
+    """
+    from catalog.access import Catalog
+    from catalog.stac import write_stac
+
+    stores = write_stac(Catalog(catalog), Folder(output))
+    _say(f"wrote {shown(output)}/catalog.json and the collections of {stores} stores")
+
+
+@app.command()
+def card(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="A store's name, location or id.")],
+    catalog: CatalogUrl,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there, not to standard output.")] = None,
+) -> None:
+    """Print the dataset card of a store, in Markdown.
+
+    Example: `corrstore catalog card demo/store --catalog demo/catalog --output demo/README.md`
+    """
+    from catalog.access import Catalog
+    from catalog.card import card_of
+
+    text = card_of(Catalog(catalog), store)
+    if output is None:
+        print(text, end="")
+        return
+    write_file_atomically(output, text.encode())
+    _say(f"wrote {shown(output)}")
 
 
 def _say(text: str) -> None:

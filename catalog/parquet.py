@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow.dataset import Expression, ParquetFileFormat, ParquetReadOptions
 from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
 
 from catalog.schemas import REPETITIVE, ROWS_IN_GROUP, SCHEMA_VERSION, SCHEMAS, VERSION_KEY, TableName
@@ -18,7 +17,6 @@ from datasets.storage import Folder
 
 _ROWS_AT_A_TIME = 65536
 READ_AS_DICTIONARY = ("registration", "status")
-_FORMAT = ParquetFileFormat(read_options=ParquetReadOptions(dictionary_columns=READ_AS_DICTIONARY))
 
 
 def table_bytes(table: TableName, rows: pa.Table, sort_by: Sequence[str]) -> bytes:
@@ -38,33 +36,56 @@ def table_bytes(table: TableName, rows: pa.Table, sort_by: Sequence[str]) -> byt
 
 def read_table_file(
     folder: Folder,
+    table: TableName,
     key: str,
     fix: str,
     columns: Sequence[str] | None = None,
-    keep: Expression | None = None,
+    keep: Mapping[str, str] | None = None,
 ) -> pa.Table:
-    """The rows of a file that `keep` keeps, of all columns or the named ones; row groups that it rules out stay unread.
+    """The rows of a file, of all columns or the named ones, whose texts are those in `keep`; others stay unread.
 
     Raises FileNotFoundError, and BadInput, which names the file and says `fix`, where the file is damaged or is of
     a newer version.
     """
     path = folder.path(key)
     filesystem, inner = _filesystem(folder, path)
+    as_dictionary = [name for name in READ_AS_DICTIONARY if name in SCHEMAS[table].names]
+    version = None
     try:
-        fragment = _FORMAT.make_fragment(inner, filesystem)
-        version = (fragment.metadata.metadata or {}).get(VERSION_KEY)
-        if version is not None and int(version) <= SCHEMA_VERSION:
-            return fragment.to_table(columns=list(columns) if columns else None, filter=keep)
+        with pq.ParquetFile(inner, filesystem=filesystem, read_dictionary=as_dictionary) as file:
+            version = (file.metadata.metadata or {}).get(VERSION_KEY)
+            if version is not None and int(version) <= SCHEMA_VERSION:
+                return _rows(file, columns, keep or {})
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
         raise BadInput(f"{path} is damaged ({str(error).splitlines()[0]:.200}); {fix}") from None
+    except KeyError:
+        version = None  # it lacks a column that every table has
     if version is None:
         raise BadInput(f"{path} is not a table of a corrstore catalog; {fix}")
     raise BadInput(
         f"{path} has version {int(version)} of the catalog's tables, this corrstore reads up to {SCHEMA_VERSION};"
         " install a newer corrstore"
     )
+
+
+def _rows(file: pq.ParquetFile, columns: Sequence[str] | None, keep: Mapping[str, str]) -> pa.Table:
+    names = list(columns or file.schema_arrow.names)
+    groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, keep)]
+    rows = file.read_row_groups(groups, [*names, *(name for name in keep if name not in names)], use_threads=False)
+    for name, text in keep.items():
+        rows = rows.filter(pc.equal(rows[name], text))
+    return rows.select(names)
+
+
+def _may_hold(file: pq.ParquetFile, group: int, keep: Mapping[str, str]) -> bool:
+    """Whether the extremes of a row group let it hold rows with these texts."""
+    for name, text in keep.items():
+        extremes = file.metadata.row_group(group).column(file.schema.names.index(name)).statistics
+        if extremes is not None and extremes.has_min_max and not extremes.min <= text <= extremes.max:
+            return False
+    return True
 
 
 def _filesystem(folder: Folder, path: str) -> tuple[FileSystem, str]:

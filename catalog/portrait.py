@@ -91,6 +91,12 @@ class Portrait:
         return np.timedelta64(self.row["frequency_seconds"], "s")
 
     @property
+    def every(self) -> str:
+        """The same in words, such as 3 h or 30 min."""
+        hours, rest = divmod(self.row["frequency_seconds"], 3600)
+        return f"{self.row['frequency_seconds'] / 60:g} min" if rest else f"{hours} h"
+
+    @property
     def start(self) -> np.datetime64:
         """Its first valid time."""
         return np.datetime64(self.row["start"], "s")

@@ -85,8 +85,8 @@ class Selection(NamedTuple):
     """
 
     period: Interval | None = None
-    months: Sequence[int] = ()
-    hours: Sequence[int] = ()
+    months: tuple[int, ...] = ()
+    hours: tuple[int, ...] = ()
 
     def of(self, times: Times) -> NDArray[np.bool_]:
         """Which of the times are selected."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow.dataset import field
 
 from catalog.tables import Tables
 from datasets.periods import Times
@@ -69,7 +68,7 @@ class SeriesReader:
 
     def _read(self, key: Key) -> Series | None:
         registration, role, channel = key
-        keep = (field("role") == role) & (field("channel") == channel)
+        keep = {"role": role, "channel": channel}
         described = self._tables.rows("channels", [registration], keep=keep).to_pylist()
         if not described:
             return None

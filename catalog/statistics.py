@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,6 +99,11 @@ def expected_samples(row: dict[str, Any], selection: Selection) -> int:
     if selection.period is not None:
         start += -((start - selection.period.start) // step) * step
         end = selection.period.end
+    return _selected_times(start, end, step, selection)
+
+
+@lru_cache(maxsize=64)
+def _selected_times(start: np.datetime64, end: np.datetime64, step: np.timedelta64, selection: Selection) -> int:
     return int(selection.of(np.arange(start, end, step).astype("datetime64[s]")).sum())
 
 

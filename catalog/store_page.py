@@ -53,7 +53,7 @@ def store_page(templates: jinja2.Environment, of: Portrait, fields: Thumbnails, 
         calendar=calendar(of.times, of.frequency, of.coverage),
         gaps=invalid[:_MOST_GAPS],
         more_gaps=max(len(invalid) - _MOST_GAPS, 0),
-        sources=_sources(sources),
+        sources=sources_of(sources),
         box=(WIDTH, HEIGHT),
     )
 
@@ -72,7 +72,8 @@ def _histogram(**channels: ChannelPortrait | None) -> Histogram | None:
     return channel_histogram(variable, counted)
 
 
-def _sources(rows: pa.Table) -> list[Source]:
+def sources_of(rows: pa.Table) -> list[Source]:
+    """The archives in rows of the table `sources`."""
     found = []
     for name in pc.unique(rows["source"]).to_pylist():
         files = rows.filter(pc.equal(rows["source"], name))

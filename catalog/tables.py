@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.dataset import Expression
 
 from catalog.leftovers import SUMMARY
 from catalog.names import SUFFIX, names_of_files, newest
@@ -62,14 +61,14 @@ class Tables:
         table: TableName,
         names: Sequence[str],
         columns: Sequence[str] | None = None,
-        keep: Expression | None = None,
+        keep: Mapping[str, str] | None = None,
     ) -> pa.Table:
-        """The rows of these registrations that `keep` keeps, of all columns or the named ones."""
+        """The rows of these registrations whose texts are those in `keep`, of all columns or the named ones."""
 
         def read(name: str) -> pa.Table | None:
             key = f"{table}/{name}{SUFFIX}"
             try:
-                return read_table_file(self.folder, key, _REGISTER_AGAIN, columns, keep)
+                return read_table_file(self.folder, table, key, _REGISTER_AGAIN, columns, keep)
             except FileNotFoundError:
                 if table == "stores":
                     return None
@@ -94,7 +93,7 @@ class Tables:
         fix = f"remove the folder {self.folder.path(SUMMARY)}, which is only a copy"
         try:
             names, rows = (
-                read_table_file(self.folder, f"{SUMMARY}/{each}/{summaries[0]}{SUFFIX}", fix, wanted)
+                read_table_file(self.folder, each, f"{SUMMARY}/{each}/{summaries[0]}{SUFFIX}", fix, wanted)
                 for each, wanted in (("stores", ["registration"]), (table, columns))
             )
         except FileNotFoundError as error:

@@ -15,6 +15,7 @@ from catalog.portrait import Portrait
 from catalog.strip import Stretch
 
 _MOST_PARTS = 300
+_NEARLY_ALL = 0.95
 _MOST_TICKS = 7
 _STEPS = (("D", (1, 2, 5, 10)), ("M", (1, 2, 3, 6)), ("Y", (1, 2, 5, 10, 20, 50, 100)))
 
@@ -64,5 +65,6 @@ def valid_runs(of: Portrait) -> list[tuple[int, int]]:
 
 
 def _together(statuses: NDArray[np.int8]) -> str:
-    """The status that all have; partial where they differ."""
-    return STATUSES[int(statuses[0])] if (statuses == statuses[0]).all() else "partial"
+    """The status of nearly all; partial where there is none."""
+    counts = np.bincount(statuses, minlength=len(STATUSES))
+    return STATUSES[int(counts.argmax())] if counts.max() >= _NEARLY_ALL * counts.sum() else "partial"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from typer.testing import CliRunner
 
 from datasets.errors import BadInput
 from datasets.regrid import regridder
@@ -16,7 +17,10 @@ from tests.models import gain, trained_on
 from training.forecast import Drawer, Drawing, share_of, tile_for
 from training.forecast_files import open_forecast
 from training.forecast_header import Part
+from training.run_config import run_config
 from training.sampler import SamplerConfig, member_key, member_noise
+from training.sampling_commands import app
+from training.trainer import train
 
 torch.set_num_threads(1)
 DRAWING = Drawing(members=2, tile=(32, 40), overlap=12, seed=5, sampler=SamplerConfig(steps=3, sigma_max=20.0))
@@ -195,3 +199,55 @@ def test_the_tile_is_the_trainings_patch_as_far_as_there_is_room(drawer):
 def test_no_forecast_is_told_from_one(tmp_path):
     with pytest.raises(BadInput, match=r"no forecast at .* forecast\.json"):
         open_forecast(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def run(demo_store, tmp_path_factory):
+    """The folder of a diffusion run of a few patches."""
+    folder = tmp_path_factory.mktemp("runs")
+    few = {"patch": (32, 32), "samples": 4, "batch": 2, "micro_batch": 2, "warmup": 2, "threads": 1, "prefetch": 1}
+    none = {"missed_patches": 2, "validation_patches": 1, "validation_members": 2, "validation_steps": 2}
+    for stage, below in (("regression", None), ("diffusion", folder / "regression")):
+        train(demo_store, run_config(stage, "demo", {**few, **none}), folder / stage, below)
+    return folder / "diffusion"
+
+
+def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo_store, run, tmp_path, monkeypatch):
+    def command(*arguments):
+        found = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    store, output = demo_store.folder.url, tmp_path / "forecast"
+    drawing = ["--members", 2, "--steps", 2, "--tile", 32, 40, "--threads", 1]
+    shared = ["sample", "--store", store, "--checkpoint", run, "--output", output, *drawing]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, there in (("1", 3), ("0", 6)):
+        monkeypatch.setenv("RANK", rank)
+        assert "3 of 6 parts" in command(*shared)
+        forecast = open_forecast(str(output))
+        assert sum(map(forecast.has, forecast.header.parts)) == there
+    monkeypatch.delenv("WORLD_SIZE")
+    before = digest(output)
+    assert "0 of 6 parts" in command(*shared)
+    assert digest(output) == before
+    table = command("evaluate", "--store", store, "--forecast", output, "--output", tmp_path / "evaluation")
+    assert "CorrDiff ensemble" in table
+    assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == ["report.html", "scores.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--split", "none"], "none"),
+        (["--tile", "20", "32"], "multiples of 8"),
+        (["--sigma-min", "3", "--sigma-max", "2"], "sigma_min"),
+        (["--device", "abacus"], "abacus"),
+        (["--overlap", "40"], "overlap"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_message(demo_store, run, tmp_path, arguments, message):
+    shared = ["sample", "--store", demo_store.folder.url, "--checkpoint", str(run), "--output", str(tmp_path / "f")]
+    found = CliRunner().invoke(app, [*shared, *arguments])
+    assert found.exit_code and message in str(found.exception) + found.output
+    assert not (tmp_path / "f").exists()

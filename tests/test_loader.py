@@ -72,7 +72,7 @@ def test_patches_reach_every_edge_of_the_domain_and_none_lies_outside():
     assert (min(p.left for p in patches), max(p.left for p in patches)) == (0, 64 - 24)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_the_window_holds_every_neighbour_of_a_patch_and_is_of_one_size(data):
     step, offset = data.draw(st.sampled_from([0.03, 0.11, 0.25])), data.draw(st.sampled_from([0.0, 0.07]))
@@ -191,7 +191,8 @@ def test_the_condition_is_the_builds_own_interpolation_of_physical_fields(store)
     for i, (sample, patch) in enumerate(batch.draws):
         expected = patch.crop(upsample(store.physical("input", sample).astype(np.float32)))
         for got, wanted, name in zip(physical[i], expected, features.input_names, strict=True):
-            np.testing.assert_allclose(got, wanted, rtol=3e-6, atol=1e-6 * np.abs(wanted).max(), err_msg=name)
+            tolerance = 5e-8 + 1e-6 * np.abs(wanted).max()
+            np.testing.assert_allclose(got, wanted, rtol=3e-6, atol=tolerance, err_msg=name)
         height = patch.crop(store.static[0].astype(np.float64))
         scaled = (height - store.static[0].astype(np.float64).mean()) / store.static[0].astype(np.float64).std()
         np.testing.assert_allclose(condition[i, 7], scaled, atol=1e-5)
@@ -216,7 +217,7 @@ def test_targets_come_back_in_physical_units(store):
     physical = features.target_units.decode(features.targets(stored))
     np.testing.assert_allclose(physical[0], store.physical("target", 2), rtol=2e-6, atol=1e-5)
     back = features.target_units.encode(physical)
-    np.testing.assert_allclose(back, stored.float(), atol=2e-5)
+    np.testing.assert_allclose(back, stored.float(), atol=1e-4)
 
 
 def test_a_missing_pixel_of_the_input_counts_as_the_mean(demo_store):

@@ -121,7 +121,7 @@ def test_a_truth_equal_to_members_takes_any_of_their_ranks():
     """Rain that neither has: all ranks are as likely, and the same seed gives the same draw."""
     zeros = np.zeros((4, 200, 300), np.float32)
     grid = RectilinearGrid.from_box(north=19.9, south=0.0, west=100.0, east=129.9, step=0.1)
-    first, again = (tally(zeros, zeros[0], Domain.of(grid), seed=3) for _ in range(2))
+    first, again = (tally(zeros, zeros[0], Domain.of(grid), seed=(3,)) for _ in range(2))
     np.testing.assert_allclose(scores.rank_shares(first)[0], 0.2, atol=0.01)
     np.testing.assert_array_equal(first.ranks, again.ranks)
 

@@ -8,7 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -59,13 +59,12 @@ class Evaluation:
         return [each for each in PREDICTORS if (channel.name, each) in self.tallies]
 
     def score(self, channel: Channel, predictor: str, name: str) -> Score:
-        """A score by its name, with its interval."""
-        return with_interval(self._measures[name], self.tallies[channel.name, predictor])
+        """A score by its name (the functions in scores.py), with its interval."""
+        return self._scores[channel.name, predictor, name]
 
     @property
     def rows(self) -> Iterator[Row]:
         """Every score of every channel and predictor."""
-        widths_km = [width * self.domain.wavenumbers.spacing[0] for width in self.domain.widths]
         for channel in self.channels:
             units = channel.variable.units
             for predictor in self.predictors(channel):
@@ -73,12 +72,8 @@ class Evaluation:
                     found = self.score(channel, predictor, name)
                     unit = "dB" if name == "spectral_distance" else "1" if name == "spread_skill" else units
                     yield Row(channel.name, unit, predictor, name, None, None, *map(float, found))
-                if not (thresholds := THRESHOLDS.get(channel.variable.name)):
-                    continue
-                skill = with_interval(scores.fss, self.tallies[channel.name, predictor])
-                for i, j in np.ndindex(skill.value.shape):
-                    values = (float(each[i, j]) for each in skill)
-                    yield Row(channel.name, "1", predictor, "fss", thresholds[i], widths_km[j], *values)
+                if channel.variable.name in THRESHOLDS:
+                    yield from self._skills(channel, predictor)
 
     @property
     def csv(self) -> str:
@@ -89,10 +84,25 @@ class Evaluation:
         writer.writerows(self.rows)
         return text.getvalue()
 
+    def _skills(self, channel: Channel, predictor: str) -> Iterator[Row]:
+        skill = with_interval(scores.fss, self.tallies[channel.name, predictor])
+        for i, threshold in enumerate(THRESHOLDS[channel.variable.name]):
+            for j, width_km in enumerate(self.domain.widths_km):
+                values = (float(each[i, j]) for each in skill)
+                yield Row(channel.name, "1", predictor, "fss", threshold, width_km, *values)
+
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str, str], Score]:
+        return {
+            (*key, name): with_interval(measure, tally)
+            for key, tally in self.tallies.items()
+            for name, measure in self._measures.items()
+        }
+
     @property
     def _measures(self) -> dict[str, Callable[[Tally], scores.Floats]]:
-        distance = partial(scores.spectral_distance, wavenumbers=self.domain.wavenumbers)
         named = (scores.mae, scores.rmse, scores.bias, scores.crps, scores.spread, scores.spread_skill)
+        distance = partial(scores.spectral_distance, wavenumbers=self.domain.wavenumbers)
         return {**{each.__name__: each for each in named}, "spectral_distance": distance}
 
 
@@ -129,11 +139,12 @@ def score_time(store_url: str, forecast_url: str, time: int) -> Tallies:
     """The tallies of one time, by its position among the forecast's: a function of the files alone."""
     store, forecast = open_store(store_url), open_forecast(forecast_url)
     moment, domain = Moment(store, forecast, time), Domain.of(store.grid("target"))
+    seconds = int(forecast.header.valid_times[time].astype(np.int64))
     tallies = {}
     for position, channel in enumerate(store.plan.channels("target")):
         truth, thresholds = moment.truth(channel), THRESHOLDS.get(channel.variable.name, ())
         for predictor, ensemble in moment.predictions(channel).items():
-            tallies[channel.name, predictor] = tally(ensemble, truth, domain, thresholds, seed=position)
+            tallies[channel.name, predictor] = tally(ensemble, truth, domain, thresholds, (seconds, position))
     return tallies
 
 

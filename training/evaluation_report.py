@@ -23,7 +23,7 @@ from training.evaluation import THRESHOLDS, Evaluation
 from training.evaluation_charts import Chart, charts
 from training.forecast_files import Forecast
 from training.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION, Field, Moment
-from training.scores import Floats, Score, fss, with_interval
+from training.scores import Floats, Score, fss
 
 MEASURES = ("mae", "rmse", "bias", "crps", "spread_skill", "spectral_distance")
 """The columns of the table of scores."""
@@ -77,7 +77,7 @@ def write_evaluation_report(evaluation: Evaluation, store: Store, forecast: Fore
             frame=Frame.around(store.grid("target")),
             pages=pages,
             measures=MEASURES,
-            widths_km=[width * evaluation.domain.wavenumbers.spacing[0] for width in evaluation.domain.widths],
+            widths_km=evaluation.domain.widths_km,
             box=(WIDTH, HEIGHT),
             ensemble=ENSEMBLE,
         )
@@ -97,14 +97,14 @@ def channel_pages(evaluation: Evaluation, moment: Moment) -> Iterator[ChannelPag
     maps = (4 + _MEMBERS_SHOWN) * len(evaluation.channels)
     for channel in evaluation.channels:
         thresholds = THRESHOLDS.get(channel.variable.name, ())
-        tallies = [(each, evaluation.tallies[channel.name, each]) for each in evaluation.predictors(channel)]
+        skilled = evaluation.predictors(channel) if thresholds else []
         yield ChannelPage(
             channel,
             score_rows(evaluation, channel),
             channel_maps(moment, channel, MOST_PICTURE_BYTES // maps),
             charts(evaluation, channel),
             thresholds,
-            [Skill(name, with_interval(fss, tally).value) for name, tally in tallies if thresholds],
+            [Skill(each, fss(evaluation.tallies[channel.name, each].total)[0]) for each in skilled],
         )
 
 

@@ -38,6 +38,11 @@ class Domain:
         """The neighbourhoods, in pixels, that the domain has room for."""
         return tuple(width for width in WIDTHS if width <= min(self.wavenumbers.shape))
 
+    @property
+    def widths_km(self) -> list[float]:
+        """How wide the neighbourhoods are, along a meridian."""
+        return [width * self.wavenumbers.spacing[0] for width in self.widths]
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -90,7 +95,7 @@ def tally(
     truth: NDArray[np.floating],
     domain: Domain,
     thresholds: Sequence[float] = (),
-    seed: int = 0,
+    seed: Sequence[int] = (0,),
 ) -> Tally:
     """The tally of one sample of one channel: `ensemble` (member, lat, lon), `truth` (lat, lon), NaN where missing.
 

@@ -52,6 +52,10 @@ def main() -> None:
     except CorrstoreError as error:
         notices.print(f"corrstore: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except Exception:
+        notices.print_exception()
+        notices.print("corrstore: this is an error of corrstore itself; please report it with the lines above")
+        sys.exit(70)
 
 
 if __name__ == "__main__":

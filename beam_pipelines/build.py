@@ -16,7 +16,7 @@ from beam_pipelines.spread import Runner, spread
 from beam_pipelines.tasks import MeasureSample, WriteSample
 from datasets.constants import Constants, constants_from_records
 from datasets.errors import BadInput
-from datasets.layout import StorePlan
+from datasets.layout import LEDGER, ROLES, StorePlan
 from datasets.ledger import (
     MEASUREMENTS,
     PAIRS,
@@ -30,6 +30,7 @@ from datasets.ledger import (
     write_begun,
     write_pairs,
 )
+from datasets.pairing import used_rules
 from datasets.periods import time_key
 from datasets.preparation import Preparation, prepare
 from datasets.recipe import Recipe
@@ -55,24 +56,27 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
     if begun is None and folder.names(""):
         raise BadInput(f"{folder.url} holds something that is no store; give another --output")
     if begun is not None:
-        refuse_changes(begun.recipe, recipe, folder.url)
+        refuse_changes(begun, recipe, folder.url)
+    is_new = not folder.exists()
     preparation = prepare(recipe)
-    if len(preparation.absent) == len(recipe.times):
-        raise BadInput(f"no sample of {recipe.period.interval} has both sides: {_first_reason(preparation)}")
     constants = begun.constants if begun else None
     try:
         todo = _begin(recipe, folder, preparation, constants, repair)
         if constants is None:
             constants = _constants(recipe, folder, preparation, runner, console)
-            write_begun(folder, Begun(recipe, constants))
+            write_begun(folder, Begun(recipe, used_rules(recipe), constants))
         plan = StorePlan(recipe, constants.normalisations)
         if not todo and is_finished(folder, plan):
             return BuildResult(0, read_report(folder))
         spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
-        return BuildResult(len(todo), finish(folder, plan, preparation, constants.notes))
+        report = finish(folder, plan, preparation, constants.notes)
+        if repair:
+            folder.remove(VERDICT)
+        return BuildResult(len(todo), report)
     except BadInput:
-        if begun is None and not folder.names(RECORDS):
-            folder.remove("")
+        if begun is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
+            for key in ("",) if is_new else (LEDGER, *ROLES):
+                folder.remove(key)
         raise
 
 
@@ -80,16 +84,17 @@ def _begin(
     recipe: Recipe, folder: Folder, preparation: Preparation, constants: Constants | None, repair: bool
 ) -> list[int]:
     """Write down what is to be done; returns the samples that are still to be written."""
-    stale = _stale(folder, preparation.pairs) | (_condemned(folder) if repair else set())
+    condemned, damaged = _condemned(folder) if repair else (set(), False)
+    stale = _stale(folder, preparation.pairs) | condemned
     names = set(folder.names(RECORDS))
     keys = [f"{time_key(time)}.parquet" for time in recipe.times]
     todo = [index for index, key in enumerate(keys) if key not in names or index in stale]
-    if todo:
+    write_begun(folder, Begun(recipe, used_rules(recipe), constants))
+    if todo or damaged:
         folder.write(UNFINISHED, b"a build is under way, or was stopped\n")
-    write_begun(folder, Begun(recipe, constants))
-    write_pairs(folder, preparation.pairs)
-    for index in stale:
+    for index in stale:  # before the pairs are replaced, by which they are known
         folder.remove(f"{RECORDS}/{keys[index]}")
+    write_pairs(folder, preparation.pairs)
     return todo
 
 
@@ -106,11 +111,13 @@ def _rows(pairs: pa.Table, index: int) -> pa.Table:
     return pairs.filter(pc.equal(pairs["index"], index)).combine_chunks()
 
 
-def _condemned(folder: Folder) -> set[int]:
-    """The samples that `verify` named."""
+def _condemned(folder: Folder) -> tuple[set[int], bool]:
+    """The samples that `verify` named and those that are not valid, and whether it named anything else."""
     if not folder.exists(VERDICT):
         raise BadInput(f"{folder.url} has no verdict to repair by; run `corrstore verify {folder.url}` first")
-    return set(json.loads(folder.read(VERDICT))["rebuild"])
+    verdict = json.loads(folder.read(VERDICT))
+    invalid = {record.index for record in read_records(folder) if record.status != "valid"}
+    return set(verdict["rebuild"]) | invalid, bool(verdict["damaged"])
 
 
 def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console) -> Constants:
@@ -119,12 +126,9 @@ def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner:
         return constants_from_store(recipe, recipe.normalisation.constants_from)
     train = recipe.splits.train.interval.mask(recipe.times)
     chosen = [int(index) for index in train.nonzero()[0] if index not in preparation.absent]
-    chosen = chosen[:: recipe.normalisation.every]
+    every = recipe.normalisation.every
+    chosen = [index for i, index in enumerate(chosen) if (i + i // every) % every == 0]  # by turns at each hour
     done = set(folder.names(MEASUREMENTS))
     todo = [index for index in chosen if f"{time_key(recipe.times[index])}.parquet" not in done]
     spread(MeasureSample(folder, recipe), todo, folder, MEASUREMENTS, runner, Progress("measuring", console))
     return constants_from_records(recipe, read_records(folder, MEASUREMENTS))
-
-
-def _first_reason(preparation: Preparation) -> str:
-    return next(iter(preparation.missing.values()))[0]

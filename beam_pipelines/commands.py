@@ -21,7 +21,7 @@ from datasets.commands import (
     results,
 )
 from datasets.recipe_files import load_recipe
-from datasets.storage import Folder
+from datasets.storage import Folder, absolute
 
 app = typer.Typer()
 
@@ -115,9 +115,9 @@ def build(
     from catalog.registration import register_store
 
     made = load_recipe(recipe, override)
-    result = run_build(made, Folder(output), Runner(tuple(context.args), workers), notices, repair)
+    result = run_build(made, Folder(absolute(output)), Runner(tuple(context.args), workers), notices, repair)
     if catalog is not None:
-        register_store(catalog, output)
+        register_store(catalog, absolute(output))
     report = result.report
     if as_json:
         print_json({"store": output, "written": result.written, **asdict(report)})
@@ -146,7 +146,11 @@ def verify(
     from datasets.store import open_store
 
     verdict = run_verify(
-        open_store(store), Runner(tuple(context.args), workers), notices, samples if against_source else 0, seed
+        open_store(absolute(store)),
+        Runner(tuple(context.args), workers),
+        notices,
+        samples if against_source else 0,
+        seed,
     )
     if as_json:
         print_json(asdict(verdict))

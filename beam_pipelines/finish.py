@@ -10,14 +10,18 @@ import numpy as np
 from datasets.layout import StorePlan, metadata_objects
 from datasets.ledger import (
     HISTOGRAMS,
+    PAIRS,
     REPORT,
+    SAMPLES,
+    SHARDS,
     SOURCES,
+    STATISTICS,
     UNFINISHED,
-    VERDICT,
     consolidate,
     histograms_table,
     parquet_bytes,
     read_sample_plan,
+    write_manifest,
 )
 from datasets.preparation import Preparation
 from datasets.sample import static_fields
@@ -76,15 +80,14 @@ def finish(folder: Folder, plan: StorePlan, preparation: Preparation, notes: dic
         floored=consolidated.floored,
     )
     folder.write(REPORT, json.dumps(asdict(report), indent=1).encode())
-    valid = np.ones(len(plan.recipe.times), bool)
-    for index in consolidated.invalid:
-        valid[index] = False
+    valid = np.zeros(len(plan.recipe.times), bool)
+    valid[consolidated.valid] = True
     static = static_fields(plan.recipe, read_sample_plan(folder, -1))
-    folder.remove(VERDICT)
     folder.sweep()
     objects = metadata_objects(plan, plan.recipe.times, valid, static, checksum(files))
+    tables = {key: folder.read(key) for key in (STATISTICS, SHARDS, SAMPLES, SOURCES, HISTOGRAMS, PAIRS)}
+    write_manifest(folder, {**tables, **objects})
     for key, content in objects.items():
-        if key == "zarr.json":
-            folder.remove(UNFINISHED)
         folder.write(key, content)
+    folder.remove(UNFINISHED)
     return report

@@ -60,13 +60,15 @@ def print_report(output: str, written: int, report: Report) -> None:
 
 def print_verdict(store: str, verdict: Verdict) -> None:
     """Passed or not; then each fault, and how to repair."""
-    state = "passed" if verdict.passed else f"{len(verdict.faults)} samples have faults"
+    faults = f"{len(verdict.faults)} samples and {len(verdict.damaged)} other objects have faults"
+    state = "passed" if verdict.passed else faults
     compared = f", {verdict.compared} of them against the archives" if verdict.compared else ""
     results.print(f"{store}: {state}; {verdict.checked} samples checked{compared}", markup=False, highlight=False)
     _print_lines("fault", (f"{time}: {reason}" for time, reasons in verdict.faults.items() for reason in reasons))
+    _print_lines("fault", (f"{key} is not there, or not what was written" for key in verdict.damaged))
     _print_lines("note", (f"{key} belongs to no sample" for key in verdict.unknown))
-    if verdict.rebuild:
-        results.print(f"`corrstore build RECIPE --output {store} --repair` builds these {len(verdict.rebuild)} again")
+    if not verdict.passed:
+        results.print(f"`corrstore build RECIPE --output {store} --repair` makes these again", markup=False)
 
 
 def _print_facts(title: str, facts: dict[str, object]) -> None:

@@ -18,12 +18,11 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from beam_pipelines.progress import Progress
+from beam_pipelines.watch import watching_workers
 from datasets.errors import BadInput, CorrstoreError
 from datasets.ledger import write_record
 from datasets.records import Record
 from datasets.storage import Folder
-
-logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # a failure is raised, once
 
 _MARK = "corrstore cannot go on: "
 _MANY = 4  # samples for each worker, from which processes of their own pay
@@ -52,7 +51,11 @@ class Runner:
         """
         options = PipelineOptions(list(self.options), save_main_session=False)
         if any(option.startswith("--runner") for option in self.options):
-            return beam.Pipeline(options=options)
+            try:
+                return beam.Pipeline(options=options)
+            except ValueError as error:
+                raise BadInput(f"Beam does not accept {' '.join(self.options)}: {error}") from None
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # a failure is raised, once
         workers = min(self.workers or os.cpu_count() or 1, -(-samples // _MANY))
         if workers == 1:
             return beam.Pipeline(runner=FnApiRunner(), options=options)
@@ -65,7 +68,11 @@ def _refuse_unknown(options: tuple[str, ...]) -> None:
     """Beam would pass over an option that it does not know, and with it a misspelt one of ours."""
     for option in options:
         if option.startswith("--runner=") and "." in option:
-            import_module(option.removeprefix("--runner=").rpartition(".")[0])  # its options become known with it
+            module = option.removeprefix("--runner=").rpartition(".")[0]
+            try:
+                import_module(module)  # its options become known with it
+            except ImportError:
+                raise BadInput(f"{option}: there is no module {module}") from None
     parser = _BeamArgumentParser(add_help=False, allow_abbrev=False)
     for group in PipelineOptions.__subclasses__():
         group._add_argparse_args(parser)
@@ -101,16 +108,29 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
     if not indices:
         return
     keys = [xbeam.Key({"time": index}) for index in indices]
+    before = len(folder.names(place))
     try:
-        with progress.watching(folder, place, len(indices)), runner.pipeline(len(indices)) as pipeline:
+        with (
+            progress.watching(folder, place, len(indices)),
+            watching_workers(),
+            runner.pipeline(len(indices)) as pipeline,
+        ):
             _ = (
                 pipeline
                 | "Keys" >> beam.Create(keys, reshuffle=False)
                 | "Spread" >> beam.Reshuffle()
                 | "Do" >> beam.ParDo(LeaveRecord(task, folder, place))
             )
+    except BadInput:
+        raise
     except Exception as error:
         said = re.search(re.escape(_MARK) + r"(.+)", str(error))
         if said is None:
             raise
         raise BadInput(said.group(1).split("\\n")[0].split(" [while running")[0]) from None
+    left = len(folder.names(place)) - before
+    if left < len(indices):
+        raise BadInput(
+            f"workers left {left} of {len(indices)} records in {folder.path(place)}; do they all see that folder?"
+            " Start the same command again to go on"
+        )

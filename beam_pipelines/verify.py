@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from beam_pipelines.spread import Runner, spread
 from beam_pipelines.tasks import planned
 from datasets.checking import check_sample
 from datasets.layout import LEDGER, ROLES, StorePlan
-from datasets.ledger import RECORDS, VERDICT, read_records
+from datasets.ledger import RECORDS, VERDICT, damaged_objects, read_records
 from datasets.periods import format_time, time_key
 from datasets.records import Record
 from datasets.statistics import STATISTICS_SCHEMA
@@ -50,39 +51,47 @@ class CheckSample:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many samples were checked, how many of them against the archives, what is wrong, what to build again."""
+    """How many samples were checked, how many of them against the archives, what is wrong, what to build again.
+
+    `damaged` are coordinates, metadata, static fields and tables, `unknown` objects that belong to no sample.
+    """
 
     checked: int
     compared: int
     faults: dict[str, list[str]]
     rebuild: list[int]
+    damaged: list[str]
     unknown: list[str]
 
     @property
     def passed(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.faults
+        return not self.faults and not self.damaged
 
 
 def verify(store: Store, runner: Runner, console: Console, against_source: int = 0, seed: int = 0) -> Verdict:
     """Check every sample, and `against_source` random valid ones against the archives.
 
-    The verdict is left in the store's ledger for `build --repair`, unless the store cannot be written.
+    Where coordinates or tables are damaged nothing is compared. The verdict is left in the store's ledger for `build --repair`, unless the store cannot be written.
     """
-    valid = np.flatnonzero(store.valid)
-    chosen = np.random.default_rng(seed).permutation(valid)[:against_source]
-    times = tuple(str(time) for time in store.times)
+    damaged = damaged_objects(store.folder)
+    comparable = [] if damaged or not against_source else np.flatnonzero(store.valid)
+    chosen = np.random.default_rng(seed).permutation(comparable)[:against_source]
+    times = tuple(str(time) for time in store.recipe.times)
     task = CheckSample(store.folder, store.plan, times, frozenset(int(index) for index in chosen))
     with _place_for_checks(store.folder) as folder:
-        folder.remove(_CHECKS)
-        spread(task, list(range(len(times))), folder, _CHECKS, runner, Progress("verifying", console))
-        checks = [record for record in read_records(folder, _CHECKS) if record.reasons]
-        folder.remove(_CHECKS)
+        place = f"{_CHECKS}-{uuid.uuid4().hex[:8]}"
+        try:
+            spread(task, list(range(len(times))), folder, place, runner, Progress("verifying", console))
+            checks = [record for record in read_records(folder, place) if record.reasons]
+        finally:
+            folder.remove(place)
         verdict = Verdict(
             checked=len(times),
             compared=len(chosen),
             faults={format_time(check.valid_time): check.reasons for check in checks},
             rebuild=[check.index for check in checks],
+            damaged=damaged,
             unknown=_unknown_objects(store),
         )
         folder.write(VERDICT, json.dumps(asdict(verdict), indent=1).encode())
@@ -101,6 +110,6 @@ def _place_for_checks(folder: Folder) -> Iterator[Folder]:
 
 def _unknown_objects(store: Store) -> list[str]:
     """Objects below `input` and `target` that belong to no sample."""
-    known = {store.plan.shard_key(role, index) for role in ROLES for index in range(len(store.times))}
+    known = {store.plan.shard_key(role, index) for role in ROLES for index in range(len(store.recipe.times))}
     found = {key for key in store.folder.all_keys() if key.split("/")[0] in ROLES and not key.endswith("zarr.json")}
     return sorted(found - known)

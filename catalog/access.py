@@ -14,10 +14,10 @@ from catalog.matching import Stores
 from catalog.presence import PresenceCheck
 from catalog.query import Answer, Question, answer, fitting, with_reasons
 from catalog.schemas import TableName
-from catalog.selection import Selection, parse_period, parse_region
+from catalog.selection import Selection, parse_frequency, parse_period, parse_region
 from catalog.series import SeriesReader
 from catalog.tables import Tables
-from datasets.periods import Interval, parse_duration
+from datasets.periods import Interval
 from datasets.storage import Folder
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Catalog:
         question = Question(
             list(dict.fromkeys(variables)),
             None if period is None else parse_period(period),
-            None if frequency is None else int(parse_duration(frequency).astype(int)),
+            None if frequency is None else parse_frequency(frequency),
             resolution,
             None if region is None else parse_region(region),
             complete,

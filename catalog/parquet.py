@@ -42,8 +42,9 @@ def read_table_file(
     columns: Sequence[str] | None = None,
     keep: Mapping[str, str] | None = None,
 ) -> pa.Table:
-    """The rows of a file, of all columns or the named ones, whose texts are those in `keep`; others stay unread.
+    """The rows of a file, of all columns or the named ones, whose texts are those in `keep`.
 
+    Row groups whose extremes rule such rows out stay unread.
     Raises FileNotFoundError, and BadInput, which names the file and says `fix`, where the file is damaged or is of
     a newer version.
     """

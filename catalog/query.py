@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from catalog.holdings import Bits, Intervals, Slots, fewest, held_slots, slots_of
 from catalog.matching import Roles, Stores
 from catalog.presence import Presence
-from catalog.selection import Region
+from catalog.selection import Region, refuse_too_many
 from datasets.errors import BadInput
 from datasets.periods import Interval
 
@@ -141,6 +141,7 @@ def _held(
         return np.packbits(some[:, None], axis=1), np.packbits(np.ones(1, bool)), None
     frequency = stores.frequency[fit]
     slots = slots_of(question.period, valid, frequency, question.frequency)
+    refuse_too_many(slots.number, question.period)
     if slots.number == 0:
         raise BadInput(f"period {question.period} has no time of the frequency asked for; ask for a longer one")
     held = held_slots(valid, slots, frequency, sampled=question.frequency is not None)

@@ -73,8 +73,8 @@ def _complete(registration: Registration, table: TableName, name: str) -> pa.Tab
     unknown = sorted(set(rows.column_names) - set(SCHEMAS[table].names))
     if unknown:
         raise BadInput(f"{registration.name}: table {table} has no column {', '.join(unknown)}; remove it")
-    if table == "stores" and len(rows) != 1:
-        raise BadInput(f"{registration.name}: table stores has {len(rows)} rows, expected the one of the store")
+    if table == "stores":
+        _check_store(registration.name, rows)
     added = {
         "registration": name,
         "store": registration.store,
@@ -95,3 +95,15 @@ def _complete(registration: Registration, table: TableName, name: str) -> pa.Tab
         return pa.table(columns).cast(SCHEMAS[table])
     except pa.ArrowInvalid as error:
         raise BadInput(f"{registration.name}: table {table}: {error}; expected {SCHEMAS[table]}") from None
+
+
+def _check_store(name: str, rows: pa.Table) -> None:
+    if len(rows) != 1:
+        raise BadInput(f"{name}: table stores has {len(rows)} rows, expected the one of the store")
+    row = rows.to_pylist()[0]
+    start, end, frequency = (row.get(key) for key in ("start", "end", "frequency_seconds"))
+    if not (start and end and frequency and start < end and frequency > 0):
+        raise BadInput(
+            f"{name}: table stores has start {start}, end {end} and frequency_seconds {frequency};"
+            " expected an end after the start, and a frequency above 0"
+        )

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import BadInput
-from datasets.periods import Interval, Times
+from datasets.periods import Interval, Times, parse_duration
 
 _MOMENT = re.compile(r"^\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?Z?)?)?)?$")
 _WHOLE = ("Y", "M", "D")
+_MOST_STEPS = 2_000_000
 
 
 def parse_period(text: str | Interval) -> Interval:
@@ -32,6 +33,14 @@ def parse_period(text: str | Interval) -> Interval:
     elif not slash:
         raise BadInput(f"period {text!r} is one moment; write a start and an end, such as {first}/2019-07-01T00")
     return Interval(start.astype("datetime64[s]"), end.astype("datetime64[s]"))
+
+
+def parse_frequency(text: str) -> int:
+    """The seconds that a text such as 3h stands for; BadInput where it is no duration, or none at all."""
+    seconds = int(parse_duration(text).astype(np.int64))
+    if seconds == 0:
+        raise BadInput(f"frequency {text!r} is no time at all; write it as 30min, 3h or 1d")
+    return seconds
 
 
 def _moment(part: str, text: object) -> np.datetime64:
@@ -76,6 +85,14 @@ def parse_region(text: str | Sequence[float]) -> Region:
             " write WEST,SOUTH,EAST,NORTH in degrees, south below north"
         )
     return Region(west, south, east if east > west else east + 360, north)
+
+
+def refuse_too_many(steps: int, period: object) -> None:
+    """Raise BadInput where a period has more steps than are worth looking at one by one."""
+    if steps > _MOST_STEPS:
+        raise BadInput(
+            f"period {period} has {steps:,} steps, at most {_MOST_STEPS:,} are looked at; ask for a shorter one"
+        )
 
 
 class Selection(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.holdings import Intervals
-from catalog.selection import Selection
+from catalog.selection import Selection, refuse_too_many
 from catalog.series import MOMENTS, Key, Series, SeriesReader
 from datasets.histograms import quantile, share_at_least
 from datasets.statistics import merge_columns
@@ -99,6 +99,7 @@ def expected_samples(row: dict[str, Any], selection: Selection) -> int:
     if selection.period is not None:
         start += -((start - selection.period.start) // step) * step
         end = selection.period.end
+    refuse_too_many(int((end - start) // step), selection.period)
     return _selected_times(start, end, step, selection)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.constants import Constants, stored_normalisation
+from datasets.errors import BadInput
 from datasets.histograms import physical_edges, residual_edges
 from datasets.layout import LEDGER, ROLES, StorePlan
 from datasets.pairing import PAIRS_SCHEMA, SamplePlan, sample_plans
@@ -18,10 +19,11 @@ from datasets.periods import format_time
 from datasets.recipe import Recipe, recipe_from
 from datasets.records import Record
 from datasets.statistics import STATISTICS_SCHEMA
-from datasets.storage import Folder
+from datasets.storage import Folder, checksum
 
 RECORDS, MEASUREMENTS = f"{LEDGER}/records", f"{LEDGER}/measurements"
 PAIRS, BUILD = f"{LEDGER}/pairs.parquet", f"{LEDGER}/build.json"
+MANIFEST = f"{LEDGER}/manifest.json"
 VERDICT, UNFINISHED = f"{LEDGER}/verdict.json", f"{LEDGER}/unfinished"
 STATISTICS, SHARDS = f"{LEDGER}/statistics.parquet", f"{LEDGER}/shards.parquet"
 SAMPLES, SOURCES = f"{LEDGER}/samples.parquet", f"{LEDGER}/sources.parquet"
@@ -76,16 +78,17 @@ def read_sample_plan(folder: Folder, index: int) -> SamplePlan | None:
 
 @dataclass(frozen=True)
 class Begun:
-    """A build that was begun: its recipe and, once they are frozen, the constants and how they came about."""
+    """A build that was begun: its recipe, the rules by which its archives are read and, once frozen, the constants."""
 
     recipe: Recipe
+    rules: dict[str, Any]
     constants: Constants | None = None
 
 
 def write_begun(folder: Folder, begun: Begun) -> None:
     """Keep what the next start of the build has to know."""
     frozen = begun.constants
-    content: dict[str, Any] = {"recipe": begun.recipe.content, "constants": None}
+    content: dict[str, Any] = {"recipe": begun.recipe.content, "rules": begun.rules, "constants": None}
     if frozen is not None:
         content["constants"] = {"notes": frozen.notes}
         for role in ROLES:
@@ -99,13 +102,18 @@ def read_begun(folder: Folder) -> Begun | None:
     """The build that was begun here, None where none was."""
     if not folder.exists(BUILD):
         return None
-    content = json.loads(folder.read(BUILD))
+    try:
+        content = json.loads(folder.read(BUILD))
+    except ValueError:
+        raise BadInput(
+            f"{folder.path(BUILD)} is damaged; restore it from a copy, or build into another folder"
+        ) from None
     recipe = recipe_from(content["recipe"], folder.path(BUILD))
     frozen = content["constants"]
     if frozen is None:
-        return Begun(recipe)
+        return Begun(recipe, content["rules"])
     normalisations = {role: [stored_normalisation(*each) for each in frozen[role]] for role in ROLES}
-    return Begun(recipe, Constants(normalisations, frozen["notes"]))
+    return Begun(recipe, content["rules"], Constants(normalisations, frozen["notes"]))
 
 
 def read_records(folder: Folder, place: str = RECORDS) -> Iterator[Record]:
@@ -121,10 +129,10 @@ def write_record(folder: Folder, record: Record, place: str = RECORDS) -> None:
 
 @dataclass(frozen=True)
 class Consolidated:
-    """What the records say together: samples by status, the indices and reasons of those that are not valid."""
+    """What the records say together: samples by status, the indices of the valid ones, the reasons of the others."""
 
     statuses: dict[str, int]
-    invalid: list[int]
+    valid: list[int]
     reasons: dict[str, list[str]]
     floored: dict[str, int]
 
@@ -132,7 +140,7 @@ class Consolidated:
 def consolidate(folder: Folder) -> Consolidated:
     """Write the tables of statistics, shards and samples from the records, in the order of time, a few at a time."""
     statuses: dict[str, int] = {}
-    invalid: list[int] = []
+    valid: list[int] = []
     reasons: dict[str, list[str]] = {}
     floored: dict[str, int] = {}
     tables = {STATISTICS: STATISTICS_SCHEMA, SHARDS: SHARDS_SCHEMA, SAMPLES: SAMPLES_SCHEMA}
@@ -141,8 +149,9 @@ def consolidate(folder: Folder) -> Consolidated:
     for batch in _batches(read_records(folder)):
         for record in batch:
             statuses[record.status] = statuses.get(record.status, 0) + 1
-            if record.status != "valid":
-                invalid.append(record.index)
+            if record.status == "valid":
+                valid.append(record.index)
+            else:
                 reasons[format_time(record.valid_time)] = record.reasons
             for channel, pixels in record.floored.items():
                 floored[channel] = floored.get(channel, 0) + pixels
@@ -152,7 +161,20 @@ def consolidate(folder: Folder) -> Consolidated:
     for key, writer in writers.items():
         writer.close()
         folder.write(key, sinks[key].getvalue().to_pybytes())
-    return Consolidated(statuses, invalid, reasons, floored)
+    return Consolidated(statuses, valid, reasons, floored)
+
+
+def write_manifest(folder: Folder, objects: dict[str, bytes]) -> None:
+    """Keep the checksums of what is no shard: metadata, coordinates, static fields, tables."""
+    folder.write(MANIFEST, json.dumps({key: checksum(content) for key, content in sorted(objects.items())}).encode())
+
+
+def damaged_objects(folder: Folder) -> list[str]:
+    """The keys of the manifest whose objects are not there, or not what was written."""
+    if not folder.exists(MANIFEST):
+        return [MANIFEST]
+    manifest: dict[str, str] = json.loads(folder.read(MANIFEST))
+    return [key for key, sha256 in manifest.items() if not folder.exists(key) or checksum(folder.read(key)) != sha256]
 
 
 def histograms_table(plan: StorePlan) -> pa.Table:

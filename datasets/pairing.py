@@ -17,6 +17,7 @@ from datasets.periods import Times, format_time
 from datasets.recipe import Recipe
 from datasets.sources.inventory import Inventory
 from datasets.sources.references import REFERENCE_SCHEMA, FieldReference
+from datasets.sources.table import load_table
 from datasets.windows import Accumulations
 
 PAIRS_SCHEMA = pa.schema(
@@ -66,6 +67,16 @@ def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
         channel = channel_named(static.variable)
         needed[read_source(recipe, static.source)][channel.name] = channel
     return {source: list(channels.values()) for source, channels in needed.items()}
+
+
+def used_rules(recipe: Recipe) -> dict[str, Any]:
+    """The rules by which the recipe's channels are read from each archive, as plain values: tables may change."""
+    rules: dict[str, Any] = {}
+    for source, channels in needed_channels(recipe).items():
+        table = load_table(recipe.sources[source].type)
+        names = sorted({channel.variable.name for channel in channels} & set(table.fields))
+        rules[source] = {name: table.fields[name].model_dump(mode="json") for name in names}
+    return rules
 
 
 def read_source(recipe: Recipe, name: str) -> str:

@@ -17,11 +17,14 @@ _SECONDS = {"min": 60, "h": 3600, "d": 86400}
 
 
 def parse_time(text: str | datetime) -> np.datetime64:
-    """A UTC time to the second from ISO 8601 such as 2018-01-01 or 2018-01-01T03; BadInput otherwise."""
+    """A UTC time to the minute from ISO 8601 such as 2018-01-01 or 2018-01-01T03; BadInput otherwise."""
     try:
-        return np.datetime64(str(text).strip().removesuffix("Z").replace(" ", "T"), "s")
+        time: np.datetime64 = np.datetime64(str(text).strip().removesuffix("Z").replace(" ", "T"), "s")
     except ValueError:
-        raise BadInput(f"{text!r} is not a UTC time; write it as 2018-01-01 or 2018-01-01T03:00") from None
+        time = np.datetime64("NaT", "s")
+    if np.isnat(time) or time != time.astype("datetime64[m]"):
+        raise BadInput(f"{text!r} is not a UTC time of whole minutes; write it as 2018-01-01 or 2018-01-01T03:00")
+    return time
 
 
 def parse_duration(text: str) -> np.timedelta64:

@@ -11,14 +11,18 @@ import pyarrow.compute as pc
 
 from datasets.errors import BadInput
 from datasets.grib.index import Problem
+from datasets.grib.sections import CorruptMessage
 from datasets.layout import ROLES
-from datasets.pairing import needed_channels, pair, read_source
+from datasets.pairing import needed_channels, pair, read_source, sample_plans
 from datasets.periods import Interval, format_time
 from datasets.recipe import Recipe
+from datasets.sample import static_fields
 from datasets.sources.inventory import Inventory, take_inventory
 from datasets.sources.reading import fine_points, read_reference
 from datasets.sources.references import FieldReference
+from datasets.store import constants_from_store
 
+_TRIED = 8  # messages, before a channel's grid is taken on trust
 _LONGEST_RUN = np.timedelta64(2, "D")  # how far outside the period an accumulation may begin or end
 
 
@@ -56,6 +60,12 @@ def prepare(recipe: Recipe) -> Preparation:
         _refuse_uncovered(recipe, role, inventories[source])
     pairs, notes = pair(recipe, inventories)
     missing, absent = _missing(recipe, pairs)
+    if len(absent) == len(recipe.times):
+        reason = next(iter(missing.values()))[0]
+        raise BadInput(f"no sample of {recipe.period.interval} has both an input and a target: {reason}")
+    static_fields(recipe, next((plan for plan in sample_plans(pairs.slice(0, 64)) if plan.index == -1), None))
+    if recipe.normalisation.constants_from:
+        constants_from_store(recipe, recipe.normalisation.constants_from)
     return Preparation(
         pa.concat_tables([inventory.files for inventory in inventories.values()]),
         pairs,
@@ -96,9 +106,15 @@ def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
     source = read_source(recipe, spec.source)
     for channel in spec.channels:
         held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
-        (row,) = held.slice(0, 1).to_pylist()
-        reference = FieldReference.from_row(row)
-        _, grid = read_reference(reference, recipe.sources[source].storage_options)
+        for row in held.slice(0, _TRIED).to_pylist():
+            reference = FieldReference.from_row(row)
+            try:
+                _, grid = read_reference(reference, recipe.sources[source].storage_options)
+                break
+            except CorruptMessage:
+                continue  # the sample that it belongs to will say so
+        else:
+            continue
         if not grid.covers(wanted):
             raise BadInput(
                 f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {channel} of"

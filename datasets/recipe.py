@@ -16,11 +16,11 @@ from datasets.channels import Channel, channel_named
 from datasets.errors import BadInput
 from datasets.periods import Times, parse_duration
 from datasets.recipe_parts import (
-    Duration,
     InputSpec,
     NormalisationSpec,
     Part,
     PeriodSpec,
+    PositiveDuration,
     SourceSpec,
     SplitsSpec,
     StaticSpec,
@@ -42,7 +42,7 @@ class Recipe(Part):
     input: InputSpec
     target: TargetSpec
     static: list[StaticSpec] = Field(default_factory=list)
-    window: Duration | None = Field(None, description="of accumulations; the period's frequency by default")
+    window: PositiveDuration | None = Field(None, description="of accumulations; the period's frequency by default")
     floors: dict[str, float] = Field(
         default_factory=dict, description="channel: lowest value; numbers below are raised to it and counted"
     )

@@ -10,6 +10,7 @@ import yaml
 
 from datasets.errors import BadInput
 from datasets.recipe import Recipe, recipe_from
+from datasets.storage import absolute
 
 
 def shipped_recipes() -> list[str]:
@@ -27,7 +28,10 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     if name_or_path in shipped_recipes() and not path.suffix:
         text = (resources.files("datasets") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise BadInput(f"{name_or_path} is not a text in UTF-8") from None
     else:
         raise BadInput(
             f"no recipe {name_or_path!r}: no such file, and the shipped ones are {', '.join(shipped_recipes())}"
@@ -40,7 +44,16 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         raise BadInput(f"{name_or_path} must hold a mapping of keys, not {type(content).__name__}")
     for override in overrides or []:
         _override(content, override)
-    return recipe_from(content, name_or_path)
+    return _with_absolute_paths(recipe_from(content, name_or_path))
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Workers may be in another folder than the driver."""
+    sources = {
+        name: spec.model_copy(update={"path": absolute(spec.path)}) if spec.path else spec
+        for name, spec in recipe.sources.items()
+    }
+    return recipe.model_copy(update={"sources": sources})
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -53,4 +66,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise BadInput(f"--set {override!r}: {parent} holds a value, not keys")
-    place[last] = yaml.safe_load(text)
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise BadInput(f"--set {override!r}: {text!r} is not a YAML value") from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -43,7 +45,8 @@ def _expanded_channels(value: object) -> object:
     names: list[object] = []
     for entry in value:
         if isinstance(entry, dict):
-            names += [f"{variable}_{level}" for variable, levels in entry.items() for level in levels]
+            for variable, levels in entry.items():
+                names += [f"{variable}_{level}" for level in (levels if isinstance(levels, list) else [levels])]
         else:
             names.append(entry)
     return names
@@ -58,8 +61,15 @@ def _known_channels(names: list[str]) -> list[str]:
     return names
 
 
+def _checked_positive(value: str) -> str:
+    if parse_duration(value) == np.timedelta64(0, "s"):
+        raise BadInput(f"{value!r} must be longer than nothing")
+    return value
+
+
 Time = Annotated[str, BeforeValidator(_checked_time), Field(examples=["2018-01-01T00:00Z"])]
 Duration = Annotated[str, AfterValidator(_checked_duration), Field(examples=["3h"])]
+PositiveDuration = Annotated[Duration, AfterValidator(_checked_positive)]
 ChannelNames = Annotated[
     list[str], BeforeValidator(_expanded_channels), AfterValidator(_known_channels), Field(min_length=1)
 ]
@@ -85,7 +95,7 @@ class IntervalSpec(Part):
 class PeriodSpec(IntervalSpec):
     """The valid times of the store: from start on, before end, every `frequency`."""
 
-    frequency: Duration = "3h"
+    frequency: PositiveDuration = "3h"
 
 
 class SplitsSpec(Part):
@@ -115,6 +125,10 @@ class SplitsSpec(Part):
         return self
 
 
+def _is_no_secret(token: object) -> bool:
+    return token in (None, "anon", "cloud", "google_default", "cache", "browser") or Path(str(token)).is_file()
+
+
 class SourceSpec(Part):
     """An archive: the type says how its fields are coded, the path where it is.
 
@@ -132,7 +146,8 @@ class SourceSpec(Part):
     def _complete(self) -> Self:
         if self.type == "coarsened" and self.of is None:
             raise BadInput("a coarsened source needs `of`, the name of the source that it averages")
-        if isinstance(self.storage_options.get("token"), dict) or "secret" in self.storage_options:
+        token = self.storage_options.get("token", "anon")
+        if {"key", "secret", "password"} & set(self.storage_options) or not _is_no_secret(token):
             raise BadInput(
                 "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
                 " (GOOGLE_APPLICATION_CREDENTIALS)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import fsspec
 from datasets.errors import BadInput
 
 _TEMPORARY = ".partial-"
+_ABANDONED = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ class Folder:
         return sorted(name for name in found if not name.startswith(_TEMPORARY))
 
     def all_keys(self) -> list[str]:
-        """The sorted keys of all objects below the folder."""
+        """The sorted keys of all objects below the folder; unfinished ones are not among them."""
         if self.is_local:
             root = Path(self.url)
-            return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+            files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(_TEMPORARY))
+            return sorted(path.relative_to(root).as_posix() for path in files)
         remote = self._remote()
         remote.invalidate_cache()
         root = remote._strip_protocol(self.path()).rstrip("/") + "/"
@@ -86,15 +89,24 @@ class Folder:
             filesystem = fsspec.filesystem("file") if self.is_local else self._remote()
             filesystem.rm(self.path(key), recursive=True)
 
-    def sweep(self) -> int:
-        """Remove what killed writers left unfinished; returns how many objects. No writer may be at work."""
-        left = [key for key in self.all_keys() if key.rsplit("/", 1)[-1].startswith(_TEMPORARY)]
-        for key in left:
-            self.remove(key)
-        return len(left)
+    def sweep(self) -> None:
+        """Remove what killed writers left unfinished an hour ago or earlier; later ones may be at work."""
+        if self.is_local:
+            for path in Path(self.url).rglob(f"{_TEMPORARY}*"):
+                with suppress(OSError):
+                    if time.time() - path.stat().st_mtime > _ABANDONED:
+                        path.unlink()
 
     def _remote(self) -> Any:
-        return fsspec.url_to_fs(self.url, **self.storage_options)[0]
+        try:
+            return fsspec.url_to_fs(self.url, **self.storage_options)[0]
+        except (ImportError, ValueError) as error:
+            raise BadInput(f"{self.url} cannot be reached: {error}") from None
+
+
+def absolute(path: str) -> str:
+    """The path whatever the working folder; a URL as it is."""
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def write_file_atomically(path: Path, content: bytes) -> None:

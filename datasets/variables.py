@@ -49,7 +49,7 @@ VARIABLES: dict[str, Variable] = {
         Variable("u10m", "eastward_wind", "10 m eastward wind", "m s-1", "height", (-100.0, 100.0)),
         Variable("v10m", "northward_wind", "10 m northward wind", "m s-1", "height", (-100.0, 100.0)),
         Variable("gust", "wind_speed_of_gust", "10 m wind gust", "m s-1", "height", (0.0, 150.0)),
-        Variable("sp", "surface_air_pressure", "surface pressure", "Pa", "surface", (40000.0, 112000.0)),
+        Variable("sp", "surface_air_pressure", "surface pressure", "Pa", "surface", (30000.0, 112000.0)),
         Variable(
             "msl",
             "air_pressure_at_mean_sea_level",

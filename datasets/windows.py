@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 Moment = TypeVar("Moment", bound=Hashable)
@@ -14,39 +14,37 @@ _LONGEST_CHAIN = 64
 class Accumulations(Generic[Moment]):
     """Amounts over intervals [start, end], and the sums and differences of them that give other intervals.
 
-    Each interval is an edge between two moments, walked forwards to add its amount and backwards to subtract it;
-    a window's amount is the shortest walk from its start to its end. So hourly amounts chain, and totals since
-    the start of a run are differenced, by one rule; where an interval lacks there is no walk, never a short sum.
+    A step from one moment to a later one is an interval, or the difference of two that began together: the totals
+    of one run. A window's amount is the shortest chain of steps from its start to its end. So hourly amounts chain
+    and run totals are differenced by one rule, no run is subtracted from another, and where an interval lacks there
+    is no chain, never a short sum.
     """
 
     def __init__(self, intervals: Iterable[tuple[Moment, Moment]]) -> None:
-        self._edges: dict[Moment, list[tuple[Moment, int, tuple[Moment, Moment]]]] = defaultdict(list)
+        self._ends: dict[Moment, list[Moment]] = defaultdict(list)  # of the intervals that start at a moment
+        self._starts: dict[Moment, list[Moment]] = defaultdict(list)  # of those that end there
         for start, end in sorted(set(intervals)):
-            self._edges[start].append((end, 1, (start, end)))
-            self._edges[end].append((start, -1, (start, end)))
+            self._ends[start].append(end)
+            self._starts[end].append(start)
 
     def window(self, start: Moment, end: Moment) -> list[tuple[int, tuple[Moment, Moment]]] | None:
-        """The signed intervals that make up the window, fewest first found; None where there are none."""
-        came_from: dict[Moment, tuple[Moment, int, tuple[Moment, Moment]] | None] = {start: None}
+        """The signed intervals that make up the window, fewest steps first found; None where there are none."""
+        found: dict[Moment, list[tuple[int, tuple[Moment, Moment]]]] = {start: []}
         queue = deque([(start, 0)])
         while queue:
             moment, steps = queue.popleft()
             if moment == end:
-                return _walk(came_from, end)
-            for neighbour, sign, interval in self._edges[moment] if steps < _LONGEST_CHAIN else []:
-                if neighbour not in came_from:
-                    came_from[neighbour] = (moment, sign, interval)
-                    queue.append((neighbour, steps + 1))
+                return found[moment]
+            for later, terms in self._steps_from(moment) if steps < _LONGEST_CHAIN else ():
+                if later not in found and later <= end:  # type: ignore[operator]
+                    found[later] = found[moment] + terms
+                    queue.append((later, steps + 1))
         return None
 
-
-def _walk(
-    came_from: dict[Moment, tuple[Moment, int, tuple[Moment, Moment]] | None], end: Moment
-) -> list[tuple[int, tuple[Moment, Moment]]]:
-    steps = []
-    step = came_from[end]
-    while step is not None:
-        moment, sign, interval = step
-        steps.append((sign, interval))
-        step = came_from[moment]
-    return steps[::-1]
+    def _steps_from(self, moment: Moment) -> Iterator[tuple[Moment, list[tuple[int, tuple[Moment, Moment]]]]]:
+        for end in self._ends.get(moment, ()):
+            yield end, [(1, (moment, end))]
+        for run in self._starts.get(moment, ()):
+            for end in self._ends[run]:
+                if end > moment:  # type: ignore[operator]
+                    yield end, [(-1, (run, moment)), (1, (run, end))]

@@ -116,6 +116,57 @@ def test_verify_names_what_is_damaged_and_repair_builds_just_that(recipe, copy, 
     assert check(copy).passed
 
 
+@pytest.mark.parametrize("key", ["static/c/0/0/0", "lat/c/0", "valid/c/0", "ledger/statistics.parquet"])
+def test_verify_misses_no_other_object_and_repair_makes_it_again(recipe, copy, key):
+    before = digest(copy)
+    (copy / key).write_bytes(b"damaged")
+    verdict = check(copy)
+    assert verdict.damaged == [key] and not verdict.passed
+    build_in_process(recipe, copy, repair=True)
+    assert digest(copy) == before
+
+
+def test_verify_of_a_store_whose_archive_is_gone_does_not_condemn_it(archive, tmp_path):
+    away = shutil.copytree(archive, tmp_path / "archive")
+    build_in_process(recipe_from(small_recipe_content(away)), tmp_path / "store")
+    shutil.rmtree(away)
+    assert check(tmp_path / "store").passed
+    with pytest.raises(BadInput, match="No such file"):
+        check(tmp_path / "store", against_source=2)
+
+
+def test_a_table_that_changed_is_refused_with_the_difference(archive, tmp_path):
+    table = tmp_path / "mine.yaml"
+    table.write_text("name: mine\nlike: cma_rra\n")
+    content = small_recipe_content(archive)
+    content["sources"]["cma_rra"]["type"] = str(table)
+    build_in_process(recipe_from(content), tmp_path / "store")
+    table.write_text(
+        "name: mine\nlike: cma_rra\nfields:\n"
+        "  t2m: {grib: [{discipline: 0, category: 0, number: 0, level_type: 103, level: 2}], offset: 7}\n"
+    )
+    with pytest.raises(BadInput, match=r"t2m\.offset: 0\.0 in the store, 7\.0 in the recipe"):
+        build_in_process(recipe_from(content), tmp_path / "store")
+
+
+def test_workers_that_leave_nothing_make_no_store(recipe, tmp_path, monkeypatch):
+    """As where they see another disk than the driver."""
+    monkeypatch.setattr("beam_pipelines.spread.write_record", lambda *_: None)
+    with pytest.raises(BadInput, match="workers left 0 of"):
+        build_in_process(recipe, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_static_field_that_is_not_there_is_told_before_the_work(archive, tmp_path):
+    table = tmp_path / "mine.yaml"
+    table.write_text("name: mine\nlike: cma_rra\nfields: {lsm: {grib: [{discipline: 2, category: 0, number: 250}]}}\n")
+    content = small_recipe_content(archive)
+    content["sources"]["cma_rra"]["type"] = str(table)
+    with pytest.raises(BadInput, match=r"static\.lsm"):
+        build_in_process(recipe_from(content), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_repair_without_a_verdict_is_refused(recipe, copy):
     with pytest.raises(BadInput, match="corrstore verify"):
         build_in_process(recipe, copy, repair=True)

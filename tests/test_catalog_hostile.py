@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -69,13 +71,20 @@ def test_a_name_is_only_text(tmp_path, monkeypatch, name):
         assert "[bold]markup[/bold]" in corrstore("catalog", "list", "--catalog", url).stdout
 
 
-@pytest.fixture
-def folder(tmp_path) -> Folder:
-    """A catalog of twenty stores, sixteen of them in its summary."""
-    folder = Folder(str(tmp_path / "catalog"))
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """Twenty stores and a catalog of them, sixteen of them in its summary."""
+    root = tmp_path_factory.mktemp("stores")
     for number in range(20):
-        register(folder, made(tmp_path, f"store {number}"))
-    return folder
+        register(Folder(str(root / "catalog")), made(root, f"store {number}"))
+    return root
+
+
+@pytest.fixture
+def folder(root, tmp_path) -> Folder:
+    """A copy of that catalog."""
+    shutil.copytree(root / "catalog", tmp_path / "catalog")
+    return Folder(str(tmp_path / "catalog"))
 
 
 def everything(folder: Folder) -> None:
@@ -90,14 +99,14 @@ def everything(folder: Folder) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 @pytest.mark.parametrize("table", TABLES)
-def test_a_file_cut_in_half_is_named_and_can_be_mended(folder, tmp_path, table, share):
+def test_a_file_cut_in_half_is_named_and_can_be_mended(folder, root, table, share):
     row = Catalog(folder.url).stores.named("store 19")
     path = Path(folder.path(f"{table}/{row['registration']}.parquet"))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(BadInput, match=rf"{path.name} is damaged .*corrstore catalog add"):
         everything(folder)
     assert corrstore("catalog", "list", "--catalog", folder.url).returncode == (2 if table == "stores" else 0)
-    register(folder, made(tmp_path, "store 19"))
+    register(folder, made(root, "store 19"))
     everything(folder)
 
 
@@ -140,7 +149,5 @@ def test_files_of_others_are_left_alone(folder):
     for key in ("README.txt", "stores/README.txt", "stores/notes.parquet", "coverage/x-1-2.parquet"):
         folder.write(key, b"not ours")
     everything(folder)
-    from datetime import timedelta
-
     prune(Catalog(folder.url), grace=timedelta(0))
     assert folder.read("stores/notes.parquet") == b"not ours" and folder.exists("README.txt")

@@ -252,6 +252,7 @@ def test_tables_that_are_no_catalogs_are_refused(tmp_path):
         ("coverage", {"begin": [1]}, "no column begin"),
         ("shards", {"bytes": ["many"]}, "table shards"),
         ("stores", {"title": ["a", "b"]}, "has 2 rows, expected the one"),
+        ("stores", {"title": ["a"], "frequency_seconds": [0]}, "expected an end after the start"),
     ):
         with pytest.raises(BadInput, match=message):
             register(folder, replace(good, tables={**good.tables, table: pa.table(column)}))

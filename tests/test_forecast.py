@@ -228,6 +228,7 @@ def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo
         forecast = open_forecast(str(output))
         assert sum(map(forecast.has, forecast.header.parts)) == there
     monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setenv("COLUMNS", "120")
     before = digest(output)
     assert "0 of 6 parts" in command(*shared)
     assert digest(output) == before

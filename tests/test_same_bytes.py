@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -131,3 +132,24 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(archive, tmp_path, expected):
+    """Memory runs out at hour nine: one clear message, not a wait for ever, and nothing is lost."""
+    recipe_file = tmp_path / "small.yaml"
+    recipe_file.write_text(yaml.safe_dump(small_recipe_content(archive)))
+    folder = tmp_path / "store"
+    command = [sys.executable, "-m", "corrstore", "build", str(recipe_file), "--output", str(folder), "--workers=2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not _records(folder):
+        time.sleep(0.01)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "beam_pipelines.worker" in child.cmdline()
+    ]
+    workers[-1].kill()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2 and "fewer --workers" in said and "Traceback" not in said
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    assert digest(folder) == expected

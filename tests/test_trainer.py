@@ -15,7 +15,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from typer.testing import CliRunner
 
 import corrstore
@@ -25,12 +24,13 @@ from datasets.regrid import regridder
 from datasets.store import open_store
 from tests.conftest import build_in_process
 from tests.paths import SHARED, needs_shared
+from tests.two_processes import gradients_of, one_of_two
 from training.checkpoint import LAST, load_checkpoint, read_checkpoint
 from training.learner import Learner, learning_rate
 from training.loader import Loader, split_order
 from training.models import regression_for
 from training.plan import training_plan
-from training.processes import ALONE, joined
+from training.processes import ALONE
 from training.run_config import PRESETS, parsed_changes, run_config
 from training.trainer import measured, train
 from training.validation import fair_crps, validate
@@ -39,13 +39,13 @@ torch.set_num_threads(1)
 CPU = torch.device("cpu")
 SETTINGS = {
     "patch": (16, 16),
-    "samples": 48,
+    "samples": 24,
     "batch": 8,
     "micro_batch": 4,
     "warmup": 8,
     "missed_patches": 8,
     "save_every": 16,
-    "validate_every": 32,
+    "validate_every": 16,
     "validation_patches": 4,
     "validation_members": 2,
     "validation_steps": 2,
@@ -99,8 +99,8 @@ def test_an_untrained_regression_is_plain_interpolation_as_numpy_reckons_it(demo
                 estimate = demo_store.plan.normalisations["target"][position].decode(np.zeros(1))
             errors[name].append(truth[position] - estimate)
     for name, error in errors.items():
-        assert scores[name]["interpolation_mae"] == pytest.approx(np.abs(error).mean(), rel=1e-4)
-        assert scores[name]["interpolation_rmse"] == pytest.approx(np.sqrt(np.square(error).mean()), rel=1e-4)
+        assert scores[name]["interpolation_mae"] == pytest.approx(np.abs(error).mean(), rel=5e-4)
+        assert scores[name]["interpolation_rmse"] == pytest.approx(np.sqrt(np.square(error).mean()), rel=5e-4)
         assert scores[name]["mae"] == pytest.approx(scores[name]["interpolation_mae"], rel=1e-3)
         assert scores[name]["rmse"] == pytest.approx(scores[name]["interpolation_rmse"], rel=1e-3)
         assert scores[name]["crps"] == pytest.approx(scores[name]["mae"], rel=1e-6)
@@ -116,11 +116,11 @@ def test_the_crps_is_the_fair_one(seed, count):
 
 
 def test_a_regression_learns(demo_store, tmp_path):
-    settings = {**SETTINGS, "samples": 640, "learning_rate": 1e-2, "ema_half_life": 40, "validate_every": 640}
+    settings = {**SETTINGS, "samples": 400, "learning_rate": 1e-2, "ema_half_life": 40, "validate_every": 400}
     train(demo_store, run_config("regression", "demo", settings), tmp_path)
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["samples"]) for row in rows] == list(range(8, 641, 8))
+    assert [int(row["samples"]) for row in rows] == list(range(8, 401, 8))
     losses = [float(row["loss"]) for row in rows]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
     trained = load_checkpoint(tmp_path, demo_store)
@@ -133,8 +133,8 @@ def test_stopped_after_every_update_it_comes_to_the_same_bits(demo_store, runs, 
     config = run_config(stage, "demo", SETTINGS)
     stop = threading.Event()
     stop.set()
-    seen = [train(demo_store, config, tmp_path, below(runs, stage), stop=stop) for _ in range(6)]
-    assert seen == [8, 16, 24, 32, 40, 48]
+    seen = [train(demo_store, config, tmp_path, below(runs, stage), stop=stop) for _ in range(3)]
+    assert seen == [8, 16, 24]
     assert_same_bits(tmp_path, runs / stage)
     assert (tmp_path / "validation.csv").read_text() == (runs / stage / "validation.csv").read_text()
 
@@ -153,8 +153,8 @@ def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, runs, tmp
 def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo_store, runs, tmp_path):
     shutil.copytree(demo_store.folder.path(), tmp_path / "store")
     store = open_store(str(tmp_path / "store"))
-    draws = split_order(store, "train", CONFIG).draws(0, 48)
-    shard = tmp_path / "store" / store.plan.shard_key("target", draws[47].sample)
+    draws = split_order(store, "train", CONFIG).draws(0, 24)
+    shard = tmp_path / "store" / store.plan.shard_key("target", draws[23].sample)
     whole = shard.read_bytes()
     stop = threading.Event()
     stop.set()
@@ -164,10 +164,10 @@ def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo
     with pytest.raises(BadInput, match="cannot be read"):
         train(store, CONFIG, tmp_path / "run")
     shard.write_bytes(whole)
-    assert train(store, CONFIG, tmp_path / "run") == 48
+    assert train(store, CONFIG, tmp_path / "run") == 24
     assert_same_bits(tmp_path / "run", runs / "regression")
     with (tmp_path / "run" / "log.csv").open() as file:
-        assert [int(row["samples"]) for row in csv.DictReader(file)] == list(range(8, 49, 8))
+        assert [int(row["samples"]) for row in csv.DictReader(file)] == [8, 16, 24]
 
 
 def test_a_run_of_other_settings_is_refused_with_what_differs(demo_store, runs):
@@ -176,7 +176,7 @@ def test_a_run_of_other_settings_is_refused_with_what_differs(demo_store, runs):
         train(demo_store, other, runs / "regression")
     assert "learning_rate: began with 0.004, now 1.0" in str(refusal.value)
     assert "seed: began with 0, now 5" in str(refusal.value)
-    assert train(demo_store, CONFIG.model_copy(update={"prefetch": 9}), runs / "regression") == 48
+    assert train(demo_store, CONFIG.model_copy(update={"prefetch": 9}), runs / "regression") == 24
 
 
 @pytest.mark.parametrize(
@@ -193,60 +193,33 @@ def test_a_stage_without_what_it_needs_is_refused(demo_store, runs, tmp_path, st
         train(demo_store, run_config(stage, "demo", SETTINGS), tmp_path, path)
 
 
-def gradients_of(store, runs, stage, processes=ALONE, micro_batch=4):
-    """The gradient of the first update, and how often the processes exchanged gradients."""
-    config = run_config(stage, "demo", {**SETTINGS, "micro_batch": micro_batch})
-    parent = load_checkpoint(runs / "regression", store) if stage == "diffusion" else None
-    learner = Learner(config, store, CPU, parent, processes)
-    exchanges = []
-
-    def counted(state, bucket):
-        exchanges.append(bucket.index())
-        return allreduce_hook(state, bucket)
-
-    if learner.distributed:
-        learner.distributed.register_comm_hook(None, counted)
-    loader = Loader(store, split_order(store, "train", config))
-    learner.measure_missed(loader.batches(processes.share(8, 4)))
-    with torch.no_grad():
-        for each in learner.model.parameters():
-            each.add_(0.05 * torch.randn(each.shape, generator=torch.Generator().manual_seed(each.numel())))
-    loss = learner.accumulate(iter(list(loader.batches(list(learner.spans())[: learner.micro_batches]))))
-    return [each.grad for each in learner.model.parameters()], float(loss), exchanges
-
-
-def one_of_two(rank, port, store_path, runs, stage, answer):
-    """What each of two processes does."""
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    with joined(CPU) as processes:
-        found = gradients_of(open_store(store_path), runs, stage, processes, micro_batch=2)
-    torch.save(found, f"{answer}{rank}.pt")
-
-
-@pytest.mark.parametrize("stage", ["regression", "diffusion"])
-def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_store, runs, tmp_path, stage):
+def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_store, runs, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = (port, demo_store.folder.path(), runs, stage, str(tmp_path / "rank"))
-    torch.multiprocessing.spawn(one_of_two, arguments, nprocs=2)
-    alone, loss, none = gradients_of(demo_store, runs, stage)
-    assert none == []
-    for rank in (0, 1):
-        shared, shared_loss, exchanges = torch.load(tmp_path / f"rank{rank}.pt")
-        assert shared_loss == pytest.approx(loss, rel=1e-5)
-        assert len(exchanges) == len(set(exchanges)) >= 1
-        for one, other in zip(alone, shared, strict=True):
-            torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5 * max(1.0, float(one.abs().max())))
+    paths = demo_store.folder.path(), runs / "regression", tmp_path
+    torch.multiprocessing.spawn(one_of_two, (port, SETTINGS, *paths), nprocs=2)
+    for stage in ("regression", "diffusion"):
+        alone, loss, none = gradients_of(stage, SETTINGS, demo_store, runs / "regression", ALONE, micro_batch=4)
+        assert none == []
+        for rank in (0, 1):
+            shared, shared_loss, exchanges = torch.load(tmp_path / f"{stage}{rank}.pt")
+            assert shared_loss == pytest.approx(loss, rel=1e-5)
+            assert len(exchanges) == len(set(exchanges)) >= 1
+            assert_close(shared, alone)
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(demo_store, runs):
-    whole, loss, _ = gradients_of(demo_store, runs, "regression", micro_batch=8)
-    parts, loss_of_parts, _ = gradients_of(demo_store, runs, "regression", micro_batch=1)
-    assert loss_of_parts == pytest.approx(loss, rel=1e-5)
-    for one, other in zip(whole, parts, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5 * max(1.0, float(one.abs().max())))
+    whole, parts = (
+        gradients_of("diffusion", SETTINGS, demo_store, runs / "regression", ALONE, micro_batch=size) for size in (8, 1)
+    )
+    assert parts[1] == pytest.approx(whole[1], rel=1e-5)
+    assert_close(parts[0], whole[0])
+
+
+def assert_close(gradients, expected):
+    for one, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5 * max(1.0, float(other.abs().max())))
 
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(demo_store):
@@ -308,7 +281,7 @@ def test_the_learning_rate_rises_and_falls():
     assert np.argmax(rates) == 10
     assert np.all(np.diff(rates[10:]) < 0)
     assert rates[-1] == pytest.approx(0.01)
-    assert rates[72] == pytest.approx((1 + 0.01) / 2, rel=0.01)
+    assert learning_rate(config, 580) == pytest.approx((1 + 0.01) / 2)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -349,8 +322,8 @@ def test_a_plan_tells_parameters_and_bytes_before_anything_is_read(demo_store):
     plan = training_plan(demo_store, CONFIG)
     model = regression_for(CONFIG, demo_store.attributes["fingerprint_fields"])
     assert plan.parameters == sum(each.numel() for each in model.parameters())
-    assert (plan.samples, plan.skipped, plan.patches, plan.patch) == (8, 0, 48, (16, 16))
-    assert plan.bytes_read == 48 * plan.bytes_read_a_patch
+    assert (plan.samples, plan.skipped, plan.patches, plan.patch) == (8, 0, 24, (16, 16))
+    assert plan.bytes_read == 24 * plan.bytes_read_a_patch
     assert plan.bytes_from_disk < plan.bytes_read
     four_times = training_plan(demo_store, CONFIG.model_copy(update={"patch": (32, 32)}))
     assert four_times.memory_activations == pytest.approx(4 * plan.memory_activations, rel=0.1)
@@ -364,7 +337,7 @@ def test_the_command_plans_trains_and_goes_on(demo_store, tmp_path):
     assert list(tmp_path.iterdir()) == []
     for _ in range(2):
         assert CliRunner().invoke(corrstore.app, command, catch_exceptions=False).exit_code == 0
-        assert read_checkpoint(tmp_path / LAST)["samples_seen"] == 48
+        assert read_checkpoint(tmp_path / LAST)["samples_seen"] == 24
 
 
 def test_the_meter_of_a_run(demo_store):

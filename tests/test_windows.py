@@ -29,6 +29,13 @@ def test_the_first_total_of_a_run_is_the_window():
     assert Accumulations([(0, 3), (0, 6)]).window(0, 3) == [(1, (0, 3))]
 
 
+def test_no_run_is_subtracted_from_another():
+    """Run 0 lacks its total at 12; run 12 could fill it in only by a difference of forecasts."""
+    runs = Accumulations([(0, 3), (0, 6), (0, 9), (0, 15), (12, 15), (12, 18)])
+    assert runs.window(9, 12) is None
+    assert runs.window(9, 15) == [(-1, (0, 9)), (1, (0, 15))]
+
+
 def test_a_missing_hour_makes_the_window_missing():
     hours = Accumulations([(i, i + 1) for i in range(6) if i != 3])
     assert hours.window(2, 5) is None

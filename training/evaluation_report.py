@@ -79,7 +79,6 @@ def write_evaluation_report(evaluation: Evaluation, store: Store, forecast: Fore
             measures=MEASURES,
             widths_km=evaluation.domain.widths_km,
             box=(WIDTH, HEIGHT),
-            ensemble=ENSEMBLE,
         )
     )
     write_file_atomically(output, page.encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import groupby
 from math import isfinite
 from operator import attrgetter
@@ -107,14 +108,21 @@ class Drawer:
     def __post_init__(self) -> None:
         if self.drawing.members and self.trained.denoiser is None:
             raise BadInput("this checkpoint is of a regression, which has no members; give a diffusion's, or 0 members")
+        _ = self.tiling
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """How the domain is covered; BadInput where it cannot be."""
+        domain = self.trained.features.geometry.domain
+        return Tiling((domain.height, domain.width), self.drawing.tile, self.drawing.overlap)
 
     @property
     def memory(self) -> int:
         """Bytes on the device while a member is drawn, beside the networks and what a batch of tiles takes in them.
 
         Six float64 fields of all target channels in the sampler; in float32 the mean, the denoiser's estimate, and the
-        condition. That is 5.6 GB for 24 channels of 1600 x 2400 from 35 of condition, of any number of members and
-        times.
+        condition. That is 5.7 GB for 24 channels of 1600 x 2400 on 35 of condition, whatever the number of members
+        and times.
         """
         targets, seen = len(self.trained.features.target_names), len(self.trained.features.names)
         domain = self.trained.features.geometry.domain
@@ -154,7 +162,7 @@ class Drawer:
         """
         for time, of_time in groupby(parts, attrgetter("time")):
             index = int(self.samples[time])
-            view = View.of(self.trained, self.store, index, self.drawing)
+            view = View.of(self, index)
             for part in of_time:
                 fields = view.mean if part.member is None else view.member(self.store.times[index], part.member)
                 yield part, self._physical(fields, part)
@@ -180,16 +188,16 @@ class View(NamedTuple):
     mean: Tensor
 
     @classmethod
-    def of(cls, trained: Trained, store: Store, index: int, drawing: Drawing) -> View:
-        """The view of a sample of the store."""
-        domain = trained.features.geometry.domain
-        tiling = Tiling((domain.height, domain.width), drawing.tile, drawing.overlap)
-        features = trained.features.condition_of(store.stored("input", index), domain)[0]
+    def of(cls, drawer: Drawer, index: int) -> View:
+        """The view of a sample of the drawer's store."""
+        trained, drawing = drawer.trained, drawer.drawing
+        stored = drawer.store.stored("input", index)
+        features = trained.features.condition_of(stored, trained.features.geometry.domain)[0]
 
         def evaluate(pairs: list[tuple[int, Tile]]) -> Tensor:
             return trained.mean(torch.stack([tile.crop(features) for _, tile in pairs]))
 
-        return cls(trained, drawing, tiling, features, blend(evaluate, 1, tiling, drawing.batch)[0])
+        return cls(trained, drawing, drawer.tiling, features, blend(evaluate, 1, drawer.tiling, drawing.batch)[0])
 
     def member(self, valid_time: np.datetime64, member: int) -> Tensor:
         """The normalised target fields of a member; its noise is a function of seed, valid time and member alone."""

@@ -94,6 +94,7 @@ def evaluate(
 
     Example: `corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation`
     """
+    from rich import box
     from rich.table import Table
 
     from catalog.wording import number
@@ -104,11 +105,11 @@ def evaluate(
     from training.forecast_files import open_forecast
 
     found = evaluated(store, forecast, workers)
-    table = Table("channel", "predictor", *MEASURES, title=f"{len(found.times)} times", title_justify="left")
+    table = Table("", "", *(name.replace("_", "\n") for name in MEASURES), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for channel in found.channels:
-        for row in score_rows(found, channel):
+        for position, row in enumerate(score_rows(found, channel)):
             numbers = [number(float(row.scores[name].value), 3) for name in MEASURES]
-            table.add_row(channel.name, row.predictor, *numbers)
+            table.add_row("" if position else channel.name, row.predictor, *numbers)
         table.add_section()
     results.print(table)
     write_file_atomically(output / "scores.csv", found.csv.encode())

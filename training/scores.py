@@ -222,7 +222,7 @@ def with_interval(
     if samples == 1:
         nothing = np.full_like(value, np.nan)
         return Score(value, nothing, nothing)
-    length = math.ceil(samples ** (1 / 3))
+    length = round(samples ** (1 / 3))
     starts = np.random.default_rng(seed).integers(samples, size=(resamples, -(-samples // length), 1))
     drawn = ((starts + np.arange(length)) % samples).reshape(resamples, -1)[:, :samples]
     counts = np.zeros((resamples, samples))

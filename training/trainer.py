@@ -72,17 +72,16 @@ def train(
         while learner.samples_seen < config.samples:
             before = learner.samples_seen
             row = learner.update(batches)
-            stopped = processes.any(stop.is_set(), device)
-            ended = stopped or learner.samples_seen >= config.samples
+            done, stopped = learner.samples_seen >= config.samples, processes.any(stop.is_set(), device)
             reading = meter.read()
             reading["patches_per_second"] *= processes.world
             if log:
                 log.add(learner.samples_seen, {**row, **reading})
             advance(row["loss"])
-            if _passed(before, learner.samples_seen, config.validate_every) or (ended and not stopped):
+            if _passed(before, learner.samples_seen, config.validate_every) or done:
                 best = _validated(learner, best, output, log)
                 meter.read()
-            if _passed(before, learner.samples_seen, config.save_every) or ended:
+            if _passed(before, learner.samples_seen, config.save_every) or done or stopped:
                 if processes.first:
                     write_checkpoint(output / LAST, {**learner.state(), "best": best})
                 meter.read()
@@ -104,7 +103,8 @@ def measured(
     device = torch.device(device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    learner = Learner(config, store, device, _parent(store, config, regression, device))
+    enough = config.model_copy(update={"samples": config.batch * (2 * updates + 3)})
+    learner = Learner(enough, store, device, _parent(store, config, regression, device))
     loader = Loader(store, split_order(store, "train", config), config.prefetch, pin=device.type == "cuda")
     learner.measure_missed(loader.batches([(0, config.micro_batch)]))
     return throughput(loader, learner.spans(), learner.update, learner.micro_batches, updates)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -46,8 +48,12 @@ def validate(trained: Trained, loader: Loader, processes: Processes) -> Scores:
 
 
 def score(scores: Scores) -> float:
-    """The number to choose by, lower is better: CRPS over the interpolation's MAE, mean of the channels."""
-    return sum(each["crps"] / max(each["interpolation_mae"], 1e-30) for each in scores.values()) / len(scores)
+    """The number to choose by, lower is better: CRPS over the interpolation's MAE, mean of the channels.
+
+    Infinite where a model gives what is not finite.
+    """
+    mean = sum(each["crps"] / max(each["interpolation_mae"], 1e-30) for each in scores.values()) / len(scores)
+    return mean if math.isfinite(mean) else math.inf
 
 
 def fair_crps(members: Tensor, truth: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
 
     `source` is the path of the file, or the message itself. Wind components stay as they are encoded, relative to
     the grid or to the earth. Raises CorruptMessage where the message is not whole or cannot be decoded, and
-    BadInput where its grid is not one that can be read.
+    BadInput where its grid is not one that can be read, and OSError where the file cannot be.
     """
     if isinstance(source, bytes):
         name, message = "message in memory", source
@@ -68,11 +68,8 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
 
 
 def _read(path: str | Path, offset: int, length: int) -> bytes:
-    try:
-        with Path(path).open("rb", buffering=0) as file:
-            return os.pread(file.fileno(), length, offset)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
+    with Path(path).open("rb", buffering=0) as file:
+        return os.pread(file.fileno(), length, offset)
 
 
 def _alone(read: Read, field: FieldSections) -> bytes:

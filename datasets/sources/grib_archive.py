@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.channels import Channel
 from datasets.errors import BadInput
-from datasets.grib.index import INDEX_SCHEMA, Problem, index_file
+from datasets.grib.index import INDEX_SCHEMA, GribIndex, Problem, index_file
 from datasets.sources.references import REFERENCE_SCHEMA
 from datasets.sources.table import FieldRule, GribNumbers, SourceTable
 from datasets.storage import write_file_atomically
@@ -131,7 +131,10 @@ def _cache_path(path: Path) -> Path:
 
 
 def _index_into_cache(path: Path) -> None:
-    index = index_file(path)
+    try:
+        index = index_file(path)
+    except BadInput as error:
+        index = GribIndex(INDEX_SCHEMA.empty_table(), [Problem(str(path), 0, "not_grib", str(error))])
     problems = [[problem.offset, problem.kind, problem.text] for problem in index.problems]
     table = index.messages.replace_schema_metadata({"problems": json.dumps(problems)})
     sink = pa.BufferOutputStream()

@@ -48,7 +48,7 @@ def references(
         for channel in channels:
             rule = table.fields.get(channel.variable.name)
             for name in (name for name in (rule.names if rule else []) if name in dataset):
-                if rule and _has_level(dataset, name) == (channel.level is not None):
+                if rule and _fits(dataset, name, channel):
                     common = {
                         "channel": channel.name,
                         "format": format,
@@ -128,14 +128,21 @@ def _axis(dataset: xr.Dataset, axis: str) -> str | None:
     return next((name for name in _AXES[axis] if name in names), None)
 
 
-def _has_level(dataset: xr.Dataset, name: str) -> bool:
-    return _axis(dataset, "level") in dataset[name].dims or _axis(dataset, "level") in dataset[name].coords
+def _fits(dataset: xr.Dataset, name: str, channel: Channel) -> bool:
+    """On levels if the channel is; a static field has one time: a file of one level alone may not say that it is."""
+    level, time = _axis(dataset, "level"), _axis(dataset, "time")
+    on_levels = level in dataset[name].dims or level in dataset[name].coords
+    once = time not in dataset[name].dims or dataset.sizes[time] == 1
+    return on_levels == (channel.level is not None) and (once or not channel.variable.static)
 
 
 @lru_cache(maxsize=8)
 def _open(path: str, format: str, options: str) -> xr.Dataset:
     if format == "zarr":
-        return xr.open_zarr(path, chunks=None, storage_options=json.loads(options) or None)
+        try:
+            return xr.open_zarr(path, chunks=None, storage_options=json.loads(options) or None)
+        except (OSError, ValueError, ImportError) as error:
+            raise BadInput(f"{path} cannot be read as Zarr: {error}; correct the path or storage_options") from None
     try:
         return xr.open_dataset(_unzipped(path), engine="netcdf4")
     except OSError as error:

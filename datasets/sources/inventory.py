@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import pyarrow as pa
 
@@ -61,7 +62,10 @@ def take_inventory(name: str, spec: SourceSpec, channels: list[Channel], period:
         problems += found_problems
         for file in paths:
             if formats[file] in ("netcdf", "zip"):
-                references.append(gridded_archive.references(str(file), "netcdf", table, channels, period, {}))
+                try:
+                    references.append(gridded_archive.references(str(file), "netcdf", table, channels, period, {}))
+                except (BadInput, BadZipFile) as error:
+                    problems.append(Problem(str(file), 0, "corrupt", str(error)))
             elif formats[file] != "grib":
                 problems.append(Problem(str(file), 0, "not_grib", f"{formats[file]}: neither GRIB nor NetCDF"))
         described += [(str(file), file.stat().st_size, formats[file]) for file in paths]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.channels import Channel
-from datasets.errors import BadInput
 from datasets.grib.decode import read_field
+from datasets.grib.sections import CorruptMessage
 from datasets.grids import ProjectedGrid, RectilinearGrid
 from datasets.pairing import SamplePlan, Term, read_source
 from datasets.recipe import Recipe
@@ -62,7 +62,10 @@ class FieldReader:
         if self._recipe.sources[source].type != "coarsened":
             return regridder(found.grid, destination, method)(found.values)  # type: ignore[arg-type]
         fine = fine_points(destination, target_grid)
-        return regridder(fine, destination, "conservative")(regridder(found.grid, fine)(found.values))
+        points = regridder(found.grid, fine)(found.values)
+        floor = self._recipe.floors.get(channel.name)
+        floored = points if floor is None else np.maximum(points, np.float32(floor))  # as the target's will be
+        return regridder(fine, destination, "conservative")(floored)
 
     def _earth_relative(self, source: str, channel: Channel) -> GriddedField:
         found = self._read(source, channel)
@@ -113,7 +116,7 @@ def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
     reference = term.reference
     try:
         values, grid = read_reference(reference, options)
-    except BadInput as error:
+    except CorruptMessage as error:
         raise MissingField(str(error)) from None
     scale, offset = term.sign * reference.scale, term.sign * reference.add_offset
     if (scale, offset) != (1.0, 0.0):

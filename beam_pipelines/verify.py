@@ -72,10 +72,12 @@ class Verdict:
 def verify(store: Store, runner: Runner, console: Console, against_source: int = 0, seed: int = 0) -> Verdict:
     """Check every sample, and `against_source` random valid ones against the archives.
 
-    Where coordinates or tables are damaged nothing is compared. The verdict is left in the store's ledger for `build --repair`, unless the store cannot be written.
+    Where coordinates or tables are damaged nothing is compared. The verdict is left in
+    the store's ledger for `build --repair`, unless the store cannot be written.
     """
     damaged = damaged_objects(store.folder)
-    comparable = [] if damaged or not against_source else np.flatnonzero(store.valid)
+    compare = against_source > 0 and not damaged
+    comparable = np.flatnonzero(store.valid) if compare else np.array([], dtype=np.int64)
     chosen = np.random.default_rng(seed).permutation(comparable)[:against_source]
     times = tuple(str(time) for time in store.recipe.times)
     task = CheckSample(store.folder, store.plan, times, frozenset(int(index) for index in chosen))

@@ -16,9 +16,10 @@ demo: install
 	rm -rf demo
 	$(BIN)/corrstore synth demo/archive --fault all
 	$(BIN)/corrstore plan demo
-	$(BIN)/corrstore build demo --output demo/store
+	$(BIN)/corrstore build demo --output demo/store --catalog demo/catalog
 	$(BIN)/corrstore verify demo/store --against-source
 	$(BIN)/corrstore report demo/store --output demo/report.html
+	$(BIN)/corrstore catalog page demo/page --catalog demo/catalog
 
 test: install
 	$(BIN)/python -m pytest

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
 
-from catalog.schemas import REPETITIVE, ROWS_IN_GROUP, SCHEMA_VERSION, SCHEMAS, VERSION_KEY, TableName
+from catalog.schemas import REPETITIVE, ROWS_IN_GROUP, SCHEMA_VERSION, SCHEMAS, SKIPPED_BY, VERSION_KEY, TableName
 from datasets.errors import BadInput
 from datasets.storage import Folder
 
@@ -26,8 +26,10 @@ def table_bytes(table: TableName, rows: pa.Table, sort_by: Sequence[str]) -> byt
     rows = rows.select(schema.names).cast(schema)
     order = pc.sort_indices(rows, [(key, "ascending") for key in sort_by]) if sort_by else None
     sink = pa.BufferOutputStream()
-    repetitive = [name for name in REPETITIVE if name in schema.names]
-    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=repetitive) as writer:
+    repetitive, skipped_by = ([name for name in names if name in schema.names] for names in (REPETITIVE, SKIPPED_BY))
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", use_dictionary=repetitive, write_statistics=skipped_by
+    ) as writer:
         for first in range(0, len(rows), _ROWS_AT_A_TIME):
             part = slice(first, first + _ROWS_AT_A_TIME)
             writer.write_table(rows[part] if order is None else rows.take(order[part]), ROWS_IN_GROUP[table])

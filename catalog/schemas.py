@@ -138,6 +138,9 @@ SORTED_BY: dict[TableName, tuple[str, ...]] = {
 REPETITIVE = ("registration", "store", "role", "channel", "status", "source", "format")
 """Columns of few different texts, which Parquet keeps as a dictionary and numbers."""
 
+SKIPPED_BY = ("role", "channel", "status", "valid_time", "start", "end")
+"""Columns whose extremes are kept for each group of rows, so that readers can pass over groups."""
+
 ROWS_IN_GROUP: dict[TableName, int] = {
     "stores": 1024,
     "channels": 1024,

@@ -13,17 +13,17 @@ from datasets.errors import BadInput
 from datasets.storage import Folder
 
 _STORE = "0" * 16
-_FEWEST = 16
+_FEWEST, _ONE_IN = 16, 32
 _ORDER: tuple[KeptTable, ...] = ("coverage", "stores")
 
 
 def renew_summary(catalog: Folder) -> None:
-    """Write a new summary where at least 16 registrations, and a sixteenth of all, are not in the present one."""
+    """Write a new summary where at least 16 registrations, and one in 32 of all, are not in the present one."""
     tables = Tables(catalog)
     try:
         names = tables.registrations()
         lacking = len(set(names) - tables.summarised())
-        if lacking >= max(_FEWEST, len(names) // 16):
+        if lacking >= max(_FEWEST, len(names) // _ONE_IN):
             contents = {table: table_bytes(table, tables.kept(table, names), sort_by=()) for table in _ORDER}
         else:
             return

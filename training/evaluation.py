@@ -21,7 +21,8 @@ from training import scores
 from training.forecast_files import Forecast, open_forecast
 from training.forecast_header import Part
 from training.predictions import PREDICTORS, Moment
-from training.scores import Domain, Score, Tally, merged, tally, with_interval
+from training.scores import Score, with_interval
+from training.tallies import Domain, Floats, Tally, merged, tally
 
 THRESHOLDS: dict[str, tuple[float, ...]] = {"tp": (0.1, 1.0, 5.0, 10.0), "refc": (10.0, 20.0, 30.0, 40.0)}
 """From which number on there is an event, for the fractions skill score: rain in kg m-2, reflectivity in dBZ."""
@@ -100,7 +101,7 @@ class Evaluation:
         }
 
     @property
-    def _measures(self) -> dict[str, Callable[[Tally], scores.Floats]]:
+    def _measures(self) -> dict[str, Callable[[Tally], Floats]]:
         named = (scores.mae, scores.rmse, scores.bias, scores.crps, scores.spread, scores.spread_skill)
         distance = partial(scores.spectral_distance, wavenumbers=self.domain.wavenumbers)
         return {**{each.__name__: each for each in named}, "spectral_distance": distance}

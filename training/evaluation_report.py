@@ -23,7 +23,8 @@ from training.evaluation import THRESHOLDS, Evaluation
 from training.evaluation_charts import Chart, charts
 from training.forecast_files import Forecast
 from training.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION, Field, Moment
-from training.scores import Floats, Score, fss
+from training.scores import Score, fss
+from training.tallies import Floats
 
 MEASURES = ("mae", "rmse", "bias", "crps", "spread_skill", "spectral_distance")
 """The columns of the table of scores."""
@@ -72,6 +73,7 @@ def write_evaluation_report(evaluation: Evaluation, store: Store, forecast: Fore
             evaluation=evaluation,
             header=forecast.header,
             recipe=store.recipe,
+            fingerprint=store.fingerprint,
             synthetic="synthetic" in store.recipe.title.lower(),
             shown=evaluation.times[shown],
             frame=Frame.around(store.grid("target")),

@@ -1,0 +1,216 @@
+"""Reading 448 x 448 patches of 24 channels from a full-size store: our loader, zarr-python, zarrs, xarray + DataLoader.
+
+Run: python -m benchmarks.loader [--folder /tmp/corrstore-loader] [--patches 96]
+
+The store is SYNTHETIC: 40 times of 1600 x 2400, of which 8 have fields of their own (waves and noise) and the others
+are links to them. Beside it lies what a user's own script would write: a float32 array a variable, chunks of 256 x 256,
+two times. Every reader has a process of its own and reads random patches from the page cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+import zarr
+from rich.console import Console
+from rich.table import Table
+from torch.utils.data import DataLoader, Dataset
+
+from datasets.constants import stored_normalisation
+from datasets.layout import ROLES, StorePlan, metadata_objects
+from datasets.recipe_files import load_recipe
+from datasets.storage import Folder
+from datasets.store import Store, open_store
+from training.loader import Loader, split_order
+from training.meter import throughput
+from training.patches import Draw
+from training.run_config import run_config
+
+TIMES, OWN_TIMES, SCRIPT_TIMES = 40, 8, 2
+BATCH = 4
+STEP_SECONDS = 0.1
+CONFIG = run_config("regression", "small", {"micro_batch": BATCH, "batch": BATCH, "patch": (448, 448)})
+Reader = Callable[[Path, int], tuple[int, float]]
+
+
+def write_store(folder: Path) -> None:
+    """The store, its shards written by the build's own encoder."""
+    span = "{start: 2018-01-01, end: 2018-01-06}"
+    recipe = load_recipe("china_3km_sff", [f"period={span[:-1]}, frequency: 3h}}", f"splits={{train: {span}}}"])
+    roles = {role: [stored_normalisation("identity", 0.0, 1.0) for _ in recipe.channels[role]] for role in ROLES}
+    plan, target = StorePlan(recipe, roles), Folder(str(folder))
+    for role, index in itertools.product(ROLES, range(OWN_TIMES)):
+        layout = plan.shard_layout(role)
+        content = layout.encode(weather(layout.shape, index).astype(layout.dtype))
+        for copy in range(index, TIMES, OWN_TIMES):
+            if copy == index:
+                target.write(plan.shard_key(role, index), content)
+            else:
+                (folder / plan.shard_key(role, copy)).parent.mkdir(parents=True, exist_ok=True)
+                os.link(folder / plan.shard_key(role, index), folder / plan.shard_key(role, copy))
+    static = np.zeros((len(recipe.static), *plan.grid("target").shape), np.float32)
+    for key, content in metadata_objects(plan, recipe.times, np.ones(TIMES, bool), static, "").items():
+        target.write(key, content)
+
+
+def write_scripts_store(folder: Path, store: Store) -> None:
+    """A float32 array a variable and time, as `Dataset.to_zarr` writes it where it is told nothing but the chunks."""
+    names = [channel.name for channel in store.plan.channels("target")]
+    height, width = store.grid("target").shape
+    for index in range(SCRIPT_TIMES):
+        fields = {
+            name: (("time", "lat", "lon"), field[None].astype(np.float32))
+            for name, field in zip(names, store.stored("target", index), strict=True)
+        }
+        one = xr.Dataset(fields, {"time": store.times[index : index + 1]})
+        encoding = {name: {"chunks": (1, min(256, height), min(256, width))} for name in names}
+        more = {"append_dim": "time"} if index else {"encoding": encoding}
+        one.to_zarr(folder, zarr_format=3, consolidated=False, **more)
+
+
+def weather(shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """Waves, and noise of a tenth of their size."""
+    channels, height, width = shape
+    random = np.random.default_rng(seed)
+    y, x = np.linspace(0, 20, height, dtype=np.float32)[:, None], np.linspace(0, 30, width, dtype=np.float32)
+    fields = np.empty(shape, np.float32)
+    for channel in range(channels):
+        fields[channel] = np.sin(y + channel + seed) * np.cos(x - channel)
+        fields[channel] += 0.1 * random.standard_normal((height, width), dtype=np.float32)
+    return fields
+
+
+def our_loader(folder: Path, patches: int) -> tuple[int, float]:
+    """`training.loader.Loader`, input windows and targets."""
+    store = open_store(str(folder / "store"))
+    loader = Loader(store, split_order(store, "train", CONFIG), CONFIG.prefetch)
+    batches = loader.batches((start, start + BATCH) for start in range(0, patches + BATCH, BATCH))
+    return timed(itertools.repeat(BATCH), lambda _: next(batches), patches)
+
+
+def zarr_python(folder: Path, patches: int) -> tuple[int, float]:
+    """zarr-python 3 with its own codecs on the same store, input windows and targets."""
+    store = open_store(str(folder / "store"))
+    loader = Loader(store, split_order(store, "train", CONFIG))
+
+    def read(draw: Draw) -> None:
+        for role, part in zip(ROLES, (loader.geometry.window(draw.patch), draw.patch), strict=True):
+            _ = store.group[role][(draw.sample, slice(None), *part.slices)]  # type: ignore[index]
+
+    return timed(loader.order.draws(0, patches + BATCH), read, patches, each=1)
+
+
+def zarrs(folder: Path, patches: int) -> tuple[int, float]:
+    """zarr-python with zarrs as its codec pipeline."""
+    zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+    return zarr_python(folder, patches)
+
+
+class XarrayPatches(Dataset[Any]):
+    """Random patches of the script's store through xarray."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __len__(self) -> int:
+        return 10_000
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        opened = xr.open_zarr(self.folder, consolidated=False)
+        random = np.random.default_rng(index)
+        top, left = random.integers(1600 - 448), random.integers(2400 - 448)
+        part = opened.isel(time=index % SCRIPT_TIMES, lat=slice(top, top + 448), lon=slice(left, left + 448))
+        return torch.from_numpy(part.to_array().values)
+
+
+def xarray_dataloader(folder: Path, patches: int) -> tuple[int, float]:
+    """xarray over the script's store in a torch DataLoader with two workers; a quarter of the patches."""
+    loading = DataLoader(
+        XarrayPatches(folder / "script.zarr"), BATCH, num_workers=2, multiprocessing_context="spawn", prefetch_factor=2
+    )
+    batches = iter(loading)
+    return timed(itertools.repeat(BATCH), lambda _: next(batches), patches // 4)
+
+
+def timed(items: Any, read: Callable[[Any], object], patches: int, each: int = BATCH) -> tuple[int, float]:
+    """Patches and seconds, after one read that is not counted; `each` patches a read."""
+    items = iter(items)
+    read(next(items))
+    started = time.perf_counter()
+    for _ in range(0, patches, each):
+        read(next(items))
+    return patches, time.perf_counter() - started
+
+
+def in_a_process(answers: Any, reader: Reader, folder: Path, patches: int) -> None:
+    """Put patches a second and the peak memory in MB of this process and its children."""
+    count, seconds = reader(folder, patches)
+    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    answers.put((count / seconds, max(peaks) / 1024))
+
+
+def measured(reader: Reader, folder: Path, patches: int) -> tuple[float, float]:
+    """A reader's answer from a spawned process of its own."""
+    context = get_context("spawn")
+    answers = context.Queue()
+    process = context.Process(target=in_a_process, args=(answers, reader, folder, patches))
+    process.start()
+    answer = answers.get()
+    process.join()
+    return answer
+
+
+def stall(folder: Path) -> None:
+    """The step, an accelerator's that leaves the CPU alone, with the loader and without."""
+    store = open_store(str(folder / "store"))
+    loader = Loader(store, split_order(store, "train", CONFIG), CONFIG.prefetch)
+
+    def step(batches: Iterator[Any]) -> None:
+        next(batches)
+        time.sleep(STEP_SECONDS)
+
+    spans = ((start, start + BATCH) for start in itertools.count(0, BATCH))
+    found = throughput(loader, spans, step, per_step=1, steps=30)
+    Console().print(f"\na step of {STEP_SECONDS * 1000:.0f} ms for {BATCH} patches")
+    for name, fact in found.facts.items():
+        Console().print(f"  {name:<28} {fact}", highlight=False)
+
+
+def main() -> None:
+    """Write what is not there yet, measure, print."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--folder", type=Path, default=Path("/tmp/corrstore-loader"))
+    arguments.add_argument("--patches", type=int, default=96)
+    given = arguments.parse_args()
+    if not (given.folder / "store" / "zarr.json").exists():
+        write_store(given.folder / "store")
+    if not (given.folder / "script.zarr").exists():
+        write_scripts_store(given.folder / "script.zarr", open_store(str(given.folder / "store")))
+    readers = {
+        "corrstore (tensorstore)": our_loader,
+        "zarr-python": zarr_python,
+        "zarr-python with zarrs": zarrs,
+        "xarray + DataLoader, the script's store": xarray_dataloader,
+    }
+    rates = {name: measured(reader, given.folder, given.patches) for name, reader in readers.items()}
+    ours = next(iter(rates.values()))[0]
+    table = Table("reader", "patches/s", "corrstore is faster", "peak MB of a process")
+    for name, (rate, peak) in rates.items():
+        table.add_row(name, f"{rate:.2f}", f"{ours / rate:.1f} x", f"{peak:.0f}")
+    Console().print(table)
+    stall(given.folder)
+
+
+if __name__ == "__main__":
+    main()

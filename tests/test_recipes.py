@@ -110,3 +110,12 @@ def test_every_shipped_table_loads():
     assert {"era5", "era5_arco", "era5_land", "cma_rra", "cma_gfs", "cma_meso", "hrrr"} <= set(shipped_tables())
     for name in shipped_tables():
         assert load_table(name).fields
+
+
+@pytest.mark.parametrize("options", [{"token": {"private_key": "x"}}, {"token": "ya29.bearer"}, {"secret": "x"}])
+def test_a_secret_in_a_recipe_is_refused(archive, options):
+    """A store keeps its recipe."""
+    content = small_recipe_content(archive)
+    content["sources"]["era5"]["storage_options"] = options
+    with pytest.raises(BadInput, match="hold a secret"):
+        recipe_from(content)

@@ -285,7 +285,7 @@ def test_secrets_of_storage_options_are_hidden(changed):
     path = folder / "zarr.json"
     content = json.loads(path.read_text())
     source = content["attributes"]["corrstore"]["recipe"]["sources"]["era5"]
-    source["storage_options"] = {"token": "s3cret-Zq81"}
+    source["storage_options"] = {"token": "/home/me/s3cret-Zq81.json"}
     path.write_text(json.dumps(content))
     recipe = reported().one("section", id="recipe").text
     assert "token: (hidden)" in recipe

@@ -143,8 +143,8 @@ def _spread_classes(ensemble: NDArray[np.float32], truth: NDArray[np.floating], 
         return np.zeros((3, SPREAD_CLASSES))
     if len(judged) < 2:
         return np.full((3, SPREAD_CLASSES), np.nan)
-    order = np.argsort(ensemble[0::2].var(axis=0), kind="stable")
-    starts = np.linspace(0, order.size, SPREAD_CLASSES, endpoint=False).astype(np.intp)
+    starts = np.linspace(0, weights.size, SPREAD_CLASSES, endpoint=False).astype(np.intp)
+    order = np.argpartition(ensemble[0::2].var(axis=0), starts)
     variance = judged.var(axis=0, ddof=1, dtype=np.float64)
     squared_error = (judged.mean(axis=0, dtype=np.float64) - truth) ** 2
     weighted = np.stack([weights, weights * variance, weights * squared_error])

@@ -31,6 +31,7 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.build
+	$(BIN)/python -m benchmarks.catalog
 
 clean:
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

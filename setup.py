@@ -68,6 +68,8 @@ setup(
             "pytest>=9",
             "ruff>=0.14",
             "scipy-stubs",
+            "scores>=2.7",
+            "tensorboard>=2",
             "types-PyYAML",
         ],
     },

@@ -65,18 +65,12 @@ def write_store(folder: Path) -> None:
 
 
 def write_scripts_store(folder: Path, store: Store) -> None:
-    """A float32 array a variable and time, as `Dataset.to_zarr` writes it where it is told nothing but the chunks."""
+    """A float32 array a variable, as `Dataset.to_zarr` writes it where it is told nothing but the chunks."""
     names = [channel.name for channel in store.plan.channels("target")]
-    height, width = store.grid("target").shape
-    for index in range(SCRIPT_TIMES):
-        fields = {
-            name: (("time", "lat", "lon"), field[None].astype(np.float32))
-            for name, field in zip(names, store.stored("target", index), strict=True)
-        }
-        one = xr.Dataset(fields, {"time": store.times[index : index + 1]})
-        encoding = {name: {"chunks": (1, min(256, height), min(256, width))} for name in names}
-        more = {"append_dim": "time"} if index else {"encoding": encoding}
-        one.to_zarr(folder, zarr_format=3, consolidated=False, **more)
+    times = [store.stored("target", index).astype(np.float32) for index in range(SCRIPT_TIMES)]
+    fields = {name: (("time", "lat", "lon"), np.stack(each)) for name, each in zip(names, zip(*times), strict=True)}
+    encoding = {name: {"chunks": (1, 256, 256)} for name in names}
+    xr.Dataset(fields).to_zarr(folder, zarr_format=3, consolidated=False, encoding=encoding)
 
 
 def weather(shape: tuple[int, int, int], seed: int) -> np.ndarray:

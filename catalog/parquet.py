@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import fsspec
@@ -77,8 +78,8 @@ def _rows(file: pq.ParquetFile, columns: Sequence[str] | None, keep: Mapping[str
     names = list(columns or file.schema_arrow.names)
     groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, keep)]
     rows = file.read_row_groups(groups, [*names, *(name for name in keep if name not in names)], use_threads=False)
-    for name, text in keep.items():
-        rows = rows.filter(pc.equal(rows[name], text))
+    if keep:
+        rows = rows.filter(reduce(pc.and_, (pc.equal(rows[name], text) for name, text in keep.items())))
     return rows.select(names)
 
 

@@ -69,15 +69,16 @@ class SeriesReader:
     def _read(self, key: Key) -> Series | None:
         registration, role, channel = key
         keep = {"role": role, "channel": channel}
-        described = self._tables.rows("channels", [registration], keep=keep).to_pylist()
-        if not described:
+        channels = self._tables.rows("channels", [registration], keep=keep).slice(0, 1)
+        if len(channels) == 0:
             return None
         rows = self._tables.rows("statistics", [registration], _COLUMNS, keep).combine_chunks()
         moments = {name: rows[name].to_numpy() for name in MOMENTS}
         first_bin, histograms = _dense(rows)
-        edges = np.array(described[0].pop("edges") or [], np.float64)
+        edges = channels["edges"].combine_chunks().flatten().to_numpy()
+        (channel_row,) = channels.drop_columns("edges").to_pylist()
         times = rows["valid_time"].to_numpy().astype("datetime64[s]")
-        return Series(described[0], edges, times, moments, first_bin, histograms)
+        return Series(channel_row, edges, times, moments, first_bin, histograms)
 
 
 def _dense(rows: pa.Table) -> tuple[int, NDArray[np.int32]]:

@@ -169,14 +169,18 @@ def test_a_split_that_is_not_there_is_named(demo_store):
         split_order(demo_store, "holdout", CONFIG)
 
 
-def test_a_damaged_shard_is_named_by_sample_and_time(demo_store, tmp_path):
+def test_a_damaged_and_an_absent_shard_are_named_by_sample_and_time(demo_store, tmp_path):
     shutil.copytree(demo_store.folder.path(), tmp_path / "store")
     store = open_store(str(tmp_path / "store"))
     order = split_order(store, "train", CONFIG)
     (draw,) = order.draws(0, 1)
     shard = tmp_path / "store" / store.plan.shard_key("target", draw.sample)
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
-    with pytest.raises(BadInput, match=rf"sample {draw.sample} \(2020-06-0.*corrstore verify"):
+    message = rf"sample {draw.sample} \(2020-06-0.*corrstore verify"
+    with pytest.raises(BadInput, match=message):
+        list(Loader(store, order).batches([(0, order.epoch_length)]))
+    shard.unlink()
+    with pytest.raises(BadInput, match=message):
         list(Loader(store, order).batches([(0, order.epoch_length)]))
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from itertools import combinations
 
 import numpy as np
@@ -52,6 +53,9 @@ SETTINGS = {
     "threads": 1,
 }
 CONFIG = run_config("regression", "demo", SETTINGS)
+LONGER = CONFIG.model_copy(
+    update={"samples": 400, "learning_rate": 1e-2, "ema_half_life": 40, "save_every": 400, "validate_every": 400}
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,14 @@ def runs(demo_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for stage in ("regression", "diffusion"):
         train(demo_store, run_config(stage, "demo", SETTINGS), folder / stage, below(folder, stage))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def learned(demo_store, tmp_path_factory):
+    """The folder of a regression run long enough to have learned something."""
+    folder = tmp_path_factory.mktemp("learned")
+    train(demo_store, LONGER, folder)
     return folder
 
 
@@ -115,17 +127,38 @@ def test_the_crps_is_the_fair_one(seed, count):
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_a_regression_learns(demo_store, tmp_path):
-    settings = {**SETTINGS, "samples": 400, "learning_rate": 1e-2, "ema_half_life": 40, "validate_every": 400}
-    train(demo_store, run_config("regression", "demo", settings), tmp_path)
-    with (tmp_path / "log.csv").open() as file:
+def test_a_regression_learns(demo_store, learned):
+    with (learned / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["samples"]) for row in rows] == list(range(8, 401, 8))
     losses = [float(row["loss"]) for row in rows]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
-    trained = load_checkpoint(tmp_path, demo_store)
+    trained = load_checkpoint(learned, demo_store)
     scores = validate(trained, Loader(demo_store, split_order(demo_store, "train", trained.config)), ALONE)
     assert np.mean([each["rmse"] / each["interpolation_rmse"] for each in scores.values()]) < 0.9
+
+
+def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, learned, tmp_path):
+    def send_signal_after_some_updates():
+        log = tmp_path / "log.csv"
+        while not (log.exists() and len(log.read_text().splitlines()) > 3):
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    not_for_us = []
+    before = signal.signal(signal.SIGTERM, lambda *_: not_for_us.append(True))
+    try:
+        sender = threading.Thread(target=send_signal_after_some_updates)
+        sender.start()
+        seen = train(demo_store, LONGER, tmp_path)
+        sender.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert 0 < seen < 400
+    assert not_for_us == []
+    assert read_checkpoint(tmp_path / LAST)["samples_seen"] == seen
+    assert train(demo_store, LONGER, tmp_path) == 400
+    assert_same_bits(tmp_path, learned)
 
 
 @pytest.mark.parametrize("stage", ["regression", "diffusion"])
@@ -137,17 +170,6 @@ def test_stopped_after_every_update_it_comes_to_the_same_bits(demo_store, runs, 
     assert seen == [8, 16, 24]
     assert_same_bits(tmp_path, runs / stage)
     assert (tmp_path / "validation.csv").read_text() == (runs / stage / "validation.csv").read_text()
-
-
-def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, runs, tmp_path):
-    handler = signal.getsignal(signal.SIGTERM)
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
-    longer = CONFIG.model_copy(update={"samples": 100_000})
-    seen = train(demo_store, longer, tmp_path / "stopped")
-    assert 0 < seen < 100_000
-    assert read_checkpoint(tmp_path / "stopped" / LAST)["samples_seen"] == seen
-    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo_store, runs, tmp_path):

@@ -23,7 +23,7 @@ from training.loader import Batch, Span
 from training.models import denoiser_for, frozen, regression_for
 from training.processes import ALONE, Processes
 from training.regression import Regression
-from training.residual import ResidualScale, measured_scale
+from training.residual import ResidualScale, residual_sums
 from training.run_config import RunConfig
 
 
@@ -137,8 +137,11 @@ class Learner:
     @torch.no_grad()
     def measure_missed(self, batches: Iterable[Batch]) -> None:
         """Measure what interpolation (below a regression) or the regression (below a denoiser) misses, once a run."""
-        seen = (self._seen(batch) for batch in batches)
-        self.missed = measured_scale((target - below for _, below, target in seen), self.processes).to(self.device)
+        sums = torch.zeros(3, len(self.features.target_names), dtype=torch.float64, device=self.device)
+        for batch in batches:
+            _, below, target = self._seen(batch)
+            sums += residual_sums(target - below)
+        self.missed = ResidualScale.of_sums(self.processes.summed(sums))
 
     def trained(self) -> Trained:
         """The model as it is now, by its averaged weights."""

@@ -58,6 +58,7 @@ class Loader:
     def __init__(self, store: Store, order: Order, prefetch: int = 4, pin: bool = False) -> None:
         self.store, self.order, self.prefetch, self.pin = store, order, prefetch, pin
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
+        self.arrays = {role: _complete(array) for role, array in store.arrays.items()}
         self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
 
     def batches(self, spans: Iterable[Span]) -> Iterator[Batch]:
@@ -89,12 +90,12 @@ class Loader:
         return batch, reads
 
     def _room(self, role: StoredRole, count: int, patch: Patch) -> Tensor:
-        array = self.store.arrays[role]
+        array = self.arrays[role]
         dtype = getattr(torch, array.dtype.name)
         return torch.empty((count, array.shape[1], patch.height, patch.width), dtype=dtype, pin_memory=self.pin)
 
     def _read(self, role: StoredRole, sample: int, patch: Patch, into: Tensor, together: ts.Batch) -> Any:
-        source = self.store.arrays[role][(sample, slice(None), *patch.slices)]
+        source = self.arrays[role][(sample, slice(None), *patch.slices)]
         return ts.array(into.numpy(), write=True).write(source, batch=together)
 
     def _finish(self, batch: Batch, reads: list[Any]) -> Batch:
@@ -114,6 +115,11 @@ class Loader:
             read_, used = patch_bytes(self.store, self.geometry, draw.patch)
             self.bytes_read, self.bytes_used = self.bytes_read + read_, self.bytes_used + used
         return batch
+
+
+def _complete(array: ts.TensorStore) -> ts.TensorStore:
+    """The array, an absent chunk of which is an error, not NaN."""
+    return ts.open({**array.spec().to_json(), "fill_missing_data_reads": False}, open=True, read=True).result()
 
 
 def patch_bytes(store: Store, geometry: Geometry, patch: Patch) -> tuple[int, int]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from training.edm import SIGMA_DATA
-from training.processes import Processes
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +29,17 @@ class ResidualScale:
         """The same on the device."""
         return ResidualScale(self.mean.to(device), self.std.to(device))
 
-
-def measured_scale(residuals: Iterable[Tensor], processes: Processes) -> ResidualScale:
-    """The scale of these residuals (batch, channels, height, width) and those of the other processes.
-
-    Missing pixels are left out. A channel of which nothing is missed has the standard deviation 1.
-    """
-    count, total, squares = processes.summed(sum((_sums(residual) for residual in residuals), torch.zeros(())))
-    mean = total / count
-    std = (squares / count - mean**2).clamp(min=0).sqrt()
-    return ResidualScale(mean.float(), torch.where(std > 0, std, 1.0).float())
+    @classmethod
+    def of_sums(cls, sums: Tensor) -> ResidualScale:
+        """From sums (3, channels) of `residual_sums`; a channel of which nothing is missed has the deviation 1."""
+        count, total, squares = sums
+        mean = total / count.clamp(min=1)
+        std = (squares / count.clamp(min=1) - mean**2).clamp(min=0).sqrt()
+        return cls(mean.float(), torch.where(std > 0, std, 1.0).float())
 
 
-def _sums(residual: Tensor) -> Tensor:
-    """(3, channels), float64: how many pixels are known, their sum, the sum of their squares."""
+def residual_sums(residual: Tensor) -> Tensor:
+    """(3, channels), float64: how many pixels of (batch, channels, ...) are known, their sum, and that of their squares."""
     known = (~residual.isnan()).double()
     residual = residual.double().nan_to_num(0.0)
     return torch.stack([each.sum(dim=(0, 2, 3)) for each in (known, residual, residual**2)])

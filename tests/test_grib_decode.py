@@ -396,6 +396,7 @@ def test_a_field_with_fewer_values_than_its_grid_is_refused():
         decoded(bytes(wrong))
 
 
-def test_a_file_that_is_not_there_is_bad_input(tmp_path):
-    with pytest.raises(BadInput, match=r"gone\.grib"):
+def test_a_file_that_is_not_there_is_no_damaged_message(tmp_path):
+    """The reader must be able to tell a disk that is away from a field that is broken."""
+    with pytest.raises(FileNotFoundError, match=r"gone\.grib"):
         read_field(tmp_path / "gone.grib", 0, 100)

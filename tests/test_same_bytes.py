@@ -21,6 +21,7 @@ from beam_pipelines.tasks import MeasureSample, WriteSample
 from datasets.constants import constants_from_records
 from datasets.layout import StorePlan
 from datasets.ledger import MEASUREMENTS, RECORDS, Begun, read_records, write_begun, write_pairs, write_record
+from datasets.pairing import used_rules
 from datasets.preparation import prepare
 from datasets.storage import Folder
 from tests.conftest import QUIET, build_in_process, small_recipe_content
@@ -46,7 +47,7 @@ def test_a_plain_loop_over_the_functions_gives_the_same_bytes(recipe, tmp_path, 
     plan = StorePlan(recipe, constants.normalisations)
     for index in reversed(range(len(recipe.times))):
         write_record(folder, WriteSample(folder, plan)(index), RECORDS)
-    write_begun(folder, Begun(recipe, constants))
+    write_begun(folder, Begun(recipe, used_rules(recipe), constants))
     result = build(recipe, folder, Runner(workers=1), QUIET)
     assert result.written == 0
     assert digest(tmp_path / "store") == expected

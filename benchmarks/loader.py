@@ -68,7 +68,10 @@ def write_scripts_store(folder: Path, store: Store) -> None:
     """A float32 array a variable, as `Dataset.to_zarr` writes it where it is told nothing but the chunks."""
     names = [channel.name for channel in store.plan.channels("target")]
     times = [store.stored("target", index).astype(np.float32) for index in range(SCRIPT_TIMES)]
-    fields = {name: (("time", "lat", "lon"), np.stack(each)) for name, each in zip(names, zip(*times), strict=True)}
+    fields = {
+        name: (("time", "lat", "lon"), np.stack(each))
+        for name, each in zip(names, zip(*times, strict=True), strict=True)
+    }
     encoding = {name: {"chunks": (1, 256, 256)} for name in names}
     xr.Dataset(fields).to_zarr(folder, zarr_format=3, consolidated=False, encoding=encoding)
 

@@ -39,7 +39,7 @@ class ResidualScale:
 
 
 def residual_sums(residual: Tensor) -> Tensor:
-    """(3, channels), float64: how many pixels of (batch, channels, ...) are known, their sum, and that of their squares."""
+    """(3, channels), float64: known pixels of (batch, channels, ...), their sum, and that of their squares."""
     known = (~residual.isnan()).double()
     residual = residual.double().nan_to_num(0.0)
     return torch.stack([each.sum(dim=(0, 2, 3)) for each in (known, residual, residual**2)])

@@ -19,6 +19,7 @@ setup(
     package_data={
         "datasets": ["recipes/*.yaml", "sources/tables/*.yaml"],
         "catalog": ["templates/*.j2"],
+        "training": ["templates/*.j2"],
     },
     entry_points={"console_scripts": ["corrstore = corrstore:main"]},
     install_requires=[

@@ -14,13 +14,14 @@ import xarray as xr
 from scores.probability import crps_for_ensemble
 
 from datasets.errors import BadInput
+from datasets.storage import Folder
 from datasets.store import open_store
 from tests.models import trained_on
 from training.evaluation import evaluate
 from training.evaluation_report import write_evaluation_report
 from training.forecast import Drawer, Drawing, samples_of
 from training.forecast_files import Forecast, open_forecast
-from training.forecast_header import Part
+from training.forecast_header import Header, Part
 from training.predictions import ENSEMBLE, INTERPOLATION, MEAN, PREDICTORS, REGRESSION
 from training.sampler import SamplerConfig
 
@@ -94,7 +95,7 @@ def test_scores_are_those_of_the_files(evaluation, fields, name):
 
 def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
     """Written as regression and as every member, it has no error, the truth's spectrum and all the skill."""
-    perfect = Forecast(type(forecast.folder)(str(tmp_path / "perfect")), forecast.header)
+    perfect = Forecast(Folder(str(tmp_path / "perfect")), forecast.header)
     perfect.create()
     for part in perfect.header.parts:
         index = samples_of(demo_store, "test")[part.time]
@@ -112,7 +113,7 @@ def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
 
 
 def test_times_that_are_not_complete_are_left_out_and_counted(demo_store, forecast, tmp_path):
-    partial = Forecast(type(forecast.folder)(str(tmp_path / "partial")), forecast.header)
+    partial = Forecast(Folder(str(tmp_path / "partial")), forecast.header)
     partial.create()
     with pytest.raises(BadInput, match="none of its 2 times is complete"):
         evaluate(demo_store.folder.url, str(tmp_path / "partial"))
@@ -127,9 +128,22 @@ def test_several_workers_find_what_one_does(demo_store, forecast, evaluation):
     assert evaluate(demo_store.folder.url, forecast.folder.url, workers=2).csv == evaluation.csv
 
 
+def test_channels_that_the_store_lacks_are_left_out(demo_store, forecast, tmp_path):
+    header = {**vars(forecast.header), "channels": {"d2m": forecast.header.channels["t2m"]}}
+    Forecast(Folder(str(tmp_path / "none")), Header(**header)).create()
+    with pytest.raises(BadInput, match="has d2m, none of which is a target"):
+        evaluate(demo_store.folder.url, str(tmp_path / "none"))
+    two = {name: forecast.header.channels[name] for name in ("v10m", "t2m")}
+    fewer = Forecast(Folder(str(tmp_path / "two")), Header(**{**header, "channels": two}))
+    fewer.create()
+    for part in fewer.header.parts:
+        fewer.write(part, np.stack([forecast.read(part, name) for name in two]))
+    assert [channel.name for channel in evaluate(demo_store.folder.url, fewer.folder.url).channels] == ["t2m", "v10m"]
+
+
 def test_a_store_of_another_grid_is_refused(demo_store, forecast, tmp_path):
     header = {**vars(forecast.header), "grid": demo_store.grid("input").to_dict()}
-    Forecast(type(forecast.folder)(str(tmp_path / "other")), type(forecast.header)(**header)).create()
+    Forecast(Folder(str(tmp_path / "other")), Header(**header)).create()
     with pytest.raises(BadInput, match="give the store of its grid"):
         evaluate(demo_store.folder.url, str(tmp_path / "other"))
 

@@ -11,9 +11,13 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from datasets.errors import BadInput
+from datasets.recipe import recipe_from
 from datasets.regrid import regridder
+from datasets.store import open_store
+from tests.conftest import build_in_process, small_recipe_content
 from tests.digests import digest
 from tests.models import gain, trained_on
+from training.checkpoint import load_checkpoint
 from training.forecast import Drawer, Drawing, share_of, tile_for
 from training.forecast_files import open_forecast
 from training.forecast_header import Part
@@ -252,3 +256,29 @@ def test_what_cannot_be_drawn_is_refused_in_one_message(demo_store, run, tmp_pat
     found = CliRunner().invoke(app, [*shared, *arguments])
     assert found.exit_code and message in str(found.exception) + found.output
     assert not (tmp_path / "f").exists()
+
+
+def later_store(archive, folder, **normalisation):
+    """A store of the last hours alone, which the model has not seen."""
+    content = small_recipe_content(archive)
+    content["period"]["start"] = "2020-06-02T09"
+    content["splits"] = {
+        "train": {"start": "2020-06-02T09", "end": "2020-06-02T15"},
+        "test": {"start": "2020-06-02T18", "end": content["period"]["end"]},
+        "embargo": "3h",
+    }
+    build_in_process(recipe_from({**content, "normalisation": normalisation}), folder)
+    return open_store(str(folder))
+
+
+def test_a_store_of_the_same_constants_is_drawn_from_and_another_is_refused(archive, demo_store, run, tmp_path):
+    same = later_store(archive, tmp_path / "same", constants_from=demo_store.folder.url)
+    last = [np.flatnonzero(store.times == same.times[-1]) for store in (same, demo_store)]
+    ours, theirs = (
+        drawn_one(Drawer(load_checkpoint(run, store), store, index, DRAWING), Part(0, 1))
+        for store, index in zip((same, demo_store), last, strict=True)
+    )
+    np.testing.assert_array_equal(ours, theirs)
+    other = later_store(archive, tmp_path / "other")
+    with pytest.raises(BadInput, match=r"target\.normalisation"):
+        load_checkpoint(run, other)

@@ -110,11 +110,11 @@ class Evaluation:
 def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
     """Score every time of the forecast that is complete, and valid in the store, which has the truth and the input.
 
-    A worker holds a few times the members of one channel at one time. Raises BadInput where the grids differ, and
-    where no time can be scored.
+    Channels that the two share are scored. A worker holds a sample, and a few times the members of one channel. Raises
+    BadInput where the grids differ, and where no channel is shared or no time can be scored.
     """
     store, forecast = open_store(store_url), open_forecast(forecast_url)
-    _check_grids(store, forecast)
+    _check(store, forecast)
     times = _complete_times(store, forecast)
     if not times:
         raise BadInput(
@@ -128,7 +128,7 @@ def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
             scored = list(pool.map(score, times))
     return Evaluation(
-        store.plan.channels("target"),
+        _shared_channels(store, forecast),
         Domain.of(store.grid("target")),
         forecast.header.valid_times[times],
         len(forecast.header.times) - len(times),
@@ -142,19 +142,28 @@ def score_time(store_url: str, forecast_url: str, time: int) -> Tallies:
     moment, domain = Moment(store, forecast, time), Domain.of(store.grid("target"))
     seconds = int(forecast.header.valid_times[time].astype(np.int64))
     tallies = {}
-    for position, channel in enumerate(store.plan.channels("target")):
+    for position, channel in enumerate(_shared_channels(store, forecast)):
         truth, thresholds = moment.truth(channel), THRESHOLDS.get(channel.variable.name, ())
         for predictor, ensemble in moment.predictions(channel).items():
             tallies[channel.name, predictor] = tally(ensemble, truth, domain, thresholds, (seconds, position))
     return tallies
 
 
-def _check_grids(store: Store, forecast: Forecast) -> None:
+def _check(store: Store, forecast: Forecast) -> None:
     theirs, ours = forecast.header.target_grid, store.grid("target")
     if theirs != ours:
         raise BadInput(
             f"{forecast.folder.url} is on {theirs}, {store.folder.url} on {ours}; give the store of its grid"
         )
+    if not _shared_channels(store, forecast):
+        raise BadInput(
+            f"{forecast.folder.url} has {', '.join(forecast.header.channels)}, none of which is a target of"
+            f" {store.folder.url}: {', '.join(store.recipe.target.channels)}; give a store that has some of them"
+        )
+
+
+def _shared_channels(store: Store, forecast: Forecast) -> list[Channel]:
+    return [channel for channel in store.plan.channels("target") if channel.name in forecast.header.channels]
 
 
 def _complete_times(store: Store, forecast: Forecast) -> list[int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datasets.grids import RectilinearGrid
 
 EARTH_RADIUS_KM = 6371.229
-_BINS = 60
+_RATIO = 1.08
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Wavenumbers:
 
     The waves are those of the discrete cosine transform, which needs no periodic field (Denis et al. 2002, Mon. Wea.
     Rev. 130, 1812): wave (m, n) of N by M points has the wavenumber sqrt((m / 2 N dy)^2 + (n / 2 M dx)^2), in cycles
-    per km. The bins widen by a constant factor, and hold at least one wave each.
+    per km. Each bin is 8 % wider than the one before, and at least as wide as the longest wave's wavenumber.
     """
 
     shape: tuple[int, int]
@@ -67,10 +67,11 @@ class Wavenumbers:
 
     @cached_property
     def _edges(self) -> NDArray[np.float64]:
-        lowest, highest = np.sort(self._lengths)[[1, -1]] * (1 - 1e-9, 1 + 1e-9)
-        edges = np.geomspace(lowest, highest, _BINS + 1)
-        filled = np.histogram(self._lengths, edges)[0] > 0
-        return np.append(edges[:-1][filled], highest)
+        lowest, highest = np.sort(self._lengths)[[1, -1]]
+        edges = [lowest / 2]
+        while edges[-1] <= highest:
+            edges.append(max(edges[-1] * _RATIO, edges[-1] + lowest))
+        return np.array(edges)
 
     @cached_property
     def _bins(self) -> NDArray[np.intp]:

@@ -234,5 +234,5 @@ class StoreSpec(Part):
     """How the store keeps its numbers."""
 
     dtype: Literal["float16", "float32"] = "float16"
-    chunk: Annotated[int, Field(ge=8, description="height and width of an inner chunk, in pixels")] = 160
+    chunk: Annotated[int, Field(ge=8, description="height and width of an inner chunk of the target, in pixels")] = 80
     codec: Literal["lz4", "zstd"] = "lz4"

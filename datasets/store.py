@@ -147,7 +147,7 @@ def _attributes(recipe: Recipe, channel: Any) -> dict[str, Any]:
 
 
 def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store:
-    """Open a finished store; BadInput where there is none, it is unfinished, or its layout is newer."""
+    """Open a finished store; BadInput where there is none, it is unfinished, or its layout is another."""
     folder = Folder(str(url), storage_options or {})
     if not folder.exists("zarr.json"):
         state = (
@@ -158,10 +158,10 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
         attributes = json.loads(folder.read("zarr.json"))["attributes"]["corrstore"]
     except (ValueError, KeyError):
         raise BadInput(f"{url}/zarr.json is not the metadata of a corrstore training store") from None
-    if attributes["layout_version"] > LAYOUT_VERSION:
+    if attributes["layout_version"] != LAYOUT_VERSION:
         raise BadInput(
-            f"{url} has layout version {attributes['layout_version']}, this corrstore reads up to {LAYOUT_VERSION};"
-            " install a newer corrstore"
+            f"{url} has layout version {attributes['layout_version']}, this corrstore reads {LAYOUT_VERSION};"
+            " install the corrstore that built it, or build it again"
         )
     store = Store(folder, attributes)
     _ = store.group  # read now: a store that grows later stays, for this reader, as it was opened

@@ -20,7 +20,7 @@ from datasets.regrid import regridder
 from datasets.store import Store, open_store
 from tests.conftest import SHAPE, build_in_process, small_recipe_content
 from training.features import POSITION, Features, static_scales
-from training.loader import Loader, patch_bytes, split_order
+from training.loader import Loader, ReadCost, split_order
 from training.meter import throughput
 from training.patches import Geometry, Order, Patch
 from training.run_config import run_config
@@ -119,6 +119,19 @@ def test_a_loader_that_was_sent_to_another_process_gives_the_same(demo_store):
     assert torch.equal(one.input, other.input)
 
 
+def test_a_batch_that_is_held_is_not_written_again_and_one_that_is_not_gives_its_memory(demo_store):
+    loader = Loader(demo_store, split_order(demo_store, "train", CONFIG), prefetch=1)
+    spans = [(start, start + 2) for start in range(0, 24, 2)]
+    held = [batch.target[1] for batch in loader.batches(spans)]
+    assert len({each.data_ptr() for each in held}) == len(spans)
+    for field, (_, stop) in zip(held, spans, strict=True):
+        (draw,) = loader.order.draws(stop - 1, stop)
+        np.testing.assert_array_equal(field, draw.patch.crop(demo_store.stored("target", draw.sample)))
+    del held, field
+    addresses = {batch.target.data_ptr() for batch in loader.batches(spans)}
+    assert len(addresses) <= 4
+
+
 def test_only_the_inner_chunks_under_a_patch_are_read(demo_store):
     def cost(patch_size):
         order = split_order(demo_store, "train", CONFIG.model_copy(update={"patch": patch_size, "seed": 1}))
@@ -146,7 +159,7 @@ def test_bytes_are_those_of_whole_inner_chunks(demo_store):
     one_input_chunk = 7 * coarse_rows * coarse_columns * 2
     for patch, chunks in [(Patch(0, 0, 24, 24), 1), (Patch(23, 0, 2, 24), 2), (Patch(20, 20, 8, 30), 6)]:
         window = geometry.window(patch)
-        read, used = patch_bytes(demo_store, geometry, patch)
+        read, used = ReadCost(demo_store, geometry).of(patch)
         assert read == chunks * 6 * 24 * 24 * 2 + one_input_chunk
         assert used == 6 * patch.height * patch.width * 2 + 7 * window.height * window.width * 2
 

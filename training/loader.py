@@ -8,6 +8,7 @@ after a fork those threads are gone and the first read waits for ever.
 from __future__ import annotations
 
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.errors import BadInput
@@ -52,13 +54,15 @@ class Loader:
     """Batches of an order, `prefetch` of them under way ahead of the one in use.
 
     Only the inner chunks under a patch, and under its window of the input, are read. It counts what it did:
-    `patches`, seconds `waited` for reads, bytes of the decoded chunks `bytes_read` and of the patches `bytes_used`.
+    `patches`, seconds that its user `waited`, bytes of decoded chunks `bytes_read` and of patches `bytes_used`.
     """
 
     def __init__(self, store: Store, order: Order, prefetch: int = 4, pin: bool = False) -> None:
         self.store, self.order, self.prefetch, self.pin = store, order, prefetch, pin
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
+        self.cost = ReadCost(store, self.geometry)
         self.arrays = {role: _complete(array) for role, array in store.arrays.items()}
+        self.buffers = Buffers()
         self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
 
     def batches(self, spans: Iterable[Span]) -> Iterator[Batch]:
@@ -66,10 +70,13 @@ class Loader:
         spans = iter(spans)
         under_way = deque(self._begin(span) for span in islice(spans, self.prefetch))
         while True:
+            asked = time.perf_counter()
             under_way.extend(self._begin(span) for span in islice(spans, 1))
             if not under_way:
                 return
-            yield self._finish(*under_way.popleft())
+            batch = self._finish(*under_way.popleft())
+            self.waited += time.perf_counter() - asked
+            yield batch
 
     def _begin(self, span: Span) -> tuple[Batch, list[Any]]:
         draws = self.order.draws(*span)
@@ -91,15 +98,16 @@ class Loader:
 
     def _room(self, role: StoredRole, count: int, patch: Patch) -> Tensor:
         array = self.arrays[role]
-        dtype = getattr(torch, array.dtype.name)
-        return torch.empty((count, array.shape[1], patch.height, patch.width), dtype=dtype, pin_memory=self.pin)
+        shape = count, array.shape[1], patch.height, patch.width
+        if self.pin:
+            return torch.empty(shape, dtype=getattr(torch, array.dtype.name), pin_memory=True)
+        return torch.from_numpy(self.buffers.array(shape, array.dtype.numpy_dtype))
 
     def _read(self, role: StoredRole, sample: int, patch: Patch, into: Tensor, together: ts.Batch) -> Any:
         source = self.arrays[role][(sample, slice(None), *patch.slices)]
         return ts.array(into.numpy(), write=True).write(source, batch=together)
 
     def _finish(self, batch: Batch, reads: list[Any]) -> Batch:
-        started = time.perf_counter()
         for position, read in enumerate(reads):
             try:
                 read.result()
@@ -109,12 +117,30 @@ class Loader:
                     f"sample {sample} ({format_time(self.store.times[sample])}) of {self.store.folder.url} cannot be"
                     f" read: {str(error).splitlines()[0]}; run `corrstore verify` on the store"
                 ) from None
-        self.waited += time.perf_counter() - started
         self.patches += len(batch.draws)
         for draw in batch.draws:
-            read_, used = patch_bytes(self.store, self.geometry, draw.patch)
+            read_, used = self.cost.of(draw.patch)
             self.bytes_read, self.bytes_used = self.bytes_read + read_, self.bytes_used + used
         return batch
+
+
+class Buffers:
+    """Memory that is taken again once nobody holds what was in it: fresh pages cost a third of a read's time."""
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[NDArray[np.uint8]]] = {}
+
+    def __reduce__(self) -> tuple[type[Buffers], tuple[()]]:
+        return Buffers, ()
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array, of any content, whose memory comes back here when it is collected."""
+        size = int(np.prod(shape)) * dtype.itemsize
+        free = self._free.setdefault(size, [])
+        memory = free.pop() if free else np.empty(size, np.uint8)
+        array = memory.view(dtype).reshape(shape)
+        weakref.finalize(array, free.append, memory).atexit = False
+        return array
 
 
 def _complete(array: ts.TensorStore) -> ts.TensorStore:
@@ -122,20 +148,27 @@ def _complete(array: ts.TensorStore) -> ts.TensorStore:
     return ts.open({**array.spec().to_json(), "fill_missing_data_reads": False}, open=True, read=True).result()
 
 
-def patch_bytes(store: Store, geometry: Geometry, patch: Patch) -> tuple[int, int]:
-    """Bytes of the inner chunks that a patch and its window touch, decoded; and of the patch and window alone."""
-    read = used = 0
-    for role, part in zip(ROLES, (geometry.window(patch), patch), strict=True):
-        layout = store.plan.shard_layout(role)
-        pixel = layout.shape[0] * np.dtype(layout.dtype).itemsize
-        _, _, high, wide = layout.inner_chunk
-        rows, columns = (
-            (part.top + part.height - 1) // high - part.top // high + 1,
-            (part.left + part.width - 1) // wide - part.left // wide + 1,
-        )
-        read += rows * high * columns * wide * pixel
-        used += part.height * part.width * pixel
-    return read, used
+class ReadCost:
+    """What reading a patch, and its window of the input, costs in bytes."""
+
+    def __init__(self, store: Store, geometry: Geometry) -> None:
+        self.geometry = geometry
+        self.layouts = {role: store.plan.shard_layout(role) for role in ROLES}
+
+    def of(self, patch: Patch) -> tuple[int, int]:
+        """Bytes of the inner chunks that a patch and its window touch, decoded; and of patch and window alone."""
+        read = used = 0
+        for role, part in zip(ROLES, (self.geometry.window(patch), patch), strict=True):
+            layout = self.layouts[role]
+            pixel = layout.shape[0] * np.dtype(layout.dtype).itemsize
+            _, _, high, wide = layout.inner_chunk
+            rows, columns = (
+                (part.top + part.height - 1) // high - part.top // high + 1,
+                (part.left + part.width - 1) // wide - part.left // wide + 1,
+            )
+            read += rows * high * columns * wide * pixel
+            used += part.height * part.width * pixel
+        return read, used
 
 
 def split_order(store: Store, split: str, config: RunConfig) -> Order:

@@ -13,7 +13,7 @@ from datasets.layout import ROLES
 from datasets.ledger import SHARDS
 from datasets.store import Store
 from training.edm import Denoiser
-from training.loader import patch_bytes, split_order
+from training.loader import ReadCost, split_order
 from training.models import condition_channels, denoiser_for, regression_for
 from training.patches import Geometry, Patch
 from training.regression import Regression
@@ -65,7 +65,8 @@ def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
     """The plan of a run on one device; BadInput for a config that does not fit the store."""
     order = split_order(store, "train", config)
     geometry = Geometry(store.grid("input"), store.grid("target"))
-    sizes = [patch_bytes(store, geometry, draw.patch) for draw in order.draws(0, _DRAWS)]
+    cost = ReadCost(store, geometry)
+    sizes = [cost.of(draw.patch) for draw in order.draws(0, _DRAWS)]
     read, used = (sum(each) // len(sizes) for each in zip(*sizes, strict=True))
     with torch.device("meta"):
         model: Regression | Denoiser

@@ -25,6 +25,7 @@ setup(
     install_requires=[
         "apache-beam>=2.77",
         "cfgrib>=0.9.15",
+        "cftime>=1.6",
         "dask[distributed]>=2026.8",
         "eccodes>=2.50",
         "fsspec>=2026.9",

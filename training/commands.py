@@ -15,8 +15,21 @@ app = typer.Typer()
 
 @app.command()
 def train(
-    store: Annotated[str, typer.Option(metavar="STORE", help="The training store's folder.")],
     output: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; made, or continued.")],
+    store: Annotated[str | None, typer.Option(metavar="STORE", help="The training store's folder.")] = None,
+    catalog: Annotated[
+        str | None, typer.Option(metavar="CATALOG", help="Where the store is looked for, in place of --store.")
+    ] = None,
+    variable: Annotated[
+        list[str] | None, typer.Option(metavar="CHANNEL", help="A target that the store must have; may be repeated.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(metavar="START/END", help="Train on this part of the train split: 2020-06/2020-08.")
+    ] = None,
+    resolution: Annotated[float | None, typer.Option(help="Of the target grid that is looked for, in degrees.")] = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="W,S,E,N", help="Inside the target grid that is looked for: 100,20,120,40.")
+    ] = None,
     stage: Annotated[str, typer.Option(help="regression (the mean), or diffusion (what it misses).")] = "regression",
     regression: Annotated[
         Path | None, typer.Option(metavar="RUN", help="The regression's run, for the stage diffusion.")
@@ -38,30 +51,42 @@ def train(
     Example: `corrstore train --store S --preset demo --output R1`, and on top of it
     `corrstore train --store S --preset demo --stage diffusion --regression R1 --output R2`
 
+    From a catalog: `corrstore train --catalog C --variable t2m --variable tp --period 2020-06/2020-08 --output R1`
+    takes the only store that has these targets and a train split that holds the period, and stays with it whatever is
+    registered later. The model learns all of that store's targets.
+
     On several GPUs: `torchrun --nproc-per-node 8 -m corrstore train ...`
     """
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # threads that spin while they wait starve where cores are shared
     from datasets.store import open_store
+    from training.launching import query_for, store_for
     from training.processes import chosen_device, joined
     from training.run_config import parsed_changes, run_config
 
-    opened, config = open_store(store), run_config(stage, preset, parsed_changes(change or []))
+    changes = parsed_changes(change or []) | ({"period": period} if period else {})
+    config = run_config(stage, preset, changes)
+    query = query_for(store, catalog, variable or [], config.period, resolution, region)
+    url = store_for(query, output) if query else str(store)
     if plan:
         from training.plan import training_plan
 
-        _print_facts(f"{stage}, {config.size}", training_plan(opened, config).facts)
+        _print_facts(f"{stage}, {config.size}", training_plan(open_store(url), config).facts)
         return
     from training.trainer import measured
     from training.trainer import train as run
 
     where = chosen_device(device)
     if meter:
-        _print_facts(f"{stage}, {config.size}, on {where}", measured(opened, config, regression, where).facts)
+        found = measured(open_store(url), config, regression, where)
+        _print_facts(f"{stage}, {config.size}, on {where}", found.facts)
         return
     with joined(where) as processes:
-        seen = run(opened, config, output, regression, where, processes)
+        opened = open_store(processes.agreed(url))
+        if processes.first:
+            notices.print(f"on {opened.folder.url}", highlight=False, soft_wrap=True)
+        seen = run(opened, config, output, regression, where, processes, query=query)
     if processes.first:
         done = "done" if seen >= config.samples else "stopped; give the same command to go on"
         notices.print(f"{output}: {seen:,} of {config.samples:,} patches seen, {done}")

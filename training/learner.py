@@ -51,7 +51,7 @@ class Learner:
         self.average = frozen(copy.deepcopy(self.model), device)
         if config.compile:
             self.model.compile()
-        self.distributed = DistributedDataParallel(self.model, broadcast_buffers=False) if processes.world > 1 else None
+        self.distributed = DistributedDataParallel(self.model) if processes.world > 1 else None
         self.optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), fused=device.type == "cuda")
         self.channel_weights = torch.tensor(config.weights(self.features.target_names), device=device)
         self.missed: ResidualScale | None = None

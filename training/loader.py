@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from catalog.selection import parse_period
 from datasets.errors import BadInput
 from datasets.layout import ROLES, StoredRole
 from datasets.periods import format_time
@@ -172,15 +173,28 @@ class ReadCost:
 
 
 def split_order(store: Store, split: str, config: RunConfig) -> Order:
-    """The order in which a run takes the patches of a split; BadInput where it is not there or has no valid sample."""
+    """The order in which a run takes the patches of a split, of the train split those of the config's period.
+
+    Raises BadInput where the split is not there, does not hold the period, or has no valid sample.
+    """
     intervals = store.recipe.splits.intervals
     if split not in intervals:
         raise BadInput(f"{store.folder.url} has no split {split!r}; its recipe names {', '.join(intervals)}")
-    inside = intervals[split].mask(store.times)
+    wanted = intervals[split]
+    if split == "train" and config.period is not None:
+        wanted = parse_period(config.period)
+        if not intervals[split].holds(wanted):
+            raise BadInput(
+                f"the period {wanted} is not inside the train split {intervals[split]} of {store.folder.url};"
+                " ask for a part of it, or take a store whose train split holds the period"
+            )
+    inside = wanted.mask(store.times)
     samples = np.flatnonzero(inside & store.valid)
     skipped = int(inside.sum()) - samples.size
     if samples.size == 0:
-        raise BadInput(f"the split {split!r} of {store.folder.url} has no valid sample ({skipped} are not valid)")
+        raise BadInput(
+            f"the split {split!r} of {store.folder.url} has no valid sample in {wanted} ({skipped} are not valid)"
+        )
     geometry = Geometry(store.grid("input"), store.grid("target"))
     patch = geometry.fitted(config.patch)
     return Order(samples, geometry.domain, patch, config.patches_per_sample, config.seed, skipped)

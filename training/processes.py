@@ -37,6 +37,13 @@ class Processes:
             distributed.all_reduce(tensor)
         return tensor
 
+    def agreed(self, text: str) -> str:
+        """The first process's text, in all of them."""
+        texts = [text]
+        if self.world > 1:
+            distributed.broadcast_object_list(texts)
+        return texts[0]
+
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set in any of the processes."""
         return bool(self.summed(torch.tensor(float(flag), device=device)) > 0) if self.world > 1 else flag

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from catalog.selection import parse_period
 from datasets.errors import BadInput
 from training.edm import P_MEAN, P_STD
 from training.network import SIZES
@@ -29,6 +30,7 @@ class RunConfig(BaseModel):
     stage: Stage
     size: str = Field("small", description=f"of the network: {', '.join(SIZES)}")
     patch: tuple[Side, Side] | None = Field((448, 448), description="height and width; null: the whole domain")
+    period: str | None = Field(None, description="of the train split, such as 2020-06/2020-08; null: all of it")
     patches_per_sample: Count = Field(1, description="patches drawn one after the other from a sample")
     samples: Count = Field(2_000_000, description="patches to see until the run is done")
     batch: Count = Field(256, description="patches an update, over all processes")
@@ -56,7 +58,15 @@ class RunConfig(BaseModel):
     validate_every: Count = 50_000
     validation_patches: Count = 256
     validation_members: Annotated[int, Field(ge=2)] = Field(4, description="of the ensemble in validation (diffusion)")
-    validation_steps: Annotated[int, Field(ge=2)] = Field(10, description="of the sampler in validation (diffusion)")
+    validation_steps: Annotated[int, Field(ge=2)] = Field(18, description="of the sampler in validation (diffusion)")
+
+    @field_validator("period", mode="before")
+    @classmethod
+    def _to_the_second(cls, value: object) -> str | None:
+        if value is None:
+            return None
+        period = parse_period(str(value))
+        return f"{period.start}/{period.end}"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

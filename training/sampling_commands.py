@@ -80,7 +80,8 @@ def sample(
     )
     for _ in track(drawer.draw(forecast, parts), "drawing", len(parts), console=notices, disable=rank > 0):
         pass
-    notices.print(f"wrote {output}")
+    if rank == 0:
+        notices.print(f"wrote {output}" if world == 1 else f"wrote this process's part of {output}")
 
 
 @app.command()

@@ -25,6 +25,7 @@ from training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from training.launching import Query, write_record
 from training.learner import Learner
 from training.loader import Loader, split_order
 from training.meter import Meter, Throughput, throughput
@@ -42,13 +43,14 @@ def train(
     device: torch.device | str = "cpu",
     processes: Processes = ALONE,
     stop: threading.Event | None = None,
+    query: Query | None = None,
 ) -> int:
     """Train in the folder `output`, from its last checkpoint where it has one; answers how many patches are seen.
 
     `regression` is the run or checkpoint below a diffusion model; a run that goes on keeps the one it began with. Set
     `stop`, or send SIGTERM or SIGINT, and the run ends after the update that it is at, its checkpoint written; begun
-    again it comes to the same weights, on a CPU to the bit. Raises BadInput where the folder holds a run of another
-    config, or one on another store.
+    again it comes to the same weights, on a CPU to the bit. `query` is what the store was found by, for the run's
+    record. Raises BadInput where the folder holds a run of another config, or one on another store.
     """
     device, stop = torch.device(device), stop or threading.Event()
     if config.threads:
@@ -57,8 +59,7 @@ def train(
     order = split_order(store, "train", config)
     loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
     if processes.first:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "config.json").write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_record(output, store, config, query)
         notices.print(
             f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
             f" {learner.samples_seen:,} of {config.samples:,} patches seen"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +20,7 @@ from datasets.synthetic.domain import Field, domain_of
 from datasets.synthetic.era5 import Era5
 from datasets.synthetic.faults import Fault, Saboteur
 from datasets.synthetic.grib import Message
-from datasets.synthetic.spec import SyntheticSpec
+from datasets.synthetic.spec import RUN_HOURS, SyntheticSpec
 from datasets.synthetic.weather import Weather
 
 _HOUR = np.timedelta64(1, "h")
@@ -44,14 +49,26 @@ class SyntheticArchive:
         return self.era5_files + self.cma_rra_files
 
 
+class Hour(NamedTuple):
+    """What the coarse archive holds of an hour, and, where it is a valid time, the fine file."""
+
+    hour: np.datetime64
+    coarse: list[Message]
+    fine: list[Message]
+
+
 def synthesise(
-    directory: Path, spec: SyntheticSpec, on_file: Callable[[Path], None] = lambda path: None
+    directory: Path,
+    spec: SyntheticSpec,
+    on_file: Callable[[Path], None] = lambda path: None,
+    processes: int = 1,
 ) -> SyntheticArchive:
     """Writes the archive of that specification below `directory` and returns what is there.
 
     `era5/` holds for each valid time the instantaneous fields and tp of each of the `spec.frequency` hours that end
     there, of which the first ones may lie before `spec.start`; `cma_rra/` a file per valid time. `on_file` is told
-    each file once it is complete. What a field is depends on the seed, the grid and its valid time alone.
+    each file once it is complete. What a field is depends on the seed, the grid and its valid time alone, not on the
+    number of `processes`.
 
     Raises BadInput where `directory` holds an archive already.
     """
@@ -63,7 +80,7 @@ def synthesise(
     saboteur = Saboteur(spec)
     coarse_files: dict[str, Path] = {}
     fine_files: dict[str, Path] = {}
-    for hour, coarse, fine in _messages(spec):
+    for hour, coarse, fine in _messages(spec, processes):
         month = f"era5/era5_synthetic_{str(hour.astype('datetime64[M]')).replace('-', '')}.grib"
         coarse_files[month] = _append(directory / month, saboteur.damage_hour(month, hour, coarse))
         if fine:
@@ -86,13 +103,25 @@ def _append(path: Path, messages: list[Message]) -> Path:
     return path
 
 
-def _messages(spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, list[Message], list[Message]]]:
-    """Hour by hour what the coarse archive holds, and at the valid times what the fine file holds."""
-    domain = domain_of(spec)
-    weather = Weather(spec.seed, domain)
-    era5, cma_rra = Era5(spec.seed, domain), CmaRra(domain, spec.frequency, spec.packing)
+def _messages(spec: SyntheticSpec, processes: int) -> Iterator[Hour]:
+    """Every hour, in order; the runs are independent of each other, and made side by side."""
+    last = init_time_of(spec.hours[-1])
+    runs = np.arange(init_time_of(spec.valid_times[0]), last + _HOUR, RUN_HOURS * _HOUR)
+    if processes == 1:
+        for run in runs:
+            yield from _run(spec, run)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for hours in pool.map(_run, repeat(spec), runs):
+            yield from hours
+
+
+def _run(spec: SyntheticSpec, init_time: np.datetime64) -> list[Hour]:
+    """What the archives hold of the hours that a run of the fine model forecasts."""
+    weather, era5, cma_rra = _makers(spec)
     first = spec.valid_times[0]
-    for hour, amount, total, peak_rate in _rain(weather, spec):
+    made = []
+    for hour, amount, total, peak_rate in _rain(weather, spec, init_time):
         coarse: list[Message] = []
         fine: list[Message] = []
         if hour in spec.valid_times:
@@ -109,18 +138,30 @@ def _messages(spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, list[Message
             coarse += era5.invariants(weather.land, hour) if hour == first else []
         if hour >= spec.hours[0]:
             coarse.append(era5.precipitation(amount, hour))
-            yield hour, coarse, fine
+            made.append(Hour(hour, coarse, fine))
+    return made
 
 
-def _rain(weather: Weather, spec: SyntheticSpec) -> Iterator[tuple[np.datetime64, Field, Field, Field]]:
-    """Hour by hour from a run's start: the rain, the run's total, the highest rate since the run's last output.
+@lru_cache(maxsize=1)
+def _makers(spec: SyntheticSpec) -> tuple[Weather, Era5, CmaRra]:
+    """The weather, and the two that encode it."""
+    domain = domain_of(spec)
+    return Weather(spec.seed, domain), Era5(spec.seed, domain), CmaRra(domain, spec.frequency, spec.packing)
+
+
+def _rain(
+    weather: Weather, spec: SyntheticSpec, init_time: np.datetime64
+) -> Iterator[tuple[np.datetime64, Field, Field, Field]]:
+    """Hour by hour of a run: the rain, the run's total, the highest rate since the run's last output.
 
     A run's total is the sum of the very hourly amounts of which the coarse side has the box means.
     """
     total = peak = np.zeros_like(weather.land.height)
-    for hour in np.arange(init_time_of(spec.valid_times[0]) + _HOUR, spec.hours[-1] + _HOUR, _HOUR):
+    for elapsed in range(1, RUN_HOURS + 1):
+        hour = init_time + elapsed * _HOUR
+        if hour > spec.hours[-1]:
+            return
         amount, highest = weather.rain_over_hour(hour)
-        elapsed = int((hour - init_time_of(hour)) / _HOUR)
-        total = amount if elapsed == 1 else total + amount
+        total = total + amount
         peak = highest if (elapsed - 1) % spec.frequency == 0 else np.maximum(peak, highest)
         yield hour, amount, total, peak

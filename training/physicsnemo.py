@@ -1,0 +1,174 @@
+"""A store as a dataset of NVIDIA's physicsnemo, with the interface of its CorrDiff example (docs/physicsnemo.md).
+
+Nothing of physicsnemo is imported: that interface is met by its methods, and no base class is asked for.
+"""
+
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+
+# That example has a package `datasets` too. Where a process has imported it, ours is found through it: no module of
+# one is named like a module of the other.
+_OURS = str(Path(__file__).resolve().parent.parent / "datasets")
+if _OURS not in datasets.__path__:
+    datasets.__path__.append(_OURS)
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import cftime
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datasets.channels import Channel
+from datasets.constants import stored_normalisation
+from datasets.encoding import Normalisation
+from datasets.errors import BadInput
+from datasets.store import open_store
+from training.features import Features, Units, static_scales
+from training.loader import Loader, split_order
+from training.patches import Draw, Order
+from training.run_config import run_config
+
+
+class ChannelMetadata(NamedTuple):
+    """A channel: the variable's name, its pressure level in hPa or nothing, and whether it does not change in time."""
+
+    name: str
+    level: str = ""
+    auxiliary: bool = False
+
+
+class CorrDiffDataset(Dataset[tuple[Tensor, Tensor]]):
+    """The valid samples of a split of a store, in the order of time, on the whole target grid.
+
+    A sample is (img_clean, img_lr), both float32 and normalised: the target (output channel, lat, lon), and the
+    condition (input channel, lat, lon), which is the input interpolated to the target grid and then the static fields.
+    A pixel that is missing in the input is the channel's mean; one that is missing in the target is NaN.
+
+    It travels to spawned workers as its arguments. Forked ones, which are physicsnemo's, must be there before the
+    first sample is read; else BadInput. Raises BadInput where there is no store, no such split, or no valid sample.
+    """
+
+    _read_in: ClassVar[int | None] = None
+
+    def __init__(self, store: str, split: str = "train") -> None:
+        self.split = split
+        self.store = open_store(store)
+        whole = run_config("regression", changes={"patch": None})
+        self.order = _InTurn(**vars(split_order(self.store, split, whole)))
+        self.features = Features(self.store, static_scales(self.store))
+        static = [stored_normalisation("identity", scale.mean, scale.std) for scale in self.features.scales]
+        self._output_normalisations = self.store.plan.normalisations["target"]
+        self._input_normalisations = [*self.store.plan.normalisations["input"], *static]
+
+    def __reduce__(self) -> tuple[type[CorrDiffDataset], tuple[str, str]]:
+        return CorrDiffDataset, (self.store.folder.url, self.split)
+
+    def __len__(self) -> int:
+        return len(self.order.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        position = range(len(self))[index]
+        (batch,) = self._loader.batches([(position, position + 1)])
+        condition = self.features.condition(batch.input, batch.patches)[0, : len(self._input_normalisations)]
+        return self.features.targets(batch.target)[0], condition
+
+    def longitude(self) -> NDArray[np.float64]:
+        """Degrees east of each point (lat, lon)."""
+        return np.broadcast_to(self.store.grid("target").lon, self.image_shape()).copy()
+
+    def latitude(self) -> NDArray[np.float64]:
+        """Degrees north of each point (lat, lon)."""
+        return np.broadcast_to(self.store.grid("target").lat[:, None], self.image_shape()).copy()
+
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the target grid, and so of all fields."""
+        return self.store.grid("target").shape
+
+    def time(self) -> list[cftime.DatetimeGregorian]:
+        """The valid time of each sample, UTC."""
+        seconds = self.store.times[self.order.samples].astype(np.int64)
+        return list(cftime.num2date(seconds, "seconds since 1970-01-01", calendar="standard"))
+
+    def input_channels(self) -> list[ChannelMetadata]:
+        """The channels of img_lr; static ones are auxiliary."""
+        static = [ChannelMetadata(scale.name, auxiliary=True) for scale in self.features.scales]
+        return [*_described(self.store.plan.channels("input")), *static]
+
+    def output_channels(self) -> list[ChannelMetadata]:
+        """The channels of img_clean."""
+        return _described(self.store.plan.channels("target"))
+
+    def normalize_input(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Input fields (..., channel, lat, lon) from physical units."""
+        return _encoded(x, Units(self._input_normalisations, "cpu"))
+
+    def denormalize_input(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Input fields (..., channel, lat, lon) to physical units."""
+        return _decoded(x, self._input_normalisations)
+
+    def normalize_output(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Target fields (..., channel, lat, lon) from physical units."""
+        return _encoded(x, self.features.target_units)
+
+    def denormalize_output(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Target fields (..., channel, lat, lon) to physical units: to the bit those of the statistics."""
+        return _decoded(x, self._output_normalisations)
+
+    def info(self) -> dict[str, Any]:
+        """Where the samples come from, how many of the split are skipped as not valid, and the channels' units."""
+        return {
+            "store": self.store.folder.url,
+            "fingerprint": self.store.fingerprint,
+            "title": self.store.recipe.title,
+            "split": self.split,
+            "samples": len(self),
+            "skipped": self.order.skipped,
+            "output_units": [channel.variable.units for channel in self.store.plan.channels("target")],
+        }
+
+    @cached_property
+    def _opened(self) -> Loader:
+        return Loader(self.store, self.order, prefetch=0)
+
+    @property
+    def _loader(self) -> Loader:
+        """The loader, made at the first read; BadInput, not a wait for ever, where a fork came after it."""
+        if CorrDiffDataset._read_in not in (None, os.getpid()):
+            raise BadInput(
+                f"{self.store.folder.url} was read before this worker was forked, and reads cannot go on after a fork;"
+                " give the DataLoader multiprocessing_context='spawn', or read no sample before its workers start"
+            )
+        CorrDiffDataset._read_in = os.getpid()
+        return self._opened
+
+
+class _InTurn(Order):
+    """Each sample once, whole, in the order of time."""
+
+    def draws(self, start: int, stop: int) -> list[Draw]:
+        return [Draw(int(sample), self.domain) for sample in self.samples[start:stop]]
+
+
+def _described(channels: Sequence[Channel]) -> list[ChannelMetadata]:
+    return [ChannelMetadata(each.variable.name, "" if each.level is None else str(each.level)) for each in channels]
+
+
+def _encoded(fields: NDArray[Any], units: Units) -> NDArray[np.float32]:
+    physical = torch.from_numpy(np.ascontiguousarray(fields, np.float32))
+    return units.encode(physical.reshape(-1, *physical.shape[-3:])).reshape(physical.shape).numpy()
+
+
+def _decoded(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float64]:
+    channels = zip(np.moveaxis(fields, -3, 0), normalisations, strict=True)
+    return np.stack([each.decode(np.ascontiguousarray(field)) for field, each in channels], axis=-3)

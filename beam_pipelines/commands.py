@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -29,8 +30,11 @@ app = typer.Typer()
 @app.command()
 def synth(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the two archives are written.")],
-    start: Annotated[str, typer.Option(help="First valid time, UTC; 03 or 15 UTC begins a run.")] = "2020-06-01T03",
-    end: Annotated[str, typer.Option(help="Before the end.")] = "2020-06-11T03",
+    start: Annotated[
+        str, typer.Option(help="First valid time, UTC: the first of a run of 00 or 12 UTC.")
+    ] = "2020-05-01T12",
+    end: Annotated[str, typer.Option(help="Before the end.")] = "2020-06-30T12",
+    frequency: Annotated[int, typer.Option(help="Hours between valid times; it divides 12.")] = 12,
     shape: Annotated[str, typer.Option(help="Rows x columns of the target domain.")] = "160x240",
     fault: Annotated[
         list[str] | None,
@@ -58,6 +62,7 @@ def synth(
     spec = SyntheticSpec(
         start=parse_time(start),
         end=parse_time(end),
+        frequency=frequency,
         seed=seed,
         shape=(int(rows), int(columns)),
         levels=tuple(level or (500, 850)),
@@ -65,7 +70,7 @@ def synth(
         packing=packing,
     )
     with progress_bar("synthesising", spec.files, notices) as one_more:
-        archive = synthesise(directory, spec, lambda path: one_more())
+        archive = synthesise(directory, spec, lambda path: one_more(), processes=os.cpu_count() or 1)
     faults_made = [asdict(each) for each in archive.faults]
     if as_json:
         print_json({"directory": str(directory), "files": list(archive.files), "faults": faults_made})

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 def gradients_of(stage: str, settings: dict, store: Store, regression: Path, processes: Processes, micro_batch: int):
     """The gradients of the first update and its loss, and the buckets of gradients that were exchanged for them."""
-    config = run_config(stage, "demo", {**settings, "micro_batch": micro_batch})
+    config = run_config(stage, "demo", {**settings, "micro_batch": micro_batch, "dropout": 0})
     parent = load_checkpoint(regression, store) if stage == "diffusion" else None
     learner = Learner(config, store, CPU, parent, processes)
     exchanges = []

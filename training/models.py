@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -28,9 +29,7 @@ def condition_channels(fields: Fields) -> int:
 def regression_for(config: RunConfig, fields: Fields) -> Regression:
     """A new regression for a store with these fingerprint fields; BadInput where the config names no target of it."""
     targets = _normalisations(fields["target"])
-    network = UNet(
-        NetworkConfig.of_size(config.size, condition_channels(fields), len(targets), noise_conditioned=False)
-    )
+    network = _network(config, condition_channels(fields), len(targets), noise_conditioned=False)
     return Regression(
         network, connections(_normalisations(fields["input"]), targets, without=config.predicted_outright)
     )
@@ -40,12 +39,17 @@ def denoiser_for(config: RunConfig, fields: Fields) -> Denoiser:
     """A new denoiser: it sees the noisy residual, then the features, then the regression's mean."""
     targets = len(fields["target"]["channels"])
     seen = condition_channels(fields) + 2 * targets
-    return Denoiser(UNet(NetworkConfig.of_size(config.size, seen, targets, noise_conditioned=True)), SIGMA_DATA)
+    return Denoiser(_network(config, seen, targets, noise_conditioned=True), SIGMA_DATA)
 
 
 def frozen(module: Module, device: torch.device | str) -> Module:
     """The module on the device, in eval mode, without gradients."""
     return module.to(device).eval().requires_grad_(False)
+
+
+def _network(config: RunConfig, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> UNet:
+    of_size = NetworkConfig.of_size(config.size, in_channels, out_channels, noise_conditioned=noise_conditioned)
+    return UNet(of_size if config.dropout is None else replace(of_size, dropout=config.dropout))
 
 
 def _normalisations(role: Mapping[str, Sequence[Any]]) -> dict[str, Normalisation]:

@@ -29,6 +29,7 @@ class RunConfig(BaseModel):
 
     stage: Stage
     size: str = Field("small", description=f"of the network: {', '.join(SIZES)}")
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="of the network; null: its size's")
     patch: tuple[Side, Side] | None = Field((448, 448), description="height and width; null: the whole domain")
     period: str | None = Field(None, description="of the train split, such as 2020-06/2020-08; null: all of it")
     patches_per_sample: Count = Field(1, description="patches drawn one after the other from a sample")
@@ -101,17 +102,18 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "size": "tiny",
-        "patch": (96, 96),
-        "samples": 2_000,
-        "batch": 8,
-        "micro_batch": 8,
-        "learning_rate": 4e-3,
+        "dropout": 0.1,
+        "patch": (64, 64),
+        "samples": 4_800,
+        "batch": 4,
+        "micro_batch": 4,
+        "learning_rate": 2e-3,
         "warmup": 160,
-        "ema_half_life": 200,
+        "ema_half_life": 400,
         "missed_patches": 64,
-        "threads": 2,
-        "save_every": 1_000,
-        "validate_every": 1_000,
+        "threads": 1,
+        "save_every": 1_200,
+        "validate_every": 1_200,
         "validation_patches": 16,
     },
 }

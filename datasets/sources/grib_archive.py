@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from datasets.channels import Channel
 from datasets.errors import BadInput
 from datasets.grib.index import INDEX_SCHEMA, GribIndex, Problem, index_file
+from datasets.sources.cache import cache_path
 from datasets.sources.references import REFERENCE_SCHEMA
 from datasets.sources.table import FieldRule, GribNumbers, SourceTable
 from datasets.storage import write_file_atomically
@@ -123,11 +122,7 @@ def window_start(valid_time: pa.ChunkedArray, encoded: pa.ChunkedArray, rule: Fi
 
 
 def _cache_path(path: Path) -> Path:
-    state = path.stat()
-    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{INDEX_SCHEMA}"
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return home / "corrstore" / "grib-index" / name[:2] / f"{name}.parquet"
+    return cache_path("grib-index", path, ".parquet", str(INDEX_SCHEMA))
 
 
 def _index_into_cache(path: Path) -> None:

@@ -64,7 +64,7 @@ def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: Field) -> tuple[Field, F
     low, aloft = synoptic.wind(925), synoptic.wind(600)
     u, v = (below * (1 - high) + above * high for below, above in zip(low, aloft, strict=True))
     turned = _TURNED * land.land_mask
-    exposure = (0.55 * land.land_mask + 0.85 * land.sea_mask - 0.15 * high) * (1 + 0.3 * land.prominence).clip(0.4, 1.5)
+    exposure = (0.55 * land.land_mask + 0.85 * land.sea_mask - 0.15 * high) * (1 + 0.5 * land.prominence).clip(0.3, 2)
     u, v = (
         exposure * (u * np.cos(turned) - v * np.sin(turned)),
         exposure * (u * np.sin(turned) + v * np.cos(turned)),

@@ -69,7 +69,7 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         if not todo and is_finished(folder, plan):
             return BuildResult(0, read_report(folder))
         spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
-        report = finish(folder, plan, preparation, constants.notes)
+        report = finish(folder, plan, preparation, constants.notes, console)
         if repair:
             folder.remove(VERDICT)
         return BuildResult(len(todo), report)

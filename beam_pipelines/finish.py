@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+from rich.console import Console
 
+from beam_pipelines.progress import progress_bar
 from datasets.layout import StorePlan, metadata_objects
 from datasets.ledger import (
     HISTOGRAMS,
@@ -25,6 +27,7 @@ from datasets.ledger import (
 )
 from datasets.preparation import Preparation
 from datasets.sample import static_fields
+from datasets.sources.checksums import files_taken_from, with_checksums
 from datasets.storage import Folder, checksum
 
 
@@ -60,13 +63,18 @@ def read_report(folder: Folder) -> Report:
     return Report(**json.loads(folder.read(REPORT)))
 
 
-def finish(folder: Folder, plan: StorePlan, preparation: Preparation, notes: dict[str, int]) -> Report:
+def finish(
+    folder: Folder, plan: StorePlan, preparation: Preparation, notes: dict[str, int], console: Console
+) -> Report:
     """Turn the records into tables and make the store readable; what killed writers left is swept away.
 
     Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
     """
     consolidated = consolidate(folder)
-    files = parquet_bytes(preparation.files.sort_by([("source", "ascending"), ("path", "ascending")]))
+    taken = files_taken_from(preparation.pairs)
+    with progress_bar("checksums", len(taken), console) as advance:
+        sources = with_checksums(preparation.files, taken, plan.recipe.sources, advance)
+    files = parquet_bytes(sources.sort_by([("source", "ascending"), ("path", "ascending")]))
     folder.write(SOURCES, files)
     folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))
     report = Report(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from catalog.output import AsForm, Form, Output, print_as_json, shown, write_rows
+from catalog.output import AsForm, Form, Output, print_as_json, several, shown, write_rows
 from datasets.commands import AsJson, notices, results
 
 app = typer.Typer(
@@ -93,7 +93,7 @@ def query(
     if as_json:
         print_as_json({"complete": found.complete, "stores": rows, "missing": missing_rows(found.missing)})
     elif not write_rows(rows, form, output):
-        print_answer(found)
+        print_answer(found, alone=complete)
     if complete and not found.complete:
         raise typer.Exit(1)
 
@@ -189,4 +189,5 @@ def prune(
     for row in pruned.stores:
         text = f"{would} {shown(row['name'])} at {shown(row['location'])}"
         results.print(text, markup=False, highlight=False, soft_wrap=True)
-    notices.print(f"{len(pruned.stores)} stores and {len(pruned.files)} files{' to remove' if dry_run else ' removed'}")
+    stores, files = several(len(pruned.stores), "store"), several(len(pruned.files), "file")
+    notices.print(f"{stores} and {files} {'to remove' if dry_run else 'removed'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from catalog.schemas import TableName
 from catalog.series import MOMENTS
 from catalog.tables import Tables
 from datasets.grids import grid_from_dict
+from datasets.periods import format_time
 from datasets.statistics import merge_columns
 
 Part = Literal["store", "recipe", "grids", "channels", "constants", "periods", "statistics", "shards"]
@@ -72,7 +74,8 @@ def _fields(part: Part, item: str, one: dict[str, Any], two: dict[str, Any], key
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    text = format_time(np.datetime64(value, "s")) if isinstance(value, datetime) else str(value)
+    return None if value is None else text
 
 
 def _recipes(one: dict[str, Any], two: dict[str, Any]) -> Iterator[Difference]:

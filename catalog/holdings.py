@@ -118,15 +118,28 @@ def fewest(held: Bits, has: NDArray[np.bool_], wanted: Bits) -> tuple[list[int],
             heappush(queue, (-now, best))  # others have taken from what it adds, which never grows
         elif now:
             chosen.append(best)
-            lacking &= ~_together(held, kinds, [best])
-    for needless in chosen[::-1]:
-        others = [store for store in chosen if store != needless]
-        if np.array_equal(wanted & ~_together(held, kinds, others), lacking):
-            chosen = others
-    return chosen, lacking[kind_of.ravel()]
+            lacking[kinds[best]] &= ~held[best]
+    return _needed(held & wanted, kinds, chosen), lacking[kind_of.ravel()]
 
 
-def _together(held: Bits, has: NDArray[np.bool_], stores: list[int]) -> Bits:
-    """What these stores hold: bits [variables, slots / 8]."""
-    both = held[stores][:, None, :] * has[stores][:, :, None].astype(np.uint8)
-    return np.bitwise_or.reduce(both, axis=0)
+def _needed(held: Bits, has: NDArray[np.bool_], chosen: list[int]) -> list[int]:
+    """The chosen stores but for those, from the last on, of which all is held by others."""
+    holders = np.zeros((has.shape[1], 8 * held.shape[1]), np.int32)
+    for store in chosen:
+        place, bits = _unpacked(held[store])
+        holders[has[store], place] += bits
+    needed = []
+    for store in chosen[::-1]:
+        place, bits = _unpacked(held[store])
+        if ((holders[has[store], place] == 1) & bits.astype(bool)).any():
+            needed.append(store)
+        else:
+            holders[has[store], place] -= bits
+    return needed[::-1]
+
+
+def _unpacked(held: NDArray[np.uint8]) -> tuple[slice, NDArray[np.uint8]]:
+    """The slots from about the first to about the last that is held, and their bits."""
+    some = np.flatnonzero(held)
+    first, after = (int(some[0]), int(some[-1]) + 1) if some.size else (0, 0)
+    return slice(8 * first, 8 * after), np.unpackbits(held[first:after])

@@ -1,4 +1,4 @@
-"""Rows as a table for people, or as CSV, Parquet or JSON for programs."""
+"""Rows as CSV, Parquet or JSON for programs, and one value as people read it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from datasets.commands import print_json, results
+from datasets.commands import print_json
 from datasets.errors import BadInput
 from datasets.periods import format_time
 from datasets.storage import write_file_atomically
 
-_LONGEST = 120
+_LONGEST = 255
 
 
 class Form(StrEnum):
@@ -62,14 +60,6 @@ def write_rows(rows: Sequence[Row], form: Form, output: Path | None) -> bool:
     return True
 
 
-def print_table(rows: Sequence[Row], columns: Mapping[str, str], title: str = "") -> None:
-    """Print columns of the rows, under other names, as a table."""
-    table = Table(*columns.values(), title=title or None, title_justify="left")
-    for row in rows:
-        table.add_row(*(Text(shown(row[key])) for key in columns))
-    results.print(table)
-
-
 def print_as_json(content: Any) -> None:
     """Print JSON: times as 2018-01-01T03:00Z, what is not a number as null."""
     print_json(_plain(content))
@@ -86,6 +76,11 @@ def shown(value: Any) -> str:
         text = "" if plain is None else str(plain)
     text = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def several(count: int, noun: str) -> str:
+    """A number of things, such as 1 store or 2 stores."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from catalog.catalog_commands import CatalogUrl, app
-from catalog.output import shown
+from catalog.output import several, shown
 from datasets.commands import notices
 from datasets.storage import Folder, write_file_atomically
 
@@ -25,7 +25,7 @@ def page(output: OutputFolder, catalog: CatalogUrl) -> None:
     from catalog.page import write_site
 
     stores = write_site(Catalog(catalog), Folder(output))
-    _say(f"wrote {shown(output)}/index.html and the pages of {stores} stores")
+    _say(f"wrote {shown(output)}/index.html and {several(stores, 'page')} of stores")
 
 
 @app.command()
@@ -38,7 +38,7 @@ def stac(output: OutputFolder, catalog: CatalogUrl) -> None:
     from catalog.stac import write_stac
 
     stores = write_stac(Catalog(catalog), Folder(output))
-    _say(f"wrote {shown(output)}/catalog.json and the collections of {stores} stores")
+    _say(f"wrote {shown(output)}/catalog.json and {several(stores, 'collection')} of stores")
 
 
 @app.command()

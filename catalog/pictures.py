@@ -100,10 +100,8 @@ class Frame:
     @property
     def lat_ticks(self) -> list[Tick]:
         """Round latitudes, from the bottom."""
-        return [
-            Tick(_percent(degrees, self.south, self.north), latitude(degrees))
-            for degrees in _round_numbers(self.south, self.north)
-        ]
+        numbers = _round_numbers(self.south, self.north)
+        return [Tick(_percent(degrees, self.south, self.north), latitude(degrees)) for degrees in numbers]
 
     def picture(self, field: Field, grid: RectilinearGrid, scale: Scale, most_bytes: int) -> Picture:
         """The part of a field on `grid` [lat, lon] that is in the frame, in no more bytes of PNG than `most_bytes`.

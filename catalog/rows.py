@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from catalog.diff import Difference
-from catalog.output import print_table, shown
+from catalog.listing import print_rows
+from catalog.output import shown
 from catalog.query import Answer, Missing
 from catalog.statistics import ChannelStatistics
 from datasets.commands import results
@@ -17,9 +18,9 @@ from datasets.periods import Interval, format_time
 
 _MOST_LINES = 20
 _LIST = {
-    "store": "id",
     "name": "name",
     "status": "status",
+    "store": "id",
     "period": "period",
     "every": "every",
     "validity": "valid",
@@ -30,9 +31,9 @@ _LIST = {
 _QUERY = {
     "name": "name",
     "status": "status",
-    "holds": "holds",
-    "percent": "share",
     "used": "",
+    "percent": "share",
+    "holds": "holds",
     "period": "period",
     "every": "every",
     "location": "location",
@@ -42,7 +43,10 @@ _DIFF = {"item": "", "one": "first", "two": "second"}
 
 def print_stores(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows of the table `stores`."""
-    print_table([{**row, **_in_words(row)} for row in rows], _LIST)
+    if not rows:
+        _say("the catalog has no stores")
+        return
+    print_rows([{**row, **_in_words(row)} for row in rows], _LIST, heading=2)
 
 
 def rows_of_answer(answer: Answer) -> list[dict[str, Any]]:
@@ -74,23 +78,32 @@ def missing_rows(missing: Sequence[Missing]) -> list[dict[str, Any]]:
     ]
 
 
-def print_answer(answer: Answer) -> None:
-    """Print the stores that match, which of them are enough, and what these lack."""
+def print_answer(answer: Answer, alone: bool) -> None:
+    """Print the stores that match, which of them are enough, and what these lack.
+
+    `alone`: only stores that hold everything were asked for.
+    """
+    if alone and not answer.stores:
+        _say("no store alone holds all of it; without --complete, stores that hold it together are found")
+        return
     rows = [
         {
             **row,
             **_in_words(row),
             "percent": f"{100 * row['share']:.4g} %",
+            "holds": ", ".join(row["holds"]),
             "used": "in the combination" if row["in_combination"] else "",
         }
         for row in rows_of_answer(answer)
     ]
-    print_table(rows, _QUERY)
+    if rows:
+        print_rows(rows, _QUERY, heading=3)
     names = ", ".join(shown(match.name) for match in answer.combination)
     if answer.complete:
         _say(f"all of it is in {names}")
         return
-    _say(f"{names or 'no store'} {'hold' if len(answer.combination) > 1 else 'holds'} the most; missing:")
+    holds = f"{'hold' if len(answer.combination) > 1 else 'holds'} the most"
+    _say(f"{names} {holds}; missing:" if names else "no store holds any of it; missing:")
     for each in answer.missing[:_MOST_LINES]:
         what = " ".join(each.variables) or "everything"
         when = "" if np.isnat(each.start) else f" {Interval(each.start, each.end)}, {each.hours:g} h"
@@ -100,6 +113,9 @@ def print_answer(answer: Answer) -> None:
 
 def print_statistics(statistics: Sequence[ChannelStatistics]) -> None:
     """Print statistics, and which of them are not of all samples that were asked for."""
+    if not statistics:
+        _say("no store has statistics of that; `corrstore catalog query` shows which have the variables, and when")
+        return
     quantiles = {f"q{each.q:g}": f"q{each.q:g}" for one in statistics for each in one.quantiles}
     rows = [
         {
@@ -109,14 +125,23 @@ def print_statistics(statistics: Sequence[ChannelStatistics]) -> None:
         }
         for one in statistics
     ]
-    columns = ("name", "role", "channel", "units", "of", "count", "missing", "mean", "std", "minimum", "maximum")
+    several = len({one.store for one in statistics}) > len({one.name for one in statistics})
+    ids = {"store": "id"} if several else {}
+    heading = {"name": "name", **ids, "role": "role", "channel": "channel", "units": "units"}
+    columns = {name: name for name in ("mean", "std", "minimum", "maximum")}
     wet = {"wet_share": "wet share"} if any(one.wet_share is not None for one in statistics) else {}
-    names = dict(zip(columns, columns, strict=True)) | {"of": "samples"}
-    print_table(rows, names | quantiles | wet)
-    for one in statistics:
-        if not one.complete:
-            what = f"{shown(one.name)} {one.role} {shown(one.channel)}"
-            _say(f"incomplete: {what}: {one.samples} of {one.expected} samples are there and valid")
+    counts = {"of": "samples", "count": "count", "missing": "missing"}
+    print_rows(rows, heading | columns | quantiles | wet | counts, len(heading))
+    _say_incomplete(statistics, ids)
+
+
+def _say_incomplete(statistics: Sequence[ChannelStatistics], ids: Iterable[str]) -> None:
+    lacking = [one for one in statistics if not one.complete]
+    for (_, samples, expected), found in groupby(lacking, key=lambda one: (one.store, one.samples, one.expected)):
+        first, *others = found
+        store = " ".join(shown(getattr(first, key)) for key in ("name", *ids))
+        what = f"{len(others) + 1} channels" if others else f"{first.role} {shown(first.channel)}"
+        _say(f"incomplete: {store} {what}: {samples} of {expected} samples are there and valid")
 
 
 def print_differences(differences: Sequence[Difference]) -> None:
@@ -125,7 +150,7 @@ def print_differences(differences: Sequence[Difference]) -> None:
         _say("nothing differs")
     for part, found in groupby(differences, key=lambda each: each.part):
         listed = list(found)
-        print_table([each._asdict() for each in listed[:_MOST_LINES]], _DIFF, title=f"{part}: {len(listed)} differ")
+        print_rows([each._asdict() for each in listed[:_MOST_LINES]], _DIFF, title=f"{part}: {len(listed)} differ")
         _say_more(len(listed))
 
 

@@ -1,6 +1,6 @@
-"""Stores as STAC 1.1 collections with the datacube extension 2.2: a folder of JSON that any STAC client reads.
+"""Stores as STAC 1.1 collections: a folder of JSON that any STAC client reads.
 
-https://github.com/radiantearth/stac-spec, https://github.com/stac-extensions/datacube
+https://github.com/radiantearth/stac-spec
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from catalog.access import Catalog
 from catalog.card import dataset_card
+from catalog.datacube import DATACUBE, cube_dimensions, cube_variables
 from catalog.markup import escaped, plain
 from catalog.portrait import ChannelPortrait, Portrait, portrait
 from catalog.series import SeriesReader
 from datasets.storage import Folder
 
 STAC_VERSION = "1.1.0"
-DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
 _ZARR, _PARQUET = "application/vnd.zarr; version=3", "application/vnd.apache.parquet"
 _ID = re.compile(r"^[0-9a-f]{16}$")
 _WHOLE_EARTH = [-180.0, -90.0, 180.0, 90.0]
@@ -50,7 +48,6 @@ def write_stac(catalog: Catalog, output: Folder) -> int:
 def collection(of: Portrait) -> dict[str, Any]:
     """The STAC collection of a store; its links are relative to the folder that `write_stac` writes."""
     row = of.row
-    last = of.times[-1]
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
@@ -62,7 +59,7 @@ def collection(of: Portrait) -> dict[str, Any]:
         "license": "other",
         "extent": {
             "spatial": {"bbox": [_bbox(row["target_grid"])]},
-            "temporal": {"interval": [[f"{of.start}Z", f"{last}Z"]]},
+            "temporal": {"interval": [[f"{of.start}Z", f"{of.times[-1]}Z"]]},
         },
         "links": [
             {"rel": "root", "href": "../catalog.json", "type": "application/json"},
@@ -70,8 +67,8 @@ def collection(of: Portrait) -> dict[str, Any]:
             {"rel": "describedby", "href": "./README.md", "type": "text/markdown", "title": "Dataset card"},
         ],
         "assets": _assets(of),
-        "cube:dimensions": _dimensions(of),
-        "cube:variables": _variables(of),
+        "cube:dimensions": cube_dimensions(of),
+        "cube:variables": cube_variables(of),
         "corrstore:fingerprint": row["fingerprint"],
         "corrstore:status": of.status,
         "corrstore:samples": {status: row[status] for status in ("valid", "partial", "missing")},
@@ -96,57 +93,6 @@ def _root(listing: list[dict[str, Any]]) -> dict[str, Any]:
         "description": "Training stores for kilometre-scale weather downscaling",
         "links": [{"rel": "root", "href": "./catalog.json", "type": "application/json"}, *children],
     }
-
-
-def _dimensions(of: Portrait) -> dict[str, Any]:
-    seconds = of.row["frequency_seconds"]
-    step = f"PT{seconds // 3600}H" if seconds % 3600 == 0 else f"PT{seconds}S"
-    time = {"type": "temporal", "extent": [f"{of.start}Z", f"{of.times[-1]}Z"], "step": step}
-    found: dict[str, Any] = {"time": {**time, "description": "valid time; those that are missing keep their place"}}
-    for role in ("input", "target"):
-        found[f"{role}_channel"] = _channel_dimension(of, role)
-        grid = of.row[f"{role}_grid"]
-        if grid and grid["rows"]:
-            lat, lon = _axes(role)
-            found[lat] = _axis("y", grid["south"], grid["north"], grid["lat_step"])
-            found[lon] = _axis("x", grid["west"], grid["east"], grid["lon_step"])
-    if of.channels["static"]:
-        found["static_channel"] = _channel_dimension(of, "static")
-    return {name: each for name, each in found.items() if each}
-
-
-def _channel_dimension(of: Portrait, role: str) -> dict[str, Any] | None:
-    names = [plain(each.row["channel"]) for each in of.channels[role]]
-    return {"type": "channel", "values": names, "description": f"{role} channels"} if names else None
-
-
-def _axes(role: str) -> tuple[str, str]:
-    return ("input_lat", "input_lon") if role == "input" else ("lat", "lon")
-
-
-def _axis(axis: str, low: float, high: float, step: float | None) -> dict[str, Any]:
-    regular = {} if step is None or np.isnan(step) else {"step": round(step, 9)}
-    return {"type": "spatial", "axis": axis, "extent": [low, high], **regular, "reference_system": 4326}
-
-
-def _variables(of: Portrait) -> dict[str, Any]:
-    dimensions = {
-        "target": ["time", "target_channel", *_axes("target")],
-        "input": ["time", "input_channel", *_axes("input")],
-        "static": ["static_channel", *_axes("target")],
-    }
-    words = {
-        "target": "fine fields, normalised",
-        "input": "coarse fields on their own grid, normalised",
-        "static": "fields that do not change with time, in physical units",
-    }
-    found = {
-        role: {"type": "data", "dimensions": dimensions[role], "description": words[role]}
-        for role in dimensions
-        if of.channels[role]
-    }
-    valid = {"type": "auxiliary", "dimensions": ["time"], "description": "whether a sample may be used"}
-    return {**found, "valid": valid}
 
 
 def _assets(of: Portrait) -> dict[str, Any]:

@@ -24,6 +24,7 @@ KEPT: dict[KeptTable, tuple[str, ...]] = {
 """The tables that most questions need of all stores, and which of their columns."""
 _AT_ONCE = 16
 _REGISTER_AGAIN = "register its store again with `corrstore catalog add`"
+_OR_FORGET = ", or remove the file, and the catalog forgets the store"
 
 
 class Tables:
@@ -67,8 +68,9 @@ class Tables:
 
         def read(name: str) -> pa.Table | None:
             key = f"{table}/{name}{SUFFIX}"
+            fix = _REGISTER_AGAIN + (_OR_FORGET if table == "stores" else "")
             try:
-                return read_table_file(self.folder, table, key, _REGISTER_AGAIN, columns, keep)
+                return read_table_file(self.folder, table, key, fix, columns, keep)
             except FileNotFoundError:
                 if table == "stores":
                     return None

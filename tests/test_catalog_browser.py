@@ -80,6 +80,34 @@ def found(page) -> list[str]:
 
 
 EVERY = sorted(["small", "year", HOSTILE])
+FAINT_TEXTS = """() => {
+  const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = color => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = color;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = part => part <= 10 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const ground = element => {
+    const color = rgba(getComputedStyle(element).backgroundColor);
+    return color[3] || element === document.body ? color : ground(element.parentElement);
+  };
+  document.querySelectorAll("details").forEach(each => each.open = true);
+  const faint = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let looked = 0;
+  while (texts.nextNode()) {
+    const text = texts.currentNode.textContent.trim(), element = texts.currentNode.parentElement;
+    const ink = rgba(getComputedStyle(element).color);
+    if (!text || !element.offsetParent || !ink[3] || element.closest("script")) continue;
+    looked += 1;
+    const [dark, bright] = [luminance(ink), luminance(ground(element))].sort((a, b) => a - b);
+    if ((bright + 0.05) / (dark + 0.05) < 4.5) faint.push(text);
+  }
+  return [looked, faint];
+}"""
+"""How many texts are to be seen, and those with less contrast than 4.5 to 1 (WCAG 2.2, 1.4.3)."""
 
 
 @pytest.mark.parametrize(
@@ -162,6 +190,30 @@ def test_without_scripts_all_stores_are_listed(open_page):
     assert not page.locator("#filter").is_visible()
     page.locator(".store a").first.click()
     page.wait_for_url("**/stores/*.html")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_contrast(open_page, site, scheme):
+    for name in ["index.html", *(f"stores/{path.name}" for path in (site / "stores").iterdir())]:
+        looked, faint = open_page(name, color_scheme=scheme).evaluate(FAINT_TEXTS)
+        assert looked > 40 and not faint
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_axis_says_when_the_stretches_are(open_page, size):
+    page = open_page(size=size)
+    store = page.locator(".store").filter(has=page.get_by_role("link", name="year", exact=True))
+    tick = store.get_by_text("2020-01", exact=True).bounding_box()
+    stretch = store.locator(".timeline i").last.bounding_box()
+    assert tick["x"] + tick["width"] / 2 == pytest.approx(stretch["x"] + stretch["width"], abs=2)
+
+
+def test_a_calendar_is_to_be_seen_whole_on_a_phone(open_page, site):
+    name = next(path.name for path in (site / "stores").iterdir() if "<title>year</title>" in path.read_text())
+    page = open_page(f"stores/{name}", PHONE)
+    for sheet in page.locator(".sheet:visible").all():
+        box = sheet.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE[0]
 
 
 def test_hostile_names_are_shown_as_text(open_page):

@@ -107,7 +107,7 @@ def test_statistics_are_those_of_the_valid_samples(faulty_store, faulty_page):
         rows = faulty_page.one("table", id=f"table-{role}").one("tbody").all("tr")
         for place, (row, channel) in enumerate(zip(rows, faulty_store.plan.channels(role), strict=True)):
             values = np.stack([faulty_store.physical(role, number)[place] for number in valid])
-            assert row.one("th").text == channel.name
+            assert row.one("th").one("code").text == channel.name
             shown = {name: float(row.one("data", class_=name).attributes["value"]) for name in ("lowest", "highest")}
             assert shown == {"lowest": values.min(), "highest": values.max()}
             for name, expected in (("counted-mean", values.mean()), ("counted-std", values.std())):

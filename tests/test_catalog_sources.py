@@ -1,0 +1,97 @@
+"""The files that a store was made from: what each was, and how to tell whether it still is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+
+from catalog.access import Catalog
+from catalog.registration import register_store
+from datasets.errors import BadInput
+from datasets.ledger import SOURCES
+from datasets.recipe_parts import SourceSpec
+from datasets.sources.checksums import with_checksums
+from datasets.sources.inventory import SOURCES_SCHEMA
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def files(*paths: Path, format: str = "grib") -> pa.Table:
+    rows = [{"source": "era5", "path": str(path), "bytes": 0, "format": format, "fields": 1} for path in paths]
+    return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA)
+
+
+def checked(table: pa.Table, *taken: Path, **options) -> list[dict]:
+    called: list[None] = []
+    sources = {"era5": SourceSpec(type="era5", path="unused", **options)}
+    rows = with_checksums(table, set(map(str, taken)), sources, lambda: called.append(None)).to_pylist()
+    assert len(called) == len(taken)
+    return rows
+
+
+def test_the_catalog_tells_the_checksum_of_each_file(demo_store, tmp_path):
+    register_store(str(tmp_path / "catalog"), demo_store.folder.url)
+    rows = Catalog(str(tmp_path / "catalog")).table("sources", "small").to_pylist()
+    assert {row["source"] for row in rows} == {"era5", "cma_rra"} and all(row["fields"] for row in rows)
+    for row in rows:
+        content = Path(row["path"]).read_bytes()
+        assert (row["bytes"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_store_from_before_there_were_checksums_has_none(demo_store, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(demo_store.folder.url, old)
+    table = pq.read_table(old / SOURCES)
+    pq.write_table(table.drop_columns("sha256"), old / SOURCES)
+    register_store(str(tmp_path / "catalog"), str(old))
+    rows = Catalog(str(tmp_path / "catalog")).table("sources", "small")
+    assert rows["sha256"].null_count == len(rows) == len(table)
+    assert (
+        rows["bytes"].to_pylist()
+        == table.sort_by([("source", "ascending"), ("path", "ascending")])["bytes"].to_pylist()
+    )
+
+
+def test_files_that_gave_nothing_are_not_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"GRIB")
+    first, second = checked(files(tmp_path / "a", tmp_path / "not there"), tmp_path / "a")
+    assert first["sha256"] == hashlib.sha256(b"GRIB").hexdigest() and second["sha256"] is None
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, cache):
+    path = tmp_path / "a"
+    path.write_bytes(b"GRIB")
+    (before,) = checked(files(path), path)
+    (kept,) = [each for each in cache.rglob("*") if each.is_file()]
+    kept.write_text("what was kept")
+    assert checked(files(path), path)[0]["sha256"] == "what was kept"
+    path.write_bytes(b"GRIB, and more")
+    assert checked(files(path), path)[0]["sha256"] not in (before["sha256"], "what was kept")
+
+
+@pytest.mark.parametrize(("version", "name"), [(2, ".zmetadata"), (3, "zarr.json")])
+def test_of_a_zarr_group_it_is_the_metadatas(tmp_path, version, name):
+    url = tmp_path / "archive.zarr"
+    xr.Dataset({"t": ("x", [1.0, 2.0])}).to_zarr(url, zarr_format=version, consolidated=True)
+    (row,) = checked(files(url, format="zarr"), url)
+    content = (url / name).read_bytes()
+    assert "t" in json.dumps(json.loads(content))
+    assert (row["bytes"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_file_that_has_gone_is_named(tmp_path):
+    with pytest.raises(BadInput, match=r"gone.grib was read for the store and cannot be now: No such file"):
+        checked(files(tmp_path / "gone.grib"), tmp_path / "gone.grib")
+    with pytest.raises(BadInput, match=r"gone.zarr has none of zarr.json, .zmetadata, .zgroup any more"):
+        checked(files(tmp_path / "gone.zarr", format="zarr"), tmp_path / "gone.zarr")

@@ -13,11 +13,12 @@ from beam_pipelines.changes import refuse_changes
 from beam_pipelines.finish import Report, finish, is_finished, read_report
 from beam_pipelines.progress import Progress
 from beam_pipelines.spread import Runner, spread
-from beam_pipelines.tasks import MeasureSample, WriteSample
+from beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
 from datasets.constants import Constants, constants_from_records
 from datasets.errors import BadInput
 from datasets.layout import LEDGER, ROLES, StorePlan
 from datasets.ledger import (
+    CHECKSUMS,
     MEASUREMENTS,
     PAIRS,
     RECORDS,
@@ -34,6 +35,7 @@ from datasets.pairing import used_rules
 from datasets.periods import time_key
 from datasets.preparation import Preparation, prepare
 from datasets.recipe import Recipe
+from datasets.sources.checksums import files_taken_from, unchecked
 from datasets.storage import Folder
 from datasets.store import constants_from_store
 
@@ -69,7 +71,10 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         if not todo and is_finished(folder, plan):
             return BuildResult(0, read_report(folder))
         spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
-        report = finish(folder, plan, preparation, constants.notes, console)
+        files = unchecked(files_taken_from(preparation.files, preparation.pairs), folder)
+        progress = Progress("checksums", console)
+        spread(ChecksumFile(files), list(range(len(files))), folder, CHECKSUMS, runner, progress)
+        report = finish(folder, plan, preparation, constants.notes)
         if repair:
             folder.remove(VERDICT)
         return BuildResult(len(todo), report)

@@ -6,9 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from rich.console import Console
 
-from beam_pipelines.progress import progress_bar
 from datasets.layout import StorePlan, metadata_objects
 from datasets.ledger import (
     HISTOGRAMS,
@@ -63,17 +61,14 @@ def read_report(folder: Folder) -> Report:
     return Report(**json.loads(folder.read(REPORT)))
 
 
-def finish(
-    folder: Folder, plan: StorePlan, preparation: Preparation, notes: dict[str, int], console: Console
-) -> Report:
+def finish(folder: Folder, plan: StorePlan, preparation: Preparation, notes: dict[str, int]) -> Report:
     """Turn the records into tables and make the store readable; what killed writers left is swept away.
 
     Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
     """
     consolidated = consolidate(folder)
-    taken = files_taken_from(preparation.pairs)
-    with progress_bar("checksums", len(taken), console) as advance:
-        sources = with_checksums(preparation.files, taken, plan.recipe.sources, advance)
+    taken = files_taken_from(preparation.files, preparation.pairs)
+    sources = with_checksums(preparation.files, taken, plan.recipe.sources, folder)
     files = parquet_bytes(sources.sort_by([("source", "ascending"), ("path", "ascending")]))
     folder.write(SOURCES, files)
     folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))

@@ -20,8 +20,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from beam_pipelines.progress import Progress
 from beam_pipelines.watch import watching_workers
 from datasets.errors import BadInput, CorrstoreError
-from datasets.ledger import write_record
-from datasets.records import Record
+from datasets.ledger import Left, write_record
 from datasets.storage import Folder
 
 _MARK = "corrstore cannot go on: "
@@ -29,9 +28,9 @@ _MANY = 4  # samples for each worker, from which processes of their own pay
 
 
 class Task(Protocol):
-    """What is done for one sample: a picklable pure function from its index to the record to leave."""
+    """What is done for one sample, or file: a picklable pure function from its index to the record to leave."""
 
-    def __call__(self, index: int) -> Record: ...
+    def __call__(self, index: int) -> Left: ...
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What workers do, one sample at a time."""
+"""What workers do, one sample or file at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datasets.pairing import SamplePlan
 from datasets.recipe import Recipe
 from datasets.records import Record
 from datasets.sample import measure_sample
+from datasets.sources.checksums import FileChecksum, file_checksum
 from datasets.storage import Folder
 from datasets.writing import write_sample
 
@@ -37,6 +38,17 @@ class WriteSample:
     def __call__(self, index: int) -> Record:
         """Write the shards of sample `index`; returns its record, with the statistics of what is stored."""
         return write_sample(self.folder, self.plan, planned(self.folder, index))
+
+
+@dataclass(frozen=True)
+class ChecksumFile:
+    """The checksums of the files that a store is made from."""
+
+    paths: tuple[str, ...]
+
+    def __call__(self, index: int) -> FileChecksum:
+        """The checksum of file `index`."""
+        return file_checksum(self.paths[index])
 
 
 def planned(folder: Folder, index: int) -> SamplePlan:

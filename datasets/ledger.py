@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,7 @@ from datasets.statistics import STATISTICS_SCHEMA
 from datasets.storage import Folder, checksum
 
 RECORDS, MEASUREMENTS = f"{LEDGER}/records", f"{LEDGER}/measurements"
+CHECKSUMS = f"{LEDGER}/checksums"
 PAIRS, BUILD = f"{LEDGER}/pairs.parquet", f"{LEDGER}/build.json"
 MANIFEST = f"{LEDGER}/manifest.json"
 VERDICT, UNFINISHED = f"{LEDGER}/verdict.json", f"{LEDGER}/unfinished"
@@ -122,8 +123,19 @@ def read_records(folder: Folder, place: str = RECORDS) -> Iterator[Record]:
         yield Record.from_bytes(folder.read(f"{place}/{name}"))
 
 
-def write_record(folder: Folder, record: Record, place: str = RECORDS) -> None:
-    """Leave the record of a sample whose shards are written."""
+class Left(Protocol):
+    """What a worker leaves of its work, such as a Record: a name, and bytes."""
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+
+    def to_bytes(self) -> bytes:
+        """Its content."""
+
+
+def write_record(folder: Folder, record: Left, place: str = RECORDS) -> None:
+    """Leave what there is to know of a piece of work that is done."""
     folder.write(f"{place}/{record.name}", record.to_bytes())
 
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
@@ -15,16 +16,11 @@ import xarray as xr
 from catalog.access import Catalog
 from catalog.registration import register_store
 from datasets.errors import BadInput
-from datasets.ledger import SOURCES
+from datasets.ledger import CHECKSUMS, SOURCES, write_record
 from datasets.recipe_parts import SourceSpec
-from datasets.sources.checksums import with_checksums
+from datasets.sources.checksums import file_checksum, unchecked, with_checksums
 from datasets.sources.inventory import SOURCES_SCHEMA
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+from datasets.storage import Folder
 
 
 def files(*paths: Path, format: str = "grib") -> pa.Table:
@@ -32,12 +28,13 @@ def files(*paths: Path, format: str = "grib") -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA)
 
 
-def checked(table: pa.Table, *taken: Path, **options) -> list[dict]:
-    called: list[None] = []
-    sources = {"era5": SourceSpec(type="era5", path="unused", **options)}
-    rows = with_checksums(table, set(map(str, taken)), sources, lambda: called.append(None)).to_pylist()
-    assert len(called) == len(taken)
-    return rows
+def checked(folder: Path, table: pa.Table, *taken: Path, **options) -> list[dict]:
+    """The rows with their checksums, the files read as workers do."""
+    ledger, sources = Folder(str(folder)), {"era5": SourceSpec(type="era5", path="unused", **options)}
+    chosen = table.filter(pc.is_in(table["path"], pa.array(list(map(str, taken)))))
+    for path in unchecked(chosen, ledger):
+        write_record(ledger, file_checksum(path), CHECKSUMS)
+    return with_checksums(table, chosen, sources, ledger).to_pylist()
 
 
 def test_the_catalog_tells_the_checksum_of_each_file(demo_store, tmp_path):
@@ -65,26 +62,28 @@ def test_a_store_from_before_there_were_checksums_has_none(demo_store, tmp_path)
 
 def test_files_that_gave_nothing_are_not_read(tmp_path):
     (tmp_path / "a").write_bytes(b"GRIB")
-    first, second = checked(files(tmp_path / "a", tmp_path / "not there"), tmp_path / "a")
+    table = files(tmp_path / "a", tmp_path / "not there")
+    first, second = checked(tmp_path / "store", table, tmp_path / "a")
     assert first["sha256"] == hashlib.sha256(b"GRIB").hexdigest() and second["sha256"] is None
 
 
-def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, cache):
-    path = tmp_path / "a"
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path):
+    path, ledger = tmp_path / "a", Folder(str(tmp_path / "store"))
     path.write_bytes(b"GRIB")
-    (before,) = checked(files(path), path)
-    (kept,) = [each for each in cache.rglob("*") if each.is_file()]
-    kept.write_text("what was kept")
-    assert checked(files(path), path)[0]["sha256"] == "what was kept"
+    assert unchecked(files(path), ledger) == (str(path),)
+    (before,) = checked(tmp_path / "store", files(path), path)
+    assert unchecked(files(path), ledger) == ()
     path.write_bytes(b"GRIB, and more")
-    assert checked(files(path), path)[0]["sha256"] not in (before["sha256"], "what was kept")
+    assert unchecked(files(path), ledger) == (str(path),)
+    (after,) = checked(tmp_path / "store", files(path), path)
+    assert after["sha256"] == hashlib.sha256(b"GRIB, and more").hexdigest() != before["sha256"]
 
 
 @pytest.mark.parametrize(("version", "name"), [(2, ".zmetadata"), (3, "zarr.json")])
 def test_of_a_zarr_group_it_is_the_metadatas(tmp_path, version, name):
     url = tmp_path / "archive.zarr"
     xr.Dataset({"t": ("x", [1.0, 2.0])}).to_zarr(url, zarr_format=version, consolidated=True)
-    (row,) = checked(files(url, format="zarr"), url)
+    (row,) = checked(tmp_path / "store", files(url, format="zarr"), url)
     content = (url / name).read_bytes()
     assert "t" in json.dumps(json.loads(content))
     assert (row["bytes"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
@@ -92,6 +91,6 @@ def test_of_a_zarr_group_it_is_the_metadatas(tmp_path, version, name):
 
 def test_a_file_that_has_gone_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"gone.grib was read for the store and cannot be now: No such file"):
-        checked(files(tmp_path / "gone.grib"), tmp_path / "gone.grib")
+        checked(tmp_path / "store", files(tmp_path / "gone.grib"), tmp_path / "gone.grib")
     with pytest.raises(BadInput, match=r"gone.zarr has none of zarr.json, .zmetadata, .zgroup any more"):
-        checked(files(tmp_path / "gone.zarr", format="zarr"), tmp_path / "gone.zarr")
+        checked(tmp_path / "store", files(tmp_path / "gone.zarr", format="zarr"), tmp_path / "gone.zarr")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,56 +13,80 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets.errors import BadInput
+from datasets.ledger import CHECKSUMS
 from datasets.recipe_parts import SourceSpec
-from datasets.sources.cache import cache_path
+from datasets.sources.cache import file_key
 from datasets.sources.inventory import SOURCES_SCHEMA
-from datasets.storage import Folder, checksum, write_file_atomically
+from datasets.storage import Folder, checksum
 
 CHECKED_SOURCES_SCHEMA = SOURCES_SCHEMA.append(pa.field("sha256", pa.string()))
+_READS_AT_ONCE = 16
 _ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 
 
-def files_taken_from(pairs: pa.Table) -> set[str]:
-    """The files and Zarr groups that the fields in the pairs (PAIRS_SCHEMA) lie in."""
-    return {path.partition("!")[0] for path in pc.unique(pairs["path"]).to_pylist() if path}
+@dataclass(frozen=True)
+class FileChecksum:
+    """The SHA-256 of a file in one state; what a worker leaves in the ledger."""
+
+    name: str
+    sha256: str
+
+    def to_bytes(self) -> bytes:
+        """The hexadecimal digits."""
+        return self.sha256.encode()
 
 
-def with_checksums(
-    files: pa.Table, taken: set[str], sources: Mapping[str, SourceSpec], advance: Callable[[], None]
-) -> pa.Table:
-    """The files (SOURCES_SCHEMA) and the SHA-256 of those taken from; null for the others, which need not be read.
+def files_taken_from(files: pa.Table, pairs: pa.Table) -> pa.Table:
+    """The files and Zarr groups (SOURCES_SCHEMA) in which the fields in the pairs (PAIRS_SCHEMA) lie."""
+    taken = [path.partition("!")[0] for path in pc.unique(pairs["path"]).to_pylist() if path]
+    return files.filter(pc.is_in(files["path"], pa.array(taken, pa.string())))
 
-    Of a Zarr group, `bytes` and `sha256` are those of its metadata object: its chunks are not read for this. A file is
-    read once: its checksum is kept in $XDG_CACHE_HOME/corrstore, by path, size and time of change. `advance` is called
-    once for each that is taken from. Returns CHECKED_SOURCES_SCHEMA; raises BadInput where a file is gone.
+
+def unchecked(taken: pa.Table, folder: Folder) -> tuple[str, ...]:
+    """The paths of the files whose checksum, in their present state, is not in the ledger; no Zarr groups."""
+    there = set(folder.names(CHECKSUMS))
+    paths = [row["path"] for row in taken.to_pylist() if row["format"] != "zarr"]
+    return tuple(path for path in paths if _key(path) not in there)
+
+
+def file_checksum(path: str) -> FileChecksum:
+    """Read a file from end to end; BadInput where it is gone."""
+    try:
+        with Path(path).open("rb") as file:
+            return FileChecksum(_key(path), hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise _gone(path, error) from None
+
+
+def with_checksums(files: pa.Table, taken: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> pa.Table:
+    """The files (SOURCES_SCHEMA) and the SHA-256, from the ledger, of those taken from; null for the others.
+
+    Of a Zarr group, `bytes` and `sha256` are those of its metadata object: its chunks are not read for this. Returns
+    CHECKED_SOURCES_SCHEMA; raises BadInput where a file is gone.
     """
+    wanted = set(taken["path"].to_pylist())
 
     def checked(row: dict[str, Any]) -> dict[str, Any]:
-        if row["path"] not in taken:
+        if row["path"] not in wanted:
             return row
-        if row["format"] == "zarr":
-            metadata = _zarr_metadata(Folder(row["path"], sources[row["source"]].storage_options))
-            row |= {"bytes": len(metadata), "sha256": checksum(metadata)}
-        else:
-            row["sha256"] = _sha256(Path(row["path"]))
-        advance()
-        return row
+        if row["format"] != "zarr":
+            return row | {"sha256": folder.read(f"{CHECKSUMS}/{_key(row['path'])}").decode()}
+        metadata = _zarr_metadata(Folder(row["path"], sources[row["source"]].storage_options))
+        return row | {"bytes": len(metadata), "sha256": checksum(metadata)}
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
         return pa.Table.from_pylist(list(pool.map(checked, files.to_pylist())), schema=CHECKED_SOURCES_SCHEMA)
 
 
-def _sha256(path: Path) -> str:
+def _key(path: str) -> str:
     try:
-        kept = cache_path("sha256", path, ".txt")
-        if kept.exists():
-            return kept.read_text(encoding="ascii")
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        return file_key(Path(path))
     except OSError as error:
-        raise BadInput(f"{path} was read for the store and cannot be now: {error.strerror}; restore it") from None
-    write_file_atomically(kept, found.encode())
-    return found
+        raise _gone(path, error) from None
+
+
+def _gone(path: str, error: OSError) -> BadInput:
+    return BadInput(f"{path} was read for the store and cannot be now: {error.strerror}; restore it")
 
 
 def _zarr_metadata(group: Folder) -> bytes:

@@ -25,7 +25,13 @@ def level_fields(synoptic: Synoptic, land: Land, rate: Field, level: int) -> dic
     ascent = np.tanh(upslope(synoptic, land) / 0.15) * near_ground
     crests = land.prominence * near_ground
     heating = 1.5 * synoptic.warmth_of_day * land.land_mask * np.exp(-np.abs(above_ground) / 900)
-    t = synoptic.temperature(level) - 1.2 * ascent - 0.5 * crests + heating + 0.4 * _noise(synoptic, f"temperature {level}", 1.9)
+    t = (
+        synoptic.temperature(level)
+        - 1.2 * ascent
+        - 0.5 * crests
+        + heating
+        + 0.4 * _noise(synoptic, f"temperature {level}", 1.9)
+    )
     relative = (
         (0.5 + 0.16 * synoptic.moisture + 0.3 * synoptic.front_band) * (0.55 + 0.45 * level / 1000)
         + 0.1 * ascent

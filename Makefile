@@ -20,6 +20,12 @@ demo: install
 	$(BIN)/corrstore verify demo/store --against-source
 	$(BIN)/corrstore report demo/store --output demo/report.html
 	$(BIN)/corrstore catalog page demo/page --catalog demo/catalog
+	$(BIN)/corrstore train --store demo/store --preset demo --output demo/regression
+	$(BIN)/corrstore train --store demo/store --preset demo --stage diffusion --regression demo/regression \
+	  --set samples=2400 --output demo/diffusion
+	$(BIN)/corrstore sample --store demo/store --checkpoint demo/diffusion --members 4 --steps 12 --sigma-max 20 \
+	  --tile 96 128 --output demo/forecast
+	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
 
 test: install
 	$(BIN)/python -m pytest
@@ -32,6 +38,7 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks.build
 	$(BIN)/python -m benchmarks.catalog
+	$(BIN)/python -m benchmarks.loader
 
 clean:
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

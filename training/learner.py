@@ -121,7 +121,7 @@ class Learner:
         absent = target.isnan()
         with autocast(self.config, self.device):
             if isinstance(self.model, Regression):
-                error = torch.where(absent, 0.0, (forward(condition) - target) / self.missed.std[:, None, None])
+                error = torch.where(absent, 0.0, (forward(condition) - target) / self.missed.divisor)
                 return (self.channel_weights[:, None, None] * error**2).mean()
             return edm_loss(
                 forward,

@@ -12,14 +12,22 @@ from training.edm import SIGMA_DATA
 
 @dataclass(frozen=True, eq=False)
 class ResidualScale:
-    """Mean and standard deviation (channels,) of target minus what is below, in the target's normalised units."""
+    """Mean and standard deviation (channels,) of target minus what is below, in the target's normalised units.
+
+    Where nothing is missed the deviation is 0: nothing is drawn there.
+    """
 
     mean: Tensor
     std: Tensor
 
+    @property
+    def divisor(self) -> Tensor:
+        """The standard deviation (channels, 1, 1), 1 where it is 0."""
+        return torch.where(self.std > 0, self.std, 1.0)[:, None, None]
+
     def standardised(self, residual: Tensor) -> Tensor:
         """The residual (..., channels, height, width) with mean 0 and EDM's sigma_data as standard deviation."""
-        return (residual - self.mean[:, None, None]) * (SIGMA_DATA / self.std[:, None, None])
+        return (residual - self.mean[:, None, None]) * (SIGMA_DATA / self.divisor)
 
     def restored(self, x: Tensor) -> Tensor:
         """A standardised residual in the target's normalised units."""
@@ -31,11 +39,11 @@ class ResidualScale:
 
     @classmethod
     def of_sums(cls, sums: Tensor) -> ResidualScale:
-        """From sums (3, channels) of `residual_sums`; a channel of which nothing is missed has the deviation 1."""
+        """From sums (3, channels) of `residual_sums`."""
         count, total, squares = sums
         mean = total / count.clamp(min=1)
         std = (squares / count.clamp(min=1) - mean**2).clamp(min=0).sqrt()
-        return cls(mean.float(), torch.where(std > 0, std, 1.0).float())
+        return cls(mean.float(), std.float())
 
 
 def residual_sums(residual: Tensor) -> Tensor:

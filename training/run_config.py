@@ -110,10 +110,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 2e-3,
         "warmup": 160,
         "ema_half_life": 400,
+        "p_mean": -1.2,
         "missed_patches": 64,
         "threads": 1,
         "save_every": 1_200,
-        "validate_every": 1_200,
+        "validate_every": 2_400,
         "validation_patches": 16,
     },
 }

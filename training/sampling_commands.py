@@ -98,7 +98,7 @@ def evaluate(
     from rich import box
     from rich.table import Table
 
-    from catalog.wording import number
+    from catalog.wording import number, units
     from datasets.storage import write_file_atomically
     from datasets.store import open_store
     from training.evaluation import evaluate as evaluated
@@ -106,12 +106,12 @@ def evaluate(
     from training.forecast_files import open_forecast
 
     found = evaluated(store, forecast, workers)
-    table = Table("", "", *(name.replace("_", "\n") for name in MEASURES), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table("", *(name.replace("_", "\n") for name in MEASURES), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for channel in found.channels:
-        for position, row in enumerate(score_rows(found, channel)):
+        table.add_row(f"[bold]{channel.name}[/bold] {units(channel.variable.units)}")
+        for row in score_rows(found, channel):
             numbers = [number(float(row.scores[name].value), 3) for name in MEASURES]
-            table.add_row("" if position else channel.name, row.predictor, *numbers)
-        table.add_section()
+            table.add_row(row.predictor, *numbers)
     results.print(table)
     write_file_atomically(output / "scores.csv", found.csv.encode())
     write_evaluation_report(found, open_store(store), open_forecast(forecast), output / "report.html")

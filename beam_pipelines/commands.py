@@ -32,8 +32,8 @@ def synth(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the two archives are written.")],
     start: Annotated[
         str, typer.Option(help="First valid time, UTC: the first of a run of 00 or 12 UTC.")
-    ] = "2020-05-01T12",
-    end: Annotated[str, typer.Option(help="Before the end.")] = "2020-06-30T12",
+    ] = "2020-07-01T12",
+    end: Annotated[str, typer.Option(help="Before the end.")] = "2020-08-30T12",
     frequency: Annotated[int, typer.Option(help="Hours between valid times; it divides 12.")] = 12,
     shape: Annotated[str, typer.Option(help="Rows x columns of the target domain.")] = "160x240",
     fault: Annotated[

@@ -115,7 +115,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "threads": 1,
         "save_every": 1_200,
         "validate_every": 2_400,
-        "validation_patches": 16,
+        "validation_patches": 8,
+        "validation_members": 2,
     },
 }
 """Settings by name, where they differ from the defaults: `small` for one GPU, `paper` for many, `demo` for a laptop."""

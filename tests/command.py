@@ -1,4 +1,4 @@
-"""The command as a user types it: in this process, for speed, or in one of its own."""
+"""The command as a user types it, in this process: importing all of it takes one of its own some seconds."""
 
 from __future__ import annotations
 
@@ -26,9 +26,3 @@ def corrstore(*arguments: object) -> subprocess.CompletedProcess[str]:
             traceback.print_exc()
             code = 1
     return subprocess.CompletedProcess(words, int(str(code)), out.getvalue(), err.getvalue())
-
-
-def corrstore_process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "corrstore", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)

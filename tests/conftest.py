@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from beam_pipelines.build import build
+from beam_pipelines.build import BuildResult, build
 from beam_pipelines.spread import Runner
 from datasets.recipe import Recipe, recipe_from
 from datasets.storage import Folder
@@ -18,6 +20,14 @@ from datasets.store import Store, open_store
 START, END = "2020-06-01T03", "2020-06-02T21"
 SHAPE = (48, 64)
 QUIET = Console(file=io.StringIO())
+multiprocessing.set_forkserver_preload(["tests.catalog_made", "tests.two_processes"])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """One thread for every test: on busy cores several wait for one another, and some commands ask for them."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def spec(**changes):
@@ -62,7 +72,22 @@ def small_recipe_content(root: Path) -> dict:
     }
 
 
-def build_in_process(recipe: Recipe, folder: Path, **settings):
+def few_are_measured(content: dict) -> dict:
+    """The content with so short a train split that the driver measures it by itself, without processes."""
+    content["splits"]["train"]["end"] = "2020-06-01T15"
+    return content
+
+
+def brief_content(root: Path) -> dict:
+    """The content of a recipe of five samples of two channels, where neither of them matters."""
+    content = few_are_measured(small_recipe_content(root))
+    content["period"]["end"] = "2020-06-01T18"
+    del content["splits"]["validation"], content["splits"]["test"]
+    content["input"]["channels"] = content["target"]["channels"] = ["t2m", "tp"]
+    return content | {"floors": {"tp": 0}}
+
+
+def build_in_process(recipe: Recipe, folder: Path, **settings) -> BuildResult:
     """Build on Beam's embedded runner in this very process."""
     return build(recipe, Folder(str(folder)), Runner(workers=1), QUIET, **settings)
 
@@ -99,3 +124,17 @@ def demo_store(recipe, tmp_path_factory) -> Store:
     folder = tmp_path_factory.mktemp("store") / "store"
     build_in_process(recipe, folder)
     return open_store(str(folder))
+
+
+@pytest.fixture(scope="session")
+def faulty_build(faulty, tmp_path_factory) -> tuple[Path, BuildResult]:
+    """The folder of the store that the archives with every fault give, and what its build did; do not change it."""
+    folder = tmp_path_factory.mktemp("faulty-store") / "store"
+    recipe = recipe_from(small_recipe_content(faulty[0]) | {"max_missing_share": 0.5})
+    return folder, build_in_process(recipe, folder)
+
+
+@pytest.fixture(scope="session")
+def faulty_store(faulty_build) -> Store:
+    """A store of which some samples are not valid; do not change it."""
+    return open_store(str(faulty_build[0]))

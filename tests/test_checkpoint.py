@@ -18,7 +18,6 @@ from training.patches import Patch
 from training.run_config import run_config
 from training.trainer import train
 
-torch.set_num_threads(1)
 SETTINGS = {
     "patch": (16, 16),
     "samples": 16,

@@ -22,7 +22,8 @@ def test_every_command_has_help_with_an_example(command):
 def test_the_contract_in_json(tmp_path):
     """synth, plan, build, verify, inspect on a small SYNTHETIC archive with a hole in it."""
     root = tmp_path / "archive"
-    made = corrstore("synth", root, "--start", "2020-06-01T03", "--end", "2020-06-01T18", "--shape", "48x64", "--json")
+    period = ["--start", "2020-06-01T03", "--end", "2020-06-01T18", "--frequency", "3"]
+    made = corrstore("synth", root, *period, "--shape", "48x64", "--json")
     assert made.returncode == 0, made.stderr
     assert len(json.loads(made.stdout)["files"]) == 1 + 5  # a month of ERA5, five times of CMA-RRA
     content = small_recipe_content(root)

@@ -12,7 +12,6 @@ from torch import nn
 from training.edm import Denoiser, edm_loss, loss_weight, preconditioning
 from training.network import NetworkConfig, UNet
 
-torch.set_num_threads(1)
 STD = [0.5, 2.0]
 SIGMA_DATA = torch.tensor(STD)
 MEAN = torch.tensor([0.3, -1.5])

@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from scores.probability import crps_for_ensemble
 
@@ -24,8 +23,6 @@ from training.forecast_files import Forecast, open_forecast
 from training.forecast_header import Header, Part
 from training.predictions import ENSEMBLE, INTERPOLATION, MEAN, PREDICTORS, REGRESSION
 from training.sampler import SamplerConfig
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -15,17 +15,16 @@ from hypothesis import strategies as st
 
 from datasets.errors import BadInput
 from datasets.grids import RectilinearGrid
-from datasets.recipe import Recipe, recipe_from
+from datasets.recipe import Recipe
 from datasets.regrid import regridder
 from datasets.store import Store, open_store
-from tests.conftest import SHAPE, build_in_process, small_recipe_content
+from tests.conftest import SHAPE, build_in_process
 from training.features import POSITION, Features, static_scales
 from training.loader import Loader, ReadCost, split_order
 from training.meter import throughput
 from training.patches import Geometry, Order, Patch
 from training.run_config import run_config
 
-torch.set_num_threads(1)
 CONFIG = run_config("regression", "demo", {"patch": (16, 24), "threads": 1})
 
 
@@ -164,11 +163,8 @@ def test_bytes_are_those_of_whole_inner_chunks(demo_store):
         assert used == 6 * patch.height * patch.width * 2 + 7 * window.height * window.width * 2
 
 
-def test_samples_that_are_not_valid_are_skipped_and_counted(faulty, tmp_path):
-    root, _ = faulty
-    recipe = recipe_from({**small_recipe_content(root), "max_missing_share": 1.0})
-    build_in_process(recipe, tmp_path / "store")
-    store = open_store(str(tmp_path / "store"))
+def test_samples_that_are_not_valid_are_skipped_and_counted(faulty_store):
+    store = faulty_store
     inside = store.recipe.splits.intervals["train"].mask(store.times)
     assert 0 < (inside & ~store.valid).sum() < inside.sum()
     order = split_order(store, "train", CONFIG)

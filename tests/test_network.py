@@ -18,8 +18,6 @@ from training.layers import Attention, NoiseEmbedding, ResidualBlock
 from training.network import NetworkConfig, UNet
 from training.regression import GlobalResidual, Regression, connections
 
-torch.set_num_threads(1)
-
 
 def unet(in_channels=3, out_channels=2, *, noise_conditioned=False, **changes):
     torch.manual_seed(0)

@@ -23,7 +23,6 @@ from datasets.layout import ROLES
 from datasets.ledger import REPORT, SAMPLES, SAMPLES_SCHEMA
 from datasets.recipe import recipe_from
 from datasets.store import open_store
-from tests.conftest import build_in_process, small_recipe_content
 from tests.html_page import parse
 
 MOST_BYTES = 6_000_000
@@ -40,14 +39,6 @@ def text(demo_store, tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def page(text):
     return parse(text)
-
-
-@pytest.fixture(scope="module")
-def faulty_store(faulty, tmp_path_factory):
-    root, _ = faulty
-    folder = tmp_path_factory.mktemp("faulty-store") / "store"
-    build_in_process(recipe_from(small_recipe_content(root)), folder)
-    return open_store(str(folder))
 
 
 @pytest.fixture(scope="module")

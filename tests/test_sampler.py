@@ -12,7 +12,6 @@ import torch
 from datasets.errors import BadInput
 from training.sampler import SamplerConfig, member_key, member_noise, sample
 
-torch.set_num_threads(1)
 MEAN, STD = 1.7, 0.6
 PLAIN = SamplerConfig(steps=18, sigma_min=0.002, sigma_max=80.0)
 FINE = SamplerConfig(steps=128)

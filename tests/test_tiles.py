@@ -17,7 +17,6 @@ from training.network import NetworkConfig, UNet
 from training.sampler import SamplerConfig, member_noise, sample
 from training.tiles import Tiling, blend, tiled
 
-torch.set_num_threads(1)
 DOMAIN = (50, 70)
 
 

@@ -22,9 +22,9 @@ demo: install
 	$(BIN)/corrstore catalog page demo/page --catalog demo/catalog
 	$(BIN)/corrstore train --store demo/store --preset demo --output demo/regression
 	$(BIN)/corrstore train --store demo/store --preset demo --stage diffusion --regression demo/regression \
-	  --set samples=2400 --output demo/diffusion
-	$(BIN)/corrstore sample --store demo/store --checkpoint demo/diffusion --members 4 --steps 12 --sigma-max 20 \
-	  --tile 96 128 --output demo/forecast
+	  --output demo/diffusion
+	$(BIN)/corrstore sample --store demo/store --checkpoint demo/diffusion --members 4 --steps 16 --sigma-max 20 \
+	  --tile 160 240 --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
 
 test: install

@@ -30,14 +30,17 @@ from datasets.ledger import (
     read_records,
     write_begun,
     write_pairs,
+    write_record,
 )
 from datasets.pairing import used_rules
 from datasets.periods import time_key
 from datasets.preparation import Preparation, prepare
 from datasets.recipe import Recipe
-from datasets.sources.checksums import files_taken_from, unchecked
+from datasets.sources.checksums import file_checksum, files_taken_from, unchecked
 from datasets.storage import Folder
 from datasets.store import constants_from_store
+
+_LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,7 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         if not todo and is_finished(folder, plan):
             return BuildResult(0, read_report(folder))
         spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
-        files = unchecked(files_taken_from(preparation.files, preparation.pairs), folder)
-        progress = Progress("checksums", console)
-        spread(ChecksumFile(files), list(range(len(files))), folder, CHECKSUMS, runner, progress)
+        _checksum(files_taken_from(preparation.files, preparation.pairs), folder, runner, console)
         report = finish(folder, plan, preparation, constants.notes)
         if repair:
             folder.remove(VERDICT)
@@ -83,6 +84,16 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
             for key in ("",) if is_new else (LEDGER, *ROLES):
                 folder.remove(key)
         raise
+
+
+def _checksum(taken: pa.Table, folder: Folder, runner: Runner, console: Console) -> None:
+    """Leave the checksums of files that have none yet: little is read here, much is spread."""
+    files = unchecked(taken, folder)
+    if (pc.sum(taken["bytes"]).as_py() or 0) < _LITTLE:
+        for path in files:
+            write_record(folder, file_checksum(path), CHECKSUMS)
+        return
+    spread(ChecksumFile(files), list(range(len(files))), folder, CHECKSUMS, runner, Progress("checksums", console))
 
 
 def _begin(

@@ -14,6 +14,7 @@ from datasets.errors import BadInput
 
 _SECONDS_BETWEEN = 1.0
 _ROUNDS_OF_GRACE = 5  # in which a run that is over may end by itself
+_ALARM = signal.SIGUSR1  # SIGINT is ignored in what a shell has put into the background
 
 
 @contextmanager
@@ -33,9 +34,13 @@ def watching_workers() -> Iterator[None]:
                 for worker in alive:
                     with suppress(ProcessLookupError):
                         os.kill(worker, signal.SIGKILL)
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), _ALARM)
                 return
 
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal would reach it
+        return
+    usual_handler = signal.signal(_ALARM, signal.default_int_handler)
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     usual_hook, threading.excepthook = threading.excepthook, lambda _: None  # Beam's threads, of a worker that is gone
@@ -50,6 +55,8 @@ def watching_workers() -> Iterator[None]:
         raise
     finally:
         over.set()
+        watcher.join()
+        signal.signal(_ALARM, usual_handler)
         threading.excepthook = usual_hook
 
 

@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 
+from beam_pipelines.progress import Progress
+from beam_pipelines.spread import Runner, spread
+from beam_pipelines.tasks import ChecksumFile
 from catalog.access import Catalog
 from catalog.registration import register_store
 from datasets.errors import BadInput
@@ -21,6 +24,7 @@ from datasets.recipe_parts import SourceSpec
 from datasets.sources.checksums import file_checksum, unchecked, with_checksums
 from datasets.sources.inventory import SOURCES_SCHEMA
 from datasets.storage import Folder
+from tests.conftest import QUIET
 
 
 def files(*paths: Path, format: str = "grib") -> pa.Table:
@@ -77,6 +81,21 @@ def test_a_file_is_read_again_only_when_it_has_changed(tmp_path):
     assert unchecked(files(path), ledger) == (str(path),)
     (after,) = checked(tmp_path / "store", files(path), path)
     assert after["sha256"] == hashlib.sha256(b"GRIB, and more").hexdigest() != before["sha256"]
+
+
+def test_workers_leave_the_checksums(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_bytes(path.name.encode() * 1000)
+    ledger, task = (
+        Folder(str(tmp_path / "store")),
+        ChecksumFile(unchecked(files(*paths), Folder(str(tmp_path / "store")))),
+    )
+    spread(task, [0, 1, 2], ledger, CHECKSUMS, Runner(workers=1), Progress("checksums", QUIET))
+    assert unchecked(files(*paths), ledger) == ()
+    sources = {"era5": SourceSpec(type="era5", path="unused")}
+    for row, path in zip(with_checksums(files(*paths), files(*paths), sources, ledger).to_pylist(), paths, strict=True):
+        assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(("version", "name"), [(2, ".zmetadata"), (3, "zarr.json")])

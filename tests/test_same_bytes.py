@@ -103,6 +103,7 @@ def test_a_dask_cluster_gives_the_same_bytes(recipe, tmp_path, expected):
 def building(file: Path, store: Path, workers: int = 2) -> Iterator[subprocess.Popen]:
     """The command in a process group of its own, none of which is left at the end."""
     command = [sys.executable, "-m", "corrstore", "build", str(file), "--output", str(store), f"--workers={workers}"]
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -145,7 +146,10 @@ def test_a_killed_build_that_goes_on_gives_the_same_bytes(written_by_workers, tm
 
 
 def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(written_by_workers, tmp_path):
-    """Memory runs out at hour nine: one clear message, not a wait for ever, and nothing is lost."""
+    """Memory runs out at hour nine: one clear message, not a wait for ever, and nothing is lost.
+
+    Whatever a script has put into the background ignores SIGINT.
+    """
     file, whole = written_by_workers
     store = tmp_path / "store"
     with building(file, store) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -81,13 +82,18 @@ def load_table(name_or_path: str) -> SourceTable:
             f"no source type {name_or_path!r}: the shipped ones are {', '.join(shipped_tables())} and coarsened;"
             " or give the path of a table of your own"
         )
+    return _table(name_or_path, text)
+
+
+@lru_cache
+def _table(name: str, text: str) -> SourceTable:
     try:
         content: dict[str, Any] = yaml.safe_load(text)
         table = SourceTable.model_validate(content)
         for variable in table.fields:
             variable_named(variable)
     except (ValidationError, yaml.YAMLError) as error:
-        raise BadInput(f"{name_or_path} is not a source table: {' '.join(str(error).split())}") from None
+        raise BadInput(f"{name} is not a source table: {' '.join(str(error).split())}") from None
     if table.like is None:
         return table
     base = load_table(table.like)

@@ -14,7 +14,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -135,11 +135,10 @@ class XarrayPatches(Dataset[Any]):
         return torch.from_numpy(part.to_array().values)
 
 
-def xarray_dataloader(folder: Path, patches: int) -> tuple[int, float]:
-    """xarray over the script's store in a torch DataLoader with two workers; a quarter of the patches."""
-    loading = DataLoader(
-        XarrayPatches(folder / "script.zarr"), BATCH, num_workers=2, multiprocessing_context="spawn", prefetch_factor=2
-    )
+def xarray_dataloader(folder: Path, patches: int, workers: int = 0) -> tuple[int, float]:
+    """xarray over the script's store in a torch DataLoader; a quarter of the patches."""
+    source = XarrayPatches(folder / "script.zarr")
+    loading = DataLoader(source, BATCH, num_workers=workers, multiprocessing_context="spawn" if workers else None)
     batches = iter(loading)
     return timed(itertools.repeat(BATCH), lambda _: next(batches), patches // 4)
 
@@ -207,6 +206,7 @@ def main() -> None:
         "zarr-python": zarr_python,
         "zarr-python with zarrs": zarrs,
         "xarray + DataLoader, the script's store": xarray_dataloader,
+        "the same with 2 workers": partial(xarray_dataloader, workers=2),
     }
     rates = {name: measured(reader, given.folder, given.patches) for name, reader in readers.items()}
     ours = next(iter(rates.values()))[0]

@@ -58,7 +58,7 @@ class Loader:
     `patches`, seconds that its user `waited`, bytes of decoded chunks `bytes_read` and of patches `bytes_used`.
     """
 
-    def __init__(self, store: Store, order: Order, prefetch: int = 4, pin: bool = False) -> None:
+    def __init__(self, store: Store, order: Order, prefetch: int = 2, pin: bool = False) -> None:
         self.store, self.order, self.prefetch, self.pin = store, order, prefetch, pin
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
         self.cost = ReadCost(store, self.geometry)

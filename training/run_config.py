@@ -54,7 +54,7 @@ class RunConfig(BaseModel):
     compile: bool = False
     threads: Count | None = Field(None, description="of PyTorch on the CPU; sums depend on their number")
     seed: Annotated[int, Field(ge=0)] = 0
-    prefetch: Count = Field(4, description="micro-batches that are read ahead")
+    prefetch: Count = Field(2, description="micro-batches that are read ahead")
     save_every: Count = Field(50_000, description="patches between two checkpoints")
     validate_every: Count = 50_000
     validation_patches: Count = 256

@@ -1,6 +1,6 @@
 """Reading 448 x 448 patches of 24 channels from a full-size store: our loader, zarr-python, zarrs, xarray + DataLoader.
 
-Run: python -m benchmarks.loader [--folder /tmp/corrstore-loader] [--patches 96]
+Run: python -m benchmarks.loader [--folder /tmp/corrstore-loader] [--patches 256]
 
 The store is SYNTHETIC: 40 times of 1600 x 2400, of which 8 have fields of their own (waves and noise) and the others
 are links to them. Beside it lies what a user's own script would write: a float32 array a variable, chunks of 256 x 256,
@@ -39,6 +39,7 @@ from training.run_config import run_config
 
 TIMES, OWN_TIMES, SCRIPT_TIMES = 40, 8, 2
 BATCH = 4
+WARM_UP = 5
 STEP_SECONDS = 0.1
 CONFIG = run_config("regression", "small", {"micro_batch": BATCH, "batch": BATCH, "patch": (448, 448)})
 Reader = Callable[[Path, int], tuple[int, float]]
@@ -92,7 +93,7 @@ def our_loader(folder: Path, patches: int) -> tuple[int, float]:
     """`training.loader.Loader`, input windows and targets."""
     store = open_store(str(folder / "store"))
     loader = Loader(store, split_order(store, "train", CONFIG), CONFIG.prefetch)
-    batches = loader.batches((start, start + BATCH) for start in range(0, patches + BATCH, BATCH))
+    batches = loader.batches((start, start + BATCH) for start in itertools.count(0, BATCH))
     return timed(itertools.repeat(BATCH), lambda _: next(batches), patches)
 
 
@@ -105,7 +106,7 @@ def zarr_python(folder: Path, patches: int) -> tuple[int, float]:
         for role, part in zip(ROLES, (loader.geometry.window(draw.patch), draw.patch), strict=True):
             _ = store.group[role][(draw.sample, slice(None), *part.slices)]  # type: ignore[index]
 
-    return timed(loader.order.draws(0, patches + BATCH), read, patches, each=1)
+    return timed(loader.order.draws(0, patches + WARM_UP), read, patches, each=1)
 
 
 def zarrs(folder: Path, patches: int) -> tuple[int, float]:
@@ -144,9 +145,10 @@ def xarray_dataloader(folder: Path, patches: int, workers: int = 0) -> tuple[int
 
 
 def timed(items: Any, read: Callable[[Any], object], patches: int, each: int = BATCH) -> tuple[int, float]:
-    """Patches and seconds, after one read that is not counted; `each` patches a read."""
+    """Patches and seconds, after some reads that are not counted; `each` patches a read."""
     items = iter(items)
-    read(next(items))
+    for _ in range(WARM_UP):
+        read(next(items))
     started = time.perf_counter()
     for _ in range(0, patches, each):
         read(next(items))
@@ -195,7 +197,7 @@ def main() -> None:
     """Write what is not there yet, measure, print."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path, default=Path("/tmp/corrstore-loader"))
-    arguments.add_argument("--patches", type=int, default=96)
+    arguments.add_argument("--patches", type=int, default=256)
     given = arguments.parse_args()
     if not (given.folder / "store" / "zarr.json").exists():
         write_store(given.folder / "store")

@@ -7,6 +7,7 @@ after a fork those threads are gone and the first read waits for ever.
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections import deque
@@ -146,7 +147,9 @@ class Buffers:
 
 def _complete(array: ts.TensorStore) -> ts.TensorStore:
     """The array, an absent chunk of which is an error, not NaN."""
-    return ts.open({**array.spec().to_json(), "fill_missing_data_reads": False}, open=True, read=True).result()
+    decoders = ts.Context({"data_copy_concurrency": {"limit": (os.cpu_count() or 1) + 1}})  # one may wait for a file
+    strict = {**array.spec().to_json(), "fill_missing_data_reads": False}
+    return ts.open(strict, open=True, read=True, context=decoders).result()
 
 
 class ReadCost:

@@ -74,8 +74,9 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         if not todo and is_finished(folder, plan):
             return BuildResult(0, read_report(folder))
         spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
-        _checksum(files_taken_from(preparation.files, preparation.pairs), folder, runner, console)
-        report = finish(folder, plan, preparation, constants.notes)
+        taken = files_taken_from(preparation.files, preparation.pairs)
+        _checksum(taken, folder, runner, console)
+        report = finish(folder, plan, preparation, taken, constants.notes)
         if repair:
             folder.remove(VERDICT)
         return BuildResult(len(todo), report)

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from datasets.layout import StorePlan, metadata_objects
 from datasets.ledger import (
@@ -25,7 +26,7 @@ from datasets.ledger import (
 )
 from datasets.preparation import Preparation
 from datasets.sample import static_fields
-from datasets.sources.checksums import files_taken_from, with_checksums
+from datasets.sources.checksums import with_checksums
 from datasets.storage import Folder, checksum
 
 
@@ -61,13 +62,12 @@ def read_report(folder: Folder) -> Report:
     return Report(**json.loads(folder.read(REPORT)))
 
 
-def finish(folder: Folder, plan: StorePlan, preparation: Preparation, notes: dict[str, int]) -> Report:
+def finish(folder: Folder, plan: StorePlan, preparation: Preparation, taken: pa.Table, notes: dict[str, int]) -> Report:
     """Turn the records into tables and make the store readable; what killed writers left is swept away.
 
     Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
     """
     consolidated = consolidate(folder)
-    taken = files_taken_from(preparation.files, preparation.pairs)
     sources = with_checksums(preparation.files, taken, plan.recipe.sources, folder)
     files = parquet_bytes(sources.sort_by([("source", "ascending"), ("path", "ascending")]))
     folder.write(SOURCES, files)

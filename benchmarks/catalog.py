@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.catalog_made import make_catalog
+from datasets.probe import peak_bytes
 
 QUESTIONS = (
     "list",
@@ -176,7 +177,7 @@ def measure(contender: str, folder: Path) -> dict[str, tuple[float, float]]:
             if sum(taken) > 30 and len(taken) > 2:
                 break
         times[question] = taken[0], statistics.median(taken[1:])
-    peak = float(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+    peak = peak_bytes() / 1e6
     return {**times, "peak memory, MB": (peak, peak)}
 
 

@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datasets.constants import stored_normalisation
 from datasets.layout import ROLES, StorePlan, metadata_objects
+from datasets.probe import peak_bytes
 from datasets.recipe_files import load_recipe
 from datasets.storage import Folder
 from datasets.store import Store, open_store
@@ -158,12 +159,7 @@ def timed(items: Any, read: Callable[[Any], object], patches: int, each: int = B
 def in_a_process(answers: Any, reader: Reader, folder: Path, patches: int) -> None:
     """Put patches a second and the peak memory in MB of this process and its children."""
     count, seconds = reader(folder, patches)
-    answers.put((count / seconds, peak_memory()))
-
-
-def peak_memory() -> float:
-    """Peak resident memory of this process in MB."""
-    return float(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+    answers.put((count / seconds, peak_bytes() / 1e6))
 
 
 def measured(reader: Reader, folder: Path, patches: int) -> tuple[float, float]:

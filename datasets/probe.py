@@ -52,11 +52,11 @@ def _probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
         measure_seconds=(measured - started) / len(plans),
         write_seconds=(written - measured) / len(plans),
         bytes={role: size // len(plans) for role, size in sizes.items()},
-        peak_bytes=_peak_bytes(),
+        peak_bytes=peak_bytes(),
     )
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """The peak of this process's own memory; getrusage would also count what its parent had when it began."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (kibibytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)

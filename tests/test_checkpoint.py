@@ -11,6 +11,7 @@ import torch
 from datasets.errors import BadInput
 from datasets.recipe import Recipe
 from datasets.store import open_store
+from tests.brief_run import BRIEF_RUN
 from tests.conftest import SHAPE, build_in_process
 from training.checkpoint import BEST, LAST, load_checkpoint, read_checkpoint, write_checkpoint
 from training.loader import Loader, split_order
@@ -18,18 +19,7 @@ from training.patches import Patch
 from training.run_config import run_config
 from training.trainer import train
 
-SETTINGS = {
-    "patch": (16, 16),
-    "samples": 16,
-    "batch": 8,
-    "micro_batch": 4,
-    "warmup": 8,
-    "missed_patches": 8,
-    "validation_patches": 4,
-    "validation_members": 2,
-    "validation_steps": 2,
-    "threads": 1,
-}
+SETTINGS = {**BRIEF_RUN, "samples": 16}
 
 
 @pytest.fixture(scope="module")

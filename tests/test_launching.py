@@ -18,6 +18,7 @@ from catalog.registration import register_store
 from datasets.errors import BadInput
 from datasets.recipe import recipe_from
 from datasets.store import Store, open_store
+from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
 from tests.conftest import build_in_process, small_recipe_content
 from training.checkpoint import LAST, load_checkpoint, read_checkpoint
@@ -30,19 +31,7 @@ from training.trainer import train
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = {
-    "patch": (16, 16),
-    "samples": 16,
-    "batch": 8,
-    "micro_batch": 4,
-    "missed_patches": 8,
-    "save_every": 16,
-    "validate_every": 16,
-    "validation_patches": 4,
-    "validation_members": 2,
-    "validation_steps": 2,
-    "threads": 1,
-}
+SETTINGS = {**BRIEF_RUN, "samples": 16, "save_every": 16, "validate_every": 16}
 PERIOD = "2020-06-01T06/2020-06-01T18"
 DEMO = ["--preset", "demo", *(f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items())]
 

@@ -450,6 +450,8 @@ def _digits(time: str) -> str:
         ({"north": 32.7}, "32.71"),
         ({"west": 102.5}, "102.49"),
         ({"frequency": 5}, "frequency is 5 h"),
+        ({"frequency": 0}, "frequency is 0 h"),
+        ({"frequency": -3}, "frequency is -3 h"),
         ({"start": parse_time("2018-07-06T04")}, "start is 2018-07-06T04:00Z"),
         ({"end": parse_time("2018-07-06T03")}, "is empty"),
         ({"shape": (8, 64)}, "shape is (8, 64)"),

@@ -23,6 +23,7 @@ from datasets.errors import BadInput, CorrstoreError
 from datasets.recipe_files import load_recipe
 from datasets.regrid import regridder
 from datasets.store import open_store
+from tests.brief_run import BRIEF_RUN
 from tests.conftest import build_in_process
 from tests.paths import SHARED, needs_shared
 from tests.two_processes import gradients_of, one_of_two
@@ -37,20 +38,7 @@ from training.trainer import measured, train
 from training.validation import fair_crps, validate
 
 CPU = torch.device("cpu")
-SETTINGS = {
-    "patch": (16, 16),
-    "samples": 24,
-    "batch": 8,
-    "micro_batch": 4,
-    "warmup": 8,
-    "missed_patches": 8,
-    "save_every": 16,
-    "validate_every": 16,
-    "validation_patches": 4,
-    "validation_members": 2,
-    "validation_steps": 2,
-    "threads": 1,
-}
+SETTINGS = {**BRIEF_RUN, "samples": 24, "save_every": 16, "validate_every": 16}
 CONFIG = run_config("regression", "demo", SETTINGS)
 LONGER = CONFIG.model_copy(
     update={"samples": 240, "learning_rate": 1e-2, "ema_half_life": 40, "save_every": 240, "validate_every": 240}

@@ -44,11 +44,11 @@ class SyntheticSpec:
     packing: str = "grid_simple"
 
     def __post_init__(self) -> None:
-        times = len(self.valid_times)
         if self.seed < 0:
             raise BadInput(f"seed is {self.seed}; it must be 0 or more")
-        if RUN_HOURS % self.frequency:
+        if self.frequency < 1 or RUN_HOURS % self.frequency:
             raise BadInput(f"frequency is {self.frequency} h; it must divide the {RUN_HOURS} h between two runs")
+        times = len(self.valid_times)
         for name in ("start", "end"):
             if (getattr(self, name) - np.datetime64("2000-01-01")) % (self.frequency * _HOUR):
                 got = format_time(getattr(self, name))

@@ -28,7 +28,7 @@ demo: install
 	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: install
 	$(BIN)/ruff check .

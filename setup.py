@@ -1,4 +1,4 @@
-"""Installs the four packages of corrstore and its command."""
+"""Installs the package corrstore, whose four parts lie at the top of the repository, and its command."""
 
 from pathlib import Path
 
@@ -12,16 +12,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(
-        include=["datasets*", "catalog*", "training*", "beam_pipelines*"],
-    ),
-    py_modules=["corrstore"],
+    packages=find_packages(include=["corrstore*"]),
     package_data={
-        "datasets": ["recipes/*.yaml", "sources/tables/*.yaml"],
-        "catalog": ["templates/*.j2"],
-        "training": ["templates/*.j2"],
+        "corrstore": ["py.typed"],
+        "corrstore.datasets.recipe": ["recipes/*.yaml"],
+        "corrstore.datasets.archives": ["tables/*.yaml"],
+        "corrstore.catalog": ["templates/*.j2"],
+        "corrstore.training": ["templates/*.j2"],
     },
-    entry_points={"console_scripts": ["corrstore = corrstore:main"]},
+    entry_points={"console_scripts": ["corrstore = corrstore.command_line:main"]},
     install_requires=[
         "apache-beam>=2.77",
         "cfgrib>=0.9.15",
@@ -68,6 +67,7 @@ setup(
             "playwright>=1.65",
             "pystac[validation]>=1.15",
             "pytest>=9",
+            "pytest-xdist>=3",
             "ruff>=0.14",
             "scipy-stubs",
             "scores>=2.7",

@@ -9,15 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from beam_pipelines.changes import refuse_changes
-from beam_pipelines.finish import Report, finish, is_finished, read_report
-from beam_pipelines.progress import Progress
-from beam_pipelines.spread import Runner, spread
-from beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
-from datasets.constants import Constants, constants_from_records
-from datasets.errors import BadInput
-from datasets.layout import LEDGER, ROLES, StorePlan
-from datasets.ledger import (
+from corrstore.beam_pipelines.changes import refuse_changes
+from corrstore.beam_pipelines.finish import Report, finish, is_finished, read_report
+from corrstore.beam_pipelines.progress import Progress
+from corrstore.beam_pipelines.spread import Runner, spread
+from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.pairs import used_rules
+from corrstore.datasets.recipe.periods import time_key
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.checksums import file_checksum, files_taken_from, unchecked
+from corrstore.datasets.samples.preparation import Preparation, prepare
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.constants import Constants, constants_from_records
+from corrstore.datasets.store.layout import LEDGER, ROLES, StorePlan
+from corrstore.datasets.store.ledger import (
     CHECKSUMS,
     MEASUREMENTS,
     PAIRS,
@@ -32,13 +38,7 @@ from datasets.ledger import (
     write_pairs,
     write_record,
 )
-from datasets.pairing import used_rules
-from datasets.periods import time_key
-from datasets.preparation import Preparation, prepare
-from datasets.recipe import Recipe
-from datasets.sources.checksums import file_checksum, files_taken_from, unchecked
-from datasets.storage import Folder
-from datasets.store import constants_from_store
+from corrstore.datasets.store.opening import constants_from_store
 
 _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 

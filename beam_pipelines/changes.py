@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets.errors import BadInput
-from datasets.ledger import Begun
-from datasets.pairing import used_rules
-from datasets.recipe import Recipe
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.pairs import used_rules
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.store.ledger import Begun
 
 Key = tuple[str, ...]
 _FREE = {("title",), ("max_missing_share",), ("splits", "validation"), ("splits", "test"), ("splits", "embargo")}

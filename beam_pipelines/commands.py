@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from datasets.commands import (
+from corrstore.datasets.commands import (
     BEAM,
     AsJson,
     Overrides,
@@ -21,8 +21,8 @@ from datasets.commands import (
     print_json,
     results,
 )
-from datasets.recipe_files import load_recipe
-from datasets.storage import Folder, absolute
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.storage.folder import Folder, absolute
 
 app = typer.Typer()
 
@@ -51,9 +51,9 @@ def synth(
 
     Example: `corrstore synth demo/archive --fault all`
     """
-    from beam_pipelines.progress import progress_bar
-    from datasets.periods import parse_time
-    from datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
+    from corrstore.beam_pipelines.progress import progress_bar
+    from corrstore.datasets.recipe.periods import parse_time
+    from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
 
     rows, _, columns = shape.partition("x")
     faults = frozenset(FAULT_KINDS if fault == ["all"] else fault or [])
@@ -86,8 +86,8 @@ def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False
 
     Example: `corrstore plan china_3km --set sources.era5.path=/archive/era5`
     """
-    from beam_pipelines.plan import plan as make_plan
-    from beam_pipelines.printing import print_plan
+    from corrstore.beam_pipelines.plan import plan as make_plan
+    from corrstore.beam_pipelines.printing import print_plan
 
     made = make_plan(load_recipe(recipe, override))
     if as_json:
@@ -114,10 +114,10 @@ def build(
 
     On a cluster: `corrstore build china_3km --output /scratch/store --runner=FlinkRunner --flink_master=host:8081`
     """
-    from beam_pipelines.build import build as run_build
-    from beam_pipelines.printing import print_report
-    from beam_pipelines.spread import Runner
-    from catalog.registration import register_store
+    from corrstore.beam_pipelines.build import build as run_build
+    from corrstore.beam_pipelines.printing import print_report
+    from corrstore.beam_pipelines.spread import Runner
+    from corrstore.catalog.tables.registration import register_store
 
     made = load_recipe(recipe, override)
     result = run_build(made, Folder(absolute(output)), Runner(tuple(context.args), workers), notices, repair)
@@ -145,10 +145,10 @@ def verify(
 
     Example: `corrstore verify demo/store --against-source`
     """
-    from beam_pipelines.printing import print_verdict
-    from beam_pipelines.spread import Runner
-    from beam_pipelines.verify import verify as run_verify
-    from datasets.store import open_store
+    from corrstore.beam_pipelines.printing import print_verdict
+    from corrstore.beam_pipelines.spread import Runner
+    from corrstore.beam_pipelines.verify import verify as run_verify
+    from corrstore.datasets.store.opening import open_store
 
     verdict = run_verify(
         open_store(absolute(store)),

@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from datasets.layout import StorePlan, metadata_objects
-from datasets.ledger import (
+from corrstore.datasets.samples.checksums import with_checksums
+from corrstore.datasets.samples.preparation import Preparation
+from corrstore.datasets.samples.sample import static_fields
+from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.store.layout import StorePlan, metadata_objects
+from corrstore.datasets.store.ledger import (
     HISTOGRAMS,
     PAIRS,
     REPORT,
@@ -24,10 +28,6 @@ from datasets.ledger import (
     read_sample_plan,
     write_manifest,
 )
-from datasets.preparation import Preparation
-from datasets.sample import static_fields
-from datasets.sources.checksums import with_checksums
-from datasets.storage import Folder, checksum
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets.constants import storage_error
-from datasets.layout import ROLES
-from datasets.pairing import sample_plans
-from datasets.periods import format_time
-from datasets.preparation import Preparation, prepare
-from datasets.probe import Cost, probe
-from datasets.recipe import Recipe
+from corrstore.datasets.pairing.pairs import sample_plans
+from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.preparation import Preparation, prepare
+from corrstore.datasets.samples.probe import Cost, probe
+from corrstore.datasets.store.constants import storage_error
+from corrstore.datasets.store.layout import ROLES
 
 _PROBED = 2
 
@@ -84,7 +84,7 @@ class Plan:
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Prepare, and probe the first samples that lack nothing; BadInput as `datasets.preparation.prepare`."""
+    """Prepare, and probe the first samples that lack nothing; BadInput as `datasets.samples.preparation.prepare`."""
     preparation = prepare(recipe)
     whole = [index for index in range(len(recipe.times)) if index not in preparation.missing][:_PROBED]
     probed = whole or sorted(set(range(len(recipe.times))) - preparation.absent)[:_PROBED]

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from rich.filesize import decimal
 from rich.table import Table
 
-from beam_pipelines.finish import Report
-from beam_pipelines.plan import Plan
-from beam_pipelines.verify import Verdict
-from datasets.channels import channel_named
-from datasets.commands import results
+from corrstore.beam_pipelines.finish import Report
+from corrstore.beam_pipelines.plan import Plan
+from corrstore.beam_pipelines.verify import Verdict
+from corrstore.datasets.commands import results
+from corrstore.datasets.variables.channels import channel_named
 
 _MOST_LINES = 20  # of one kind; --json has them all
 

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from datasets.storage import Folder
+from corrstore.datasets.storage.folder import Folder
 
 _SECONDS_BETWEEN = 1.0
 

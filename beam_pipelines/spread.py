@@ -17,11 +17,11 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from beam_pipelines.progress import Progress
-from beam_pipelines.watch import watching_workers
-from datasets.errors import BadInput, CorrstoreError
-from datasets.ledger import Left, write_record
-from datasets.storage import Folder
+from corrstore.beam_pipelines.progress import Progress
+from corrstore.beam_pipelines.watch import watching_workers
+from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.ledger import Left, write_record
 
 _MARK = "corrstore cannot go on: "
 _MANY = 4  # samples for each worker, from which processes of their own pay
@@ -59,7 +59,7 @@ class Runner:
         if workers == 1:
             return beam.Pipeline(runner=FnApiRunner(), options=options)
         options.view_as(DirectOptions).direct_num_workers = workers
-        processes = SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m beam_pipelines.worker")
+        processes = SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m corrstore.beam_pipelines.worker")
         return beam.Pipeline(runner=FnApiRunner(default_environment=processes), options=options)
 
 

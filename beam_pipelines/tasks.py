@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from datasets.errors import BadInput
-from datasets.layout import StorePlan
-from datasets.ledger import read_sample_plan
-from datasets.pairing import SamplePlan
-from datasets.recipe import Recipe
-from datasets.records import Record
-from datasets.sample import measure_sample
-from datasets.sources.checksums import FileChecksum, file_checksum
-from datasets.storage import Folder
-from datasets.writing import write_sample
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.checksums import FileChecksum, file_checksum
+from corrstore.datasets.samples.sample import measure_sample
+from corrstore.datasets.samples.writing import write_sample
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.layout import StorePlan
+from corrstore.datasets.store.ledger import read_sample_plan
+from corrstore.datasets.store.records import Record
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from beam_pipelines.progress import Progress
-from beam_pipelines.spread import Runner, spread
-from beam_pipelines.tasks import planned
-from datasets.checking import check_sample
-from datasets.layout import LEDGER, ROLES, StorePlan
-from datasets.ledger import RECORDS, VERDICT, damaged_objects, read_records
-from datasets.periods import format_time, time_key
-from datasets.records import Record
-from datasets.statistics import STATISTICS_SCHEMA
-from datasets.storage import Folder
-from datasets.store import Store
+from corrstore.beam_pipelines.progress import Progress
+from corrstore.beam_pipelines.spread import Runner, spread
+from corrstore.beam_pipelines.tasks import planned
+from corrstore.datasets.recipe.periods import format_time, time_key
+from corrstore.datasets.samples.checking import check_sample
+from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.layout import LEDGER, ROLES, StorePlan
+from corrstore.datasets.store.ledger import RECORDS, VERDICT, damaged_objects, read_records
+from corrstore.datasets.store.opening import Store
+from corrstore.datasets.store.records import Record
 
 _CHECKS = f"{LEDGER}/checks"
 

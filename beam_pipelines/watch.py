@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput
 
 _SECONDS_BETWEEN = 1.0
 _ROUNDS_OF_GRACE = 5  # in which a run that is over may end by itself
@@ -64,6 +64,6 @@ def _workers() -> set[int]:
     found = set()
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if "beam_pipelines.worker" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+            if "corrstore.beam_pipelines.worker" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
                 found.add(child.pid)
     return found

@@ -22,24 +22,24 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipelines.build import build
-from beam_pipelines.progress import Progress
-from beam_pipelines.spread import Runner, Task, spread
-from beam_pipelines.tasks import MeasureSample, WriteSample
 from benchmarks.by_hand import build_by_hand
 from benchmarks.full_size import full_size_archive
-from datasets.constants import Constants, constants_from_records
-from datasets.counting import residual_statistics, stored_statistics
-from datasets.histograms import physical_edges, residual_edges
-from datasets.layout import StorePlan
-from datasets.ledger import MEASUREMENTS, RECORDS, read_records, write_pairs, write_record
-from datasets.pairing import SamplePlan, sample_plans
-from datasets.preparation import prepare
-from datasets.recipe import Recipe
-from datasets.regrid import regridder
-from datasets.sample import build_sample
-from datasets.sources.reading import read_reference
-from datasets.storage import Folder, checksum
+from corrstore.beam_pipelines.build import build
+from corrstore.beam_pipelines.progress import Progress
+from corrstore.beam_pipelines.spread import Runner, Task, spread
+from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
+from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.pairing.pairs import SamplePlan, sample_plans
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.preparation import prepare
+from corrstore.datasets.samples.reading import read_reference
+from corrstore.datasets.samples.sample import build_sample
+from corrstore.datasets.statistics.counting import residual_statistics, stored_statistics
+from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
+from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.store.constants import Constants, constants_from_records
+from corrstore.datasets.store.layout import StorePlan
+from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS, read_records, write_pairs, write_record
 
 Spread = Callable[[Task, list[int], Folder, str], None]
 QUIET = Console(file=io.StringIO())

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.catalog_made import make_catalog
-from datasets.probe import peak_bytes
+from corrstore.datasets.samples.probe import peak_bytes
 
 QUESTIONS = (
     "list",
@@ -38,9 +38,9 @@ Answers = dict[str, Callable[[], object]]
 
 def corrstore(folder: Path) -> Answers:
     """Every question to a `Catalog`, the first of each to a new one."""
-    import catalog.diff
-    import catalog.statistics  # noqa: F401
-    from catalog.access import Catalog
+    import corrstore.catalog.queries.diff
+    import corrstore.catalog.queries.statistics  # noqa: F401
+    from corrstore.catalog.queries.access import Catalog
 
     opened: dict[str, Catalog] = {}
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from catalog.registration import Registration, register
-from datasets.channels import channel_named
-from datasets.histograms import physical_edges
-from datasets.storage import Folder, checksum
+from corrstore.catalog.tables.entry import Registration
+from corrstore.catalog.tables.registration import register
+from corrstore.datasets.statistics.histograms import physical_edges
+from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.variables.channels import channel_named
 
 CHANNELS = ("t2m", "tp", "u10m", "v10m", "u_850", "z_500", "t_850", "sp")
 SAMPLES, INTERVALS, TIMES, BINS = 5000, 1000, 125, 60

@@ -7,9 +7,9 @@ from pathlib import Path
 import eccodes
 import numpy as np
 
-from datasets.recipe import Recipe
-from datasets.recipe_files import load_recipe
-from datasets.synthetic import SyntheticSpec, synthesise
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.synthetic import SyntheticSpec, synthesise
 
 _LEVELS = (200, 300, 500, 700, 850, 925)
 _FIRST = np.datetime64("2020-06-01T03", "s")

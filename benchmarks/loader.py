@@ -27,16 +27,16 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from datasets.constants import stored_normalisation
-from datasets.layout import ROLES, StorePlan, metadata_objects
-from datasets.probe import peak_bytes
-from datasets.recipe_files import load_recipe
-from datasets.storage import Folder
-from datasets.store import Store, open_store
-from training.loader import Loader, split_order
-from training.meter import throughput
-from training.patches import Draw
-from training.run_config import run_config
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.samples.probe import peak_bytes
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.constants import stored_normalisation
+from corrstore.datasets.store.layout import ROLES, StorePlan, metadata_objects
+from corrstore.datasets.store.opening import Store, open_store
+from corrstore.training.patches.loader import Loader, split_order
+from corrstore.training.patches.meter import throughput
+from corrstore.training.patches.patches import Draw
+from corrstore.training.run_config import run_config
 
 TIMES, OWN_TIMES, SCRIPT_TIMES = 40, 8, 2
 BATCH = 4
@@ -91,7 +91,7 @@ def weather(shape: tuple[int, int, int], seed: int) -> np.ndarray:
 
 
 def our_loader(folder: Path, patches: int) -> tuple[int, float]:
-    """`training.loader.Loader`, input windows and targets."""
+    """`corrstore.training.patches.loader.Loader`, input windows and targets."""
     store = open_store(str(folder / "store"))
     loader = Loader(store, split_order(store, "train", CONFIG), CONFIG.prefetch)
     batches = loader.batches((start, start + BATCH) for start in itertools.count(0, BATCH))

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from catalog.output import AsForm, Form, Output, print_as_json, several, shown, write_rows
-from datasets.commands import AsJson, notices, results
+from corrstore.catalog.printing.output import AsForm, Form, Output, print_as_json, several, shown, write_rows
+from corrstore.datasets.commands import AsJson, notices, results
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +41,7 @@ def add(
 
     Example: `corrstore catalog add demo/store --catalog demo/catalog`
     """
-    from catalog.registration import register_store
+    from corrstore.catalog.tables.registration import register_store
 
     for store in stores:
         register_store(catalog, store)
@@ -54,8 +54,8 @@ def list_stores(catalog: CatalogUrl, as_json: AsJson = False, form: AsForm = For
 
     Example: `corrstore catalog list --catalog demo/catalog`
     """
-    from catalog.access import Catalog
-    from catalog.rows import print_stores
+    from corrstore.catalog.printing.rows import print_stores
+    from corrstore.catalog.queries.access import Catalog
 
     rows = Catalog(catalog).listing()
     if as_json:
@@ -85,8 +85,8 @@ def query(
 
     Example: `corrstore catalog query --variable t2m --variable u_850 --period 2019-06/2019-09 --frequency 3h`
     """
-    from catalog.access import Catalog
-    from catalog.rows import missing_rows, print_answer, rows_of_answer
+    from corrstore.catalog.printing.rows import missing_rows, print_answer, rows_of_answer
+    from corrstore.catalog.queries.access import Catalog
 
     found = Catalog(catalog).query(variable or [], period, frequency, resolution, region, complete, reasons=True)
     rows = rows_of_answer(found)
@@ -119,9 +119,9 @@ def statistics(
 
     Example: `corrstore catalog statistics --variable tp --period 2019-06/2019-09 --hours 0,12 --quantile 0.99`
     """
-    from catalog.access import Catalog
-    from catalog.rows import print_statistics
-    from catalog.selection import parse_numbers
+    from corrstore.catalog.printing.rows import print_statistics
+    from corrstore.catalog.queries.access import Catalog
+    from corrstore.catalog.queries.selection import parse_numbers
 
     found = Catalog(catalog).statistics(
         variable or [],
@@ -152,8 +152,8 @@ def diff(
 
     Example: `corrstore catalog diff demo/store /archive/store --catalog demo/catalog`
     """
-    from catalog.access import Catalog
-    from catalog.rows import print_differences
+    from corrstore.catalog.printing.rows import print_differences
+    from corrstore.catalog.queries.access import Catalog
 
     found = Catalog(catalog).diff(first, second)
     rows = [each._asdict() for each in found]
@@ -177,9 +177,9 @@ def prune(
 
     Example: `corrstore catalog prune --catalog demo/catalog --dry-run`
     """
-    from catalog.access import Catalog
-    from catalog.pruning import prune as prune_catalog
-    from datasets.periods import parse_duration
+    from corrstore.catalog.queries.access import Catalog
+    from corrstore.catalog.queries.pruning import prune as prune_catalog
+    from corrstore.datasets.recipe.periods import parse_duration
 
     pruned = prune_catalog(Catalog(catalog), store or [], parse_duration(grace).astype(object), dry_run)
     if as_json:

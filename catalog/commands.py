@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-import catalog.catalog_commands
-import catalog.page_commands
-from datasets.commands import AsJson, StorePath, notices, print_json, results
+from corrstore.catalog import page_commands
+from corrstore.datasets.commands import AsJson, StorePath, notices, print_json, results
 
 app = typer.Typer()
-app.add_typer(catalog.catalog_commands.app, name="catalog")
+app.add_typer(page_commands.app, name="catalog")
 
 
 @app.command()
@@ -22,8 +21,8 @@ def inspect(store: StorePath, as_json: AsJson = False) -> None:
 
     Example: `corrstore inspect demo/store`
     """
-    from datasets.description import describe
-    from datasets.store import open_store
+    from corrstore.datasets.store.description import describe
+    from corrstore.datasets.store.opening import open_store
 
     description = describe(open_store(store))
     if as_json:
@@ -73,8 +72,8 @@ def report(
 
     Example: `corrstore report demo/store --output demo/report.html`
     """
-    from catalog.report import write_report
-    from datasets.store import open_store
+    from corrstore.catalog.pages.report import write_report
+    from corrstore.datasets.store.opening import open_store
 
     write_report(open_store(store), output)
     notices.print(f"wrote {output}")

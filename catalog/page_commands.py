@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from catalog.catalog_commands import CatalogUrl, app
-from catalog.output import several, shown
-from datasets.commands import notices
-from datasets.storage import Folder, write_file_atomically
+from corrstore.catalog.catalog_commands import CatalogUrl, app
+from corrstore.catalog.printing.output import several, shown
+from corrstore.datasets.commands import notices
+from corrstore.datasets.storage.folder import Folder, write_file_atomically
 
 OutputFolder = Annotated[str, typer.Argument(metavar="OUT", help="The folder to write, or gs://bucket/path.")]
 
@@ -21,8 +21,8 @@ def page(output: OutputFolder, catalog: CatalogUrl) -> None:
 
     Example: `corrstore catalog page demo/page --catalog demo/catalog`
     """
-    from catalog.access import Catalog
-    from catalog.page import write_site
+    from corrstore.catalog.pages.page import write_site
+    from corrstore.catalog.queries.access import Catalog
 
     stores = write_site(Catalog(catalog), Folder(output))
     _say(f"wrote {shown(output)}/index.html and {several(stores, 'page')} of stores")
@@ -34,8 +34,8 @@ def stac(output: OutputFolder, catalog: CatalogUrl) -> None:
 
     Example: `corrstore catalog stac demo/stac --catalog demo/catalog`
     """
-    from catalog.access import Catalog
-    from catalog.stac import write_stac
+    from corrstore.catalog.exports.stac import write_stac
+    from corrstore.catalog.queries.access import Catalog
 
     stores = write_stac(Catalog(catalog), Folder(output))
     _say(f"wrote {shown(output)}/catalog.json and {several(stores, 'collection')} of stores")
@@ -51,8 +51,8 @@ def card(
 
     Example: `corrstore catalog card demo/store --catalog demo/catalog --output demo/README.md`
     """
-    from catalog.access import Catalog
-    from catalog.card import card_of
+    from corrstore.catalog.exports.card import card_of
+    from corrstore.catalog.queries.access import Catalog
 
     text = card_of(Catalog(catalog), store)
     if output is None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from catalog.registration import Registration, register
-from datasets.storage import Folder, checksum
+from corrstore.catalog.tables.entry import Registration
+from corrstore.catalog.tables.registration import register
+from corrstore.datasets.storage.folder import Folder, checksum
 
 HOUR = np.timedelta64(1, "h")
 GRID = {"hash": "g", "rows": 701, "columns": 1001, "south": 19.0, "west": 100.0, "north": 40.0, "east": 130.0}

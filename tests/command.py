@@ -9,7 +9,7 @@ import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
-from corrstore import main
+from corrstore.command_line import main
 
 
 def corrstore(*arguments: object) -> subprocess.CompletedProcess[str]:

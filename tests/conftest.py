@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import sys
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from beam_pipelines.build import BuildResult, build
-from beam_pipelines.spread import Runner
-from datasets.recipe import Recipe, recipe_from
-from datasets.storage import Folder
-from datasets.store import Store, open_store
+from corrstore.beam_pipelines.build import BuildResult, build
+from corrstore.beam_pipelines.spread import Runner
+from corrstore.datasets.recipe.recipe import Recipe, recipe_from
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.opening import Store, open_store
 
+os.environ.pop("COLUMNS", None)  # parallel pytest sets it, and consoles that are made later would keep it
 START, END = "2020-06-01T03", "2020-06-02T21"
 SHAPE = (48, 64)
 QUIET = Console(file=io.StringIO())
@@ -32,7 +34,7 @@ def pytest_runtest_setup():
 
 def spec(**changes):
     """Fourteen samples of a domain of 48 x 64 points."""
-    from datasets.synthetic import SyntheticSpec
+    from corrstore.datasets.synthetic import SyntheticSpec
 
     settings = {"start": np.datetime64(START), "end": np.datetime64(END), "shape": SHAPE, "margin": 6, "seed": 7}
     return SyntheticSpec(**{**settings, **changes})
@@ -95,7 +97,7 @@ def build_in_process(recipe: Recipe, folder: Path, **settings) -> BuildResult:
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory) -> Path:
     """The folder of two whole SYNTHETIC archives."""
-    from datasets.synthetic import synthesise
+    from corrstore.datasets.synthetic import synthesise
 
     root = tmp_path_factory.mktemp("archive")
     synthesise(root, spec())
@@ -105,7 +107,7 @@ def archive(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory) -> tuple:
     """The folder of two SYNTHETIC archives with every fault, and what was damaged."""
-    from datasets.synthetic import synthesise
+    from corrstore.datasets.synthetic import synthesise
 
     root = tmp_path_factory.mktemp("faulty")
     every = frozenset({"truncated", "missing_hour", "corrupt_message", "expver_mix", "bitmap"})

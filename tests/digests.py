@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from datasets.storage import Folder, checksum
+from corrstore.datasets.storage.folder import Folder, checksum
 
 
 def digest(folder: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.grib.handle import eccodes
+from corrstore.datasets.archives.grib.handle import eccodes
 
 
 def made(sample="regular_ll_pl_grib2", values=None, **keys) -> bytes:

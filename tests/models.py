@@ -7,14 +7,14 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from datasets.store import Store
-from training.checkpoint import Trained
-from training.edm import SIGMA_DATA
-from training.features import Features, static_scales
-from training.models import denoiser_for, frozen, regression_for
-from training.residual import ResidualScale
-from training.run_config import RunConfig
-from training.sampler import SamplerConfig
+from corrstore.datasets.store.opening import Store
+from corrstore.training.diffusion.edm import SIGMA_DATA
+from corrstore.training.diffusion.residual import ResidualScale
+from corrstore.training.diffusion.sampler import SamplerConfig
+from corrstore.training.learning.checkpoint import Trained
+from corrstore.training.learning.models import denoiser_for, frozen, regression_for
+from corrstore.training.patches.features import Features, static_scales
+from corrstore.training.run_config import RunConfig
 
 CONFIG = RunConfig(stage="diffusion", size="tiny", patch=(32, 32))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import yaml
 
 from tests.command import corrstore
 from tests.conftest import small_recipe_content
+from tests.paths import ROOT
 
 
 @pytest.mark.parametrize("command", ["synth", "plan", "build", "verify", "inspect", "report", "schema"])
@@ -56,15 +58,17 @@ def test_the_schema_is_json():
     assert json.loads(corrstore("schema").stdout)["title"] == "Recipe"
 
 
-def test_another_package_named_datasets_is_told(tmp_path):
-    other = tmp_path / "datasets"
-    other.mkdir()
-    (other / "__init__.py").write_text("")
-    ended = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import corrstore"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode != 0 and len(ended.stderr.splitlines()) == 1
-    assert "is not corrstore's own" in ended.stderr
+def test_beside_another_package_named_datasets_both_are_imported(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "__init__.py").write_text("theirs = True\n")
+    code = "import datasets, corrstore.datasets.errors; assert datasets.theirs"
+    for command in (["-c", code], ["-m", "corrstore", "schema"]):
+        ended = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")

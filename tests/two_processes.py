@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
-from datasets.store import Store, open_store
-from training.checkpoint import load_checkpoint
-from training.learner import Learner
-from training.loader import Loader, split_order
-from training.processes import Processes, joined
-from training.run_config import run_config
+from corrstore.datasets.store.opening import Store, open_store
+from corrstore.training.learning.checkpoint import load_checkpoint
+from corrstore.training.learning.learner import Learner
+from corrstore.training.learning.processes import Processes, joined
+from corrstore.training.patches.loader import Loader, split_order
+from corrstore.training.run_config import run_config
 
 CPU = torch.device("cpu")
 

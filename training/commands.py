@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from datasets.commands import notices, results
+from corrstore.datasets.commands import notices, results
 
 app = typer.Typer()
 
@@ -60,22 +60,22 @@ def train(
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # threads that spin while they wait starve where cores are shared
-    from datasets.store import open_store
-    from training.launching import query_for, store_for
-    from training.processes import chosen_device, joined
-    from training.run_config import parsed_changes, run_config
+    from corrstore.datasets.store.opening import open_store
+    from corrstore.training.learning.launching import query_for, store_for
+    from corrstore.training.learning.processes import chosen_device, joined
+    from corrstore.training.run_config import parsed_changes, run_config
 
     changes = parsed_changes(change or []) | ({"period": period} if period else {})
     config = run_config(stage, preset, changes)
     query = query_for(store, catalog, variable or [], config.period, resolution, region)
     url = store_for(query, output) if query else str(store)
     if plan:
-        from training.plan import training_plan
+        from corrstore.training.learning.plan import training_plan
 
         _print_facts(f"{stage}, {config.size}", training_plan(open_store(url), config).facts)
         return
-    from training.trainer import measured
-    from training.trainer import train as run
+    from corrstore.training.learning.trainer import measured
+    from corrstore.training.learning.trainer import train as run
 
     where = chosen_device(device)
     if meter:

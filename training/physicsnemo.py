@@ -3,19 +3,7 @@
 Nothing of physicsnemo is imported: that interface is met by its methods, and no base class is asked for.
 """
 
-# ruff: noqa: E402
-
 from __future__ import annotations
-
-from pathlib import Path
-
-import datasets
-
-# That example has a package `datasets` too. Where a process has imported it, ours is found through it: no module of
-# one is named like a module of the other.
-_OURS = str(Path(__file__).resolve().parent.parent / "datasets")
-if _OURS not in datasets.__path__:
-    datasets.__path__.append(_OURS)
 
 import os
 from collections.abc import Sequence
@@ -29,15 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datasets.channels import Channel
-from datasets.constants import stored_normalisation
-from datasets.encoding import Normalisation
-from datasets.errors import BadInput
-from datasets.store import open_store
-from training.features import Features, Units, static_scales
-from training.loader import Loader, split_order
-from training.patches import Draw, Order
-from training.run_config import run_config
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.store.constants import stored_normalisation
+from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.training.patches.features import Features, Units, static_scales
+from corrstore.training.patches.loader import Loader, split_order
+from corrstore.training.patches.patches import Draw, Order
+from corrstore.training.run_config import run_config
 
 
 class ChannelMetadata(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from catalog.selection import parse_period
-from datasets.errors import BadInput
-from training.edm import P_MEAN, P_STD
-from training.network import SIZES
+from corrstore.catalog.queries.selection import parse_period
+from corrstore.datasets.errors import BadInput
+from corrstore.training.diffusion.edm import P_MEAN, P_STD
+from corrstore.training.networks.network import SIZES
 
 Stage = Literal["regression", "diffusion"]
 Count = Annotated[int, Field(ge=1)]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from datasets.commands import notices, results
+from corrstore.datasets.commands import notices, results
 
 app = typer.Typer()
 
@@ -55,12 +55,12 @@ def sample(
     import torch
     from rich.progress import track
 
-    from catalog.wording import size
-    from datasets.store import open_store
-    from training.checkpoint import load_checkpoint
-    from training.forecast import STEPS, Drawer, Drawing, samples_of, share_of, tile_for
-    from training.processes import chosen_device
-    from training.sampler import SamplerConfig
+    from corrstore.catalog.printing.wording import size
+    from corrstore.datasets.store.opening import open_store
+    from corrstore.training.diffusion.sampler import SamplerConfig
+    from corrstore.training.forecasts.forecast import STEPS, Drawer, Drawing, samples_of, share_of, tile_for
+    from corrstore.training.learning.checkpoint import load_checkpoint
+    from corrstore.training.learning.processes import chosen_device
 
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world))
@@ -98,12 +98,12 @@ def evaluate(
     from rich import box
     from rich.table import Table
 
-    from catalog.wording import number, units
-    from datasets.storage import write_file_atomically
-    from datasets.store import open_store
-    from training.evaluation import evaluate as evaluated
-    from training.evaluation_report import MEASURES, score_rows, write_evaluation_report
-    from training.forecast_files import open_forecast
+    from corrstore.catalog.printing.wording import number, units
+    from corrstore.datasets.storage.folder import write_file_atomically
+    from corrstore.datasets.store.opening import open_store
+    from corrstore.training.evaluation.evaluate import evaluate as evaluated
+    from corrstore.training.evaluation.report import MEASURES, score_rows, write_evaluation_report
+    from corrstore.training.forecasts.files import open_forecast
 
     found = evaluated(store, forecast, workers)
     table = Table("", *(name.replace("_", "\n") for name in MEASURES), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets.errors import BadInput
-from datasets.synthetic.cma_rra import CmaRra, file_name, init_time_of
-from datasets.synthetic.domain import Field, domain_of
-from datasets.synthetic.era5 import Era5
-from datasets.synthetic.faults import Fault, Saboteur
-from datasets.synthetic.grib import Message
-from datasets.synthetic.spec import RUN_HOURS, SyntheticSpec
-from datasets.synthetic.weather import Weather
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.synthetic.cma_rra import CmaRra, file_name, init_time_of
+from corrstore.datasets.synthetic.domain import Field, domain_of
+from corrstore.datasets.synthetic.era5 import Era5
+from corrstore.datasets.synthetic.faults import Fault, Saboteur
+from corrstore.datasets.synthetic.grib import Message
+from corrstore.datasets.synthetic.spec import RUN_HOURS, SyntheticSpec
+from corrstore.datasets.synthetic.weather.weather import Weather
 
 _HOUR = np.timedelta64(1, "h")
 README = """SYNTHETIC DATA

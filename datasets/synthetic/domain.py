@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-if TYPE_CHECKING:
-    from datasets.synthetic.spec import SyntheticSpec
+from corrstore.datasets.synthetic.spec import FINE_STEP, SyntheticSpec
 
 Field = NDArray[np.float32]
-FINE_STEP = 30_000
 COARSE_STEP = 250_000
 EARTH_RADIUS_KM = 6371.229
 _HALO = 1_500_000

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from datasets.synthetic.domain import Domain, Field, Grid
-from datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, Message, Template
-from datasets.synthetic.land import Land
-from datasets.synthetic.noise import Waves
-from datasets.synthetic.synoptic import GRAVITY
+from corrstore.datasets.synthetic.domain import Domain, Field, Grid
+from corrstore.datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, Message, Template
+from corrstore.datasets.synthetic.weather.land import Land
+from corrstore.datasets.synthetic.weather.noise import Waves
+from corrstore.datasets.synthetic.weather.synoptic import GRAVITY
 
 _HOUR = np.timedelta64(1, "h")
 _PARAMETERS = {"t2m": 167, "d2m": 168, "u10m": 165, "v10m": 166, "sp": 134, "msl": 151}

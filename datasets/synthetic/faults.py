@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from datasets.periods import format_time
-from datasets.synthetic.grib import Message, changed, data_section, values_of
-from datasets.synthetic.spec import FAULT_KINDS, SyntheticSpec
+from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.synthetic.grib import Message, changed, data_section, values_of
+from corrstore.datasets.synthetic.spec import FAULT_KINDS, SyntheticSpec
 
 _HOUR = np.timedelta64(1, "h")
 _PRELIMINARY = {"experimentVersionNumber": "0005"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.handle import eccodes, opened
 
 Key = int | float | str | None
 SYNTHETIC_PROCESS = 250

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from datasets.errors import BadInput
-from datasets.periods import Interval, Times, format_time
-from datasets.synthetic.domain import FINE_STEP
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import Interval, Times, format_time
 
 FAULT_KINDS = ("truncated", "missing_hour", "corrupt_message", "expver_mix", "bitmap")
 PACKINGS = ("grid_simple", "grid_ccsds", "grid_jpeg")
 RUN_HOURS = 12
+FINE_STEP = 30_000
+"""The step of the fine grid in micro-degrees."""
+
 _HOUR = np.timedelta64(1, "h")
 _CORNER_OF_CMA_RRA = (60_100_000, 70_000_000)
 

@@ -1,0 +1,116 @@
+"""The coverage of time as a calendar: which samples of which day, month and hour are not valid."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.recipe.periods import Times
+
+STATUSES = ("valid", "partial", "missing")
+_MOST_DAYS = 45
+
+
+class Cell(NamedTuple):
+    """How many samples lie in a cell, and how many of them are partial or missing."""
+
+    label: str
+    valid: int
+    partial: int
+    missing: int
+
+    @property
+    def samples(self) -> int:
+        """All of them; 0 outside the period."""
+        return self.valid + self.partial + self.missing
+
+    @property
+    def lacking(self) -> int:
+        """Those that are not valid."""
+        return self.partial + self.missing
+
+    @property
+    def status(self) -> str:
+        """valid: all are; missing: nothing is there; partial: anything between; empty outside the period."""
+        if not self.samples:
+            return ""
+        return "valid" if not self.lacking else "missing" if self.missing == self.samples else "partial"
+
+    @property
+    def words(self) -> str:
+        """The cell in words."""
+        parts = [f"{count} {name}" for name, count in zip(STATUSES, self[1:], strict=True) if count]
+        return f"{self.label}: {', '.join(parts)}"
+
+
+class Sheet(NamedTuple):
+    """A table: what its columns are, their names, and rows of cells by their names."""
+
+    columns_are: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+    @property
+    def samples(self) -> int:
+        """How many samples it has."""
+        return sum(cell.samples for _, cells in self.rows for cell in cells)
+
+    @property
+    def lacking(self) -> int:
+        """How many of them are not valid."""
+        return sum(cell.lacking for _, cells in self.rows for cell in cells)
+
+
+class Page(NamedTuple):
+    """The sheets of a year, or of a period of few days, which has no title."""
+
+    title: str
+    sheets: list[Sheet]
+
+
+def statuses_of(times: Times, step: np.timedelta64, coverage: list[dict[str, Any]]) -> NDArray[np.int8]:
+    """The status of the sample at each of the regular times, as a place in STATUSES; missing where no row has it."""
+    statuses = np.full(len(times), STATUSES.index("missing"), np.int8)
+    for row in coverage:
+        first, after = (-int((times[0] - np.datetime64(row[side], "s")) // step) for side in ("start", "end"))
+        statuses[max(first, 0) : max(after, 0)] = STATUSES.index(row["status"])
+    return statuses
+
+
+def calendar(times: Times, step: np.timedelta64, coverage: list[dict[str, Any]]) -> list[Page]:
+    """The samples at regular times, `step` apart, whose status is in rows of the table `coverage`.
+
+    Of up to 45 days one sheet, days by hours; of more, for each year a sheet of months by days and, where samples are
+    at several hours, a sheet of months by hours. Hours are UTC.
+    """
+    statuses = statuses_of(times, step, coverage)
+    days, months, years = (times.astype(f"datetime64[{unit}]") for unit in "DMY")
+    month_days, hours = (days - months).astype(int) + 1, (times - days).astype("timedelta64[h]").astype(int)
+    if len(np.unique(days)) <= _MOST_DAYS:
+        return [Page("", [_sheet("hour, UTC", "{} {} UTC", days, hours, statuses)])]
+    pages = []
+    for year in np.unique(years):
+        inside = years == year
+        sheets = [_sheet("day of the month", "{}-{}", months[inside], month_days[inside], statuses[inside])]
+        if len(np.unique(hours)) > 1:
+            sheets.append(_sheet("hour, UTC", "{} {} UTC", months[inside], hours[inside], statuses[inside]))
+        pages.append(Page(str(year), sheets))
+    return pages
+
+
+def _sheet(columns_are: str, label: str, rows: Times, columns: NDArray[np.int64], statuses: NDArray[np.int8]) -> Sheet:
+    names, row_of = np.unique(rows, return_inverse=True)
+    numbers, column_of = np.unique(columns, return_inverse=True)
+    heads = [f"{number:02d}" for number in numbers]
+    counts = np.zeros((len(names), len(heads), len(STATUSES)), np.int64)
+    np.add.at(counts, (row_of, column_of, statuses), 1)
+    return Sheet(
+        columns_are,
+        heads,
+        [
+            (str(name), [Cell(label.format(name, head), *cell) for head, cell in zip(heads, cells, strict=True)])
+            for name, cells in zip(names, counts.tolist(), strict=True)
+        ],
+    )

@@ -1,0 +1,174 @@
+"""What the catalog knows of one store: its channels, all their valid samples added up, and its coverage of time.
+
+Nothing here needs the store itself, which may have vanished.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from corrstore.catalog.drawing.merged import Counted
+from corrstore.catalog.queries.series import MOMENTS, Series, SeriesReader
+from corrstore.catalog.tables.presence import Presence
+from corrstore.catalog.tables.reading import Tables
+from corrstore.datasets.recipe.periods import Interval, Times
+from corrstore.datasets.statistics.blocks import block_at, merge_columns
+from corrstore.datasets.statistics.histograms import quantile, share_at_least
+from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.variable import Variable
+
+_HIDDEN = "(hidden)"
+_COUNTED_ROLES = ("input", "target", "residual")
+
+
+@dataclass(frozen=True)
+class ChannelPortrait:
+    """A channel: its row of the table `channels`, and its valid samples added up, None where nothing was counted."""
+
+    row: dict[str, Any]
+    counted: Counted | None
+
+    @cached_property
+    def channel(self) -> Channel:
+        """The channel as it was registered, which this version of corrstore need not know."""
+        variable = Variable(
+            name=self.row["channel"],
+            standard_name=self.row["standard_name"] or "",
+            long_name=self.row["long_name"] or "",
+            units=self.row["units"] or "1",
+            level_kind="surface",
+            valid_range=(-np.inf, np.inf),
+            wet_threshold=self.row["wet_threshold"],
+        )
+        return Channel(variable)
+
+    @property
+    def what(self) -> str:
+        """The quantity and the pressure level in words."""
+        level = self.row["level"]
+        return f"{self.row['long_name'] or ''}{'' if level is None else f', {level:g} hPa'}"
+
+    def quantile(self, q: float) -> float:
+        """The number that the share `q` of all is at most; NaN where nothing was counted."""
+        if self.counted is None:
+            return np.nan
+        block, edges = self.counted
+        return quantile(block.histogram, edges, block.minimum, block.maximum, q)[0]
+
+    @property
+    def wet_share(self) -> float:
+        """The share of wet pixels; NaN of a channel that has none."""
+        threshold = self.row["wet_threshold"]
+        if self.counted is None or threshold is None:
+            return np.nan
+        return share_at_least(self.counted.statistics.histogram, self.counted.edges, threshold)
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A store: its row of the table `stores`, its state, channels by role, and rows of the table `coverage`."""
+
+    row: dict[str, Any]
+    status: Presence
+    channels: dict[str, list[ChannelPortrait]]
+    coverage: list[dict[str, Any]]
+
+    @property
+    def title(self) -> str:
+        """Its title or, where it has none, its name."""
+        return str(self.row["title"] or self.row["name"])
+
+    @property
+    def frequency(self) -> np.timedelta64:
+        """The step of its valid times."""
+        return np.timedelta64(self.row["frequency_seconds"], "s")
+
+    @property
+    def every(self) -> str:
+        """The same in words, such as 3 h or 30 min."""
+        hours, rest = divmod(self.row["frequency_seconds"], 3600)
+        return f"{self.row['frequency_seconds'] / 60:g} min" if rest else f"{hours} h"
+
+    @property
+    def start(self) -> np.datetime64:
+        """Its first valid time."""
+        return np.datetime64(self.row["start"], "s")
+
+    @property
+    def end(self) -> np.datetime64:
+        """Where its period ends, which is not in it."""
+        return np.datetime64(self.row["end"], "s")
+
+    @property
+    def times(self) -> Times:
+        """The valid times of its samples, whether these are valid or not."""
+        return Interval(self.start, self.end).times(self.frequency)
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """Its recipe; the values of storage options, which may be secrets, are hidden."""
+        content = json.loads(self.row["recipe"] or "{}")
+        for source in content.get("sources", {}).values():
+            source["storage_options"] = dict.fromkeys(source.get("storage_options", {}), _HIDDEN)
+        return content
+
+    @property
+    def recipe_text(self) -> str:
+        """Its recipe as YAML."""
+        return yaml.safe_dump(_without_empty(self.recipe), sort_keys=False, allow_unicode=True, width=100)
+
+    def channel(self, role: str, name: str) -> ChannelPortrait | None:
+        """The channel of that role and name, None where it has none."""
+        return next((each for each in self.channels.get(role, ()) if each.row["channel"] == name), None)
+
+    def explained(self, name: str) -> float:
+        """1 - Var(residual) / Var(target): what the upsampled input explains of a channel; NaN where it cannot."""
+        target, residual = (self.channel(role, name) for role in ("target", "residual"))
+        if not (target and residual and target.counted and residual.counted and target.counted.statistics.std > 0):
+            return np.nan
+        return 1 - (residual.counted.statistics.std / target.counted.statistics.std) ** 2
+
+
+def portrait(tables: Tables, read: SeriesReader, row: dict[str, Any], status: Presence) -> Portrait:
+    """The portrait of a store by its row of the table `stores`; BadInput where a file of the catalog is damaged."""
+    registration = row["registration"]
+    coverage = tables.rows("coverage", [registration]).sort_by("start").to_pylist()
+    channels: dict[str, list[ChannelPortrait]] = {role: [] for role in (*_COUNTED_ROLES, "static")}
+    for described in tables.rows("channels", [registration]).sort_by("position").to_pylist():
+        role, name = described["role"], described["channel"]
+        series = read([(registration, role, name)])[0] if role in _COUNTED_ROLES else None
+        counted = None if series is None else _added_up(series, is_valid(series.times, coverage))
+        channels.setdefault(role, []).append(ChannelPortrait(described, counted))
+    return Portrait(row, status, channels, coverage)
+
+
+def is_valid(times: Times, coverage: list[dict[str, Any]]) -> NDArray[np.bool_]:
+    """Which of the times lie in valid intervals among rows of the table `coverage`, which are in the order of time."""
+    valid = [each for each in coverage if each["status"] == "valid"]
+    start, end = (np.array([each[side] for each in valid], "datetime64[s]") for side in ("start", "end"))
+    return times < np.append(end, np.datetime64("NaT"))[np.searchsorted(start, times, "right") - 1]
+
+
+def _added_up(series: Series, chosen: NDArray[np.bool_]) -> Counted | None:
+    if not chosen.any() or series.edges.size < 2:
+        return None
+    moments = merge_columns({name: series.moments[name][chosen] for name in MOMENTS}, np.zeros(chosen.sum(), int), 1)
+    counts = np.zeros(series.edges.size + 1, np.int64)
+    used = series.histograms[chosen].sum(axis=0, dtype=np.int64)
+    counts[series.first_bin : series.first_bin + used.size] = used
+    block = block_at(moments, 0, counts)
+    return Counted(block, series.edges) if block.count else None
+
+
+def _without_empty(content: Any) -> Any:
+    """Without the keys that have no value."""
+    if isinstance(content, dict):
+        return {key: _without_empty(value) for key, value in content.items() if value not in (None, {}, [], "")}
+    return content

@@ -1,0 +1,70 @@
+"""Stores side by side in time: where each has valid samples, on one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.catalog.drawing.calendar import STATUSES, statuses_of
+from corrstore.catalog.drawing.pictures import Tick
+from corrstore.catalog.pages.portrait import Portrait
+from corrstore.catalog.pages.strip import Stretch
+
+_MOST_PARTS = 300
+_NEARLY_ALL = 0.95
+_MOST_TICKS = 7
+_STEPS = (("D", (1, 2, 5, 10)), ("M", (1, 2, 3, 6)), ("Y", (1, 2, 5, 10, 20, 50, 100)))
+
+
+class Timeline:
+    """An axis of time that spans the periods of all these rows of the table `stores`."""
+
+    def __init__(self, stores: Sequence[dict[str, Any]]) -> None:
+        self.start = min((np.datetime64(row["start"], "s") for row in stores), default=np.datetime64(0, "s"))
+        self.end = max((np.datetime64(row["end"], "s") for row in stores), default=np.datetime64(1, "s"))
+
+    @property
+    def ticks(self) -> list[Tick]:
+        """Round days, months or years, the most of them that are few."""
+        for unit, steps in _STEPS:
+            for step in steps:
+                first = -(-int(self.start.astype(f"datetime64[{unit}]").astype(int)) // step) * step
+                last = int(self.end.astype(f"datetime64[{unit}]").astype(int))
+                numbers = np.arange(first, last + 1, step)
+                if len(numbers) <= _MOST_TICKS:
+                    times = numbers.astype(f"datetime64[{unit}]")
+                    return [Tick(self._percent(time), str(time)) for time in times if self.start <= time <= self.end]
+        return []
+
+    def stretches(self, of: Portrait) -> list[Stretch]:
+        """A store's samples, in at most 300 stretches of one status."""
+        statuses = statuses_of(of.times, of.frequency, of.coverage)
+        bounds = np.linspace(0, len(statuses), min(len(statuses), _MOST_PARTS) + 1).astype(int)
+        parts = [(_together(statuses[low:high]), low, high) for low, high in pairwise(bounds)]
+        found = []
+        for status, group in groupby(parts, key=lambda part: part[0]):
+            members = list(group)
+            left, right = (self._percent(of.start + place * of.frequency) for place in (members[0][1], members[-1][2]))
+            found.append(Stretch(left, right - left, status, ""))
+        return found
+
+    def _percent(self, time: np.datetime64) -> float:
+        start, end, at = (each.astype("datetime64[s]").astype(float) for each in (self.start, self.end, time))
+        return 100 * float((at - start) / (end - start))
+
+
+def valid_runs(of: Portrait) -> list[tuple[int, int]]:
+    """The valid samples by their numbers: from the first of each run to before the second number."""
+    valid = statuses_of(of.times, of.frequency, of.coverage) == STATUSES.index("valid")
+    changes = np.flatnonzero(np.diff(valid, prepend=False, append=False))
+    return [(int(first), int(after)) for first, after in changes.reshape(-1, 2)]
+
+
+def _together(statuses: NDArray[np.int8]) -> str:
+    """The status of nearly all; partial where there is none."""
+    counts = np.bincount(statuses, minlength=len(STATUSES))
+    return STATUSES[int(counts.argmax())] if counts.max() >= _NEARLY_ALL * counts.sum() else "partial"

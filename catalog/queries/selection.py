@@ -1,0 +1,123 @@
+"""What a user asks for: a period and a region in a few characters, months of the year, hours of the day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import Interval, Times, parse_duration
+
+_MOMENT = re.compile(r"^\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?Z?)?)?)?$")
+_WHOLE = ("Y", "M", "D")
+_MOST_STEPS = 2_000_000
+
+
+def parse_period(text: str | Interval) -> Interval:
+    """The period that a text such as 2019-06/2019-09, 2019 or 2019-06-01T06/2019-06-02 stands for.
+
+    A year, month or day is meant whole, also as the end: 2019-06/2019-09 ends before 2019-10-01. A time of day as the
+    end is where the period ends; alone it is no period. All in UTC. Errors: BadInput.
+    """
+    if isinstance(text, Interval):
+        return text
+    first, slash, last = str(text).partition("/")
+    start, end = _moment(first, text), _moment(last if slash else first, text)
+    unit = np.datetime_data(end.dtype)[0]
+    if unit in _WHOLE:
+        end = end + 1
+    elif not slash:
+        raise BadInput(f"period {text!r} is one moment; write a start and an end, such as {first}/2019-07-01T00")
+    return Interval(start.astype("datetime64[s]"), end.astype("datetime64[s]"))
+
+
+def parse_frequency(text: str) -> int:
+    """The seconds that a text such as 3h stands for; BadInput where it is no duration, or none at all."""
+    seconds = int(parse_duration(text).astype(np.int64))
+    if seconds == 0:
+        raise BadInput(f"frequency {text!r} is no time at all; write it as 30min, 3h or 1d")
+    return seconds
+
+
+def _moment(part: str, text: object) -> np.datetime64:
+    part = part.strip()
+    try:
+        if _MOMENT.match(part):
+            return np.datetime64(part.removesuffix("Z").replace(" ", "T"))
+    except ValueError:
+        pass  # a 13th month and the like: said below
+    raise BadInput(
+        f"period {text!r}: {part!r} is no date; write 2019-06/2019-09, 2019-06-01/2019-06-30 or"
+        " 2019-06-01T00/2019-06-02T12 (UTC)"
+    )
+
+
+def parse_numbers(option: str, text: str) -> list[int]:
+    """The whole numbers in a text such as 6,7,8; BadInput, which names the option, otherwise."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise BadInput(f"{option} {text!r} is no list of whole numbers; write it as 6,7,8") from None
+
+
+class Region(NamedTuple):
+    """A box in degrees; `east` is more than `west`, and at most a circle away."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+
+def parse_region(text: str | Sequence[float]) -> Region:
+    """The region that WEST,SOUTH,EAST,NORTH in degrees stands for; BadInput otherwise."""
+    try:
+        west, south, east, north = (float(part) for part in (text.split(",") if isinstance(text, str) else text))
+    except ValueError:
+        raise BadInput(f"region {text!r} is not WEST,SOUTH,EAST,NORTH in degrees, such as 100,20,120,40") from None
+    if not (-90 <= south < north <= 90 and -360 <= west <= 360 and -360 <= east <= 360 and east != west):
+        raise BadInput(
+            f"region {text!r} has south {south:g}, north {north:g}, west {west:g}, east {east:g};"
+            " write WEST,SOUTH,EAST,NORTH in degrees, south below north"
+        )
+    return Region(west, south, east if east > west else east + 360, north)
+
+
+def refuse_too_many(steps: int, period: object) -> None:
+    """Raise BadInput where a period has more steps than are worth looking at one by one."""
+    if steps > _MOST_STEPS:
+        raise BadInput(
+            f"period {period} has {steps:,} steps, at most {_MOST_STEPS:,} are looked at; ask for a shorter one"
+        )
+
+
+class Selection(NamedTuple):
+    """Times in a period, in one of the `months` (1 to 12) and at one of the `hours` (0 to 23), UTC.
+
+    None and empty sequences choose everything. Errors: BadInput, from `of`, for a month or an hour that does not exist.
+    """
+
+    period: Interval | None = None
+    months: tuple[int, ...] = ()
+    hours: tuple[int, ...] = ()
+
+    def of(self, times: Times) -> NDArray[np.bool_]:
+        """Which of the times are selected."""
+        _check("month", self.months, 1, 12)
+        _check("hour", self.hours, 0, 23)
+        chosen = np.ones(len(times), bool) if self.period is None else self.period.mask(times)
+        if self.months:
+            chosen &= np.isin(times.astype("datetime64[M]").astype(np.int64) % 12 + 1, self.months)
+        if self.hours:
+            chosen &= np.isin(times.astype("datetime64[h]").astype(np.int64) % 24, self.hours)
+        return chosen
+
+
+def _check(what: str, numbers: Sequence[int], low: int, high: int) -> None:
+    for number in numbers:
+        if not low <= number <= high:
+            raise BadInput(f"{what} {number} does not exist; expected {low} to {high}")

@@ -1,0 +1,88 @@
+"""One field out of a GRIB file: its values on its grid."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.archives.grib.grid import layout_of
+from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.sections import END, CorruptMessage, FieldSections, Read, message_at
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.grid import Grid
+
+_DECODED_AS_FLOAT64 = {"grid_jpeg", "grid_png", "grid_ieee"}
+"""Packings that ecCodes does not decode to float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Values on a grid, as float32 [row, column], NaN where missing: rows north first, columns west first."""
+
+    values: NDArray[np.float32]
+    grid: Grid
+
+
+def read_field(source: str | Path | bytes, offset: int, length: int, part: int = 0) -> Field:
+    """Field number `part` of the GRIB message of `length` bytes at `offset`.
+
+    `source` is the path of the file, or the message itself. Wind components stay as they are encoded, relative to
+    the grid or to the earth. Raises CorruptMessage where the message is not whole or cannot be decoded, and
+    BadInput where its grid is not one that can be read, and OSError where the file cannot be.
+    """
+    if isinstance(source, bytes):
+        name, message = "message in memory", source
+    else:
+        name, message = str(source), _read(source, offset, length)
+
+    def read(at: int, count: int) -> bytes:
+        return message[at - offset : at - offset + count]
+
+    found = message_at(name, read, offset, offset + len(message))
+    if found.length != length:
+        reason = f"it states {found.length} bytes, expected {length}: the file is not the one that was indexed"
+        raise CorruptMessage(name, offset, "corrupt", reason)
+    if part >= len(found.fields):
+        raise BadInput(
+            f"{name}: GRIB message at byte {offset}: it has {len(found.fields)} fields, expected part {part} too"
+        )
+    field = found.fields[part]
+    alone = message if len(found.fields) == 1 else _alone(read, field)
+    try:
+        with opened(alone) as handle:
+            layout = layout_of(handle, field.grid)
+            values = _values(handle)
+    except eccodes.CodesInternalError as error:
+        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
+    except BadInput as error:
+        raise BadInput(f"{name}: GRIB message at byte {offset}: {error}") from error
+    rows, columns = layout.grid.shape
+    if values.size != rows * columns:
+        reason = f"it has {values.size} values, expected {rows} x {columns}, which is its grid"
+        raise CorruptMessage(name, offset, "corrupt", reason)
+    return Field(layout.oriented(values), layout.grid)
+
+
+def _read(path: str | Path, offset: int, length: int) -> bytes:
+    with Path(path).open("rb", buffering=0) as file:
+        return os.pread(file.fileno(), length, offset)
+
+
+def _alone(read: Read, field: FieldSections) -> bytes:
+    """A GRIB2 message of this field alone."""
+    body = b"".join(read(*field.extents[number]) for number in sorted(field.extents)) + END
+    return field.header[0][:8] + (16 + len(body)).to_bytes(8) + body
+
+
+def _values(handle: int) -> NDArray[np.float32]:
+    """The values in scanning order. ecCodes writes its missing value, here NaN, where the bitmap says so."""
+    eccodes.codes_set(handle, "missingValue", float("nan"))
+    if eccodes.codes_get(handle, "packingType") in _DECODED_AS_FLOAT64:
+        values: NDArray[np.float64] = eccodes.codes_get_array(handle, "values", np.float64)
+        return values.astype(np.float32)
+    single: NDArray[np.float32] = eccodes.codes_get_array(handle, "values", np.float32)
+    return single

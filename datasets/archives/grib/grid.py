@@ -1,0 +1,120 @@
+"""The grid of a GRIB message, and how its values, which come in scanning order, lie on that grid.
+
+Latitudes and longitudes follow from the first and last point and the count: increments may be rounded. Projected
+grids state no last point; theirs follow from the first point and the increments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Proj
+
+from corrstore.datasets.archives.grib.handle import eccodes, integer
+from corrstore.datasets.archives.grib.projection import proj_string
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.axes import Axis
+from corrstore.datasets.grids.grid import Grid, ProjectedGrid, RectilinearGrid, regular_axis
+
+_I_NEGATIVE, _J_POSITIVE, _J_CONSECUTIVE, _ALTERNATING, _STAGGERED = 0x80, 0x40, 0x20, 0x10, 0x0F
+"""Scanning mode, WMO FM 92 GRIB2 flag table 3.4."""
+
+_RECTILINEAR = {"regular_ll", "regular_gg"}
+_PROJECTED = {"lambert", "mercator", "polar_stereographic"}
+_SAME_LATITUDE = 2e-3
+_SPECTRAL = "transform it to a grid first, as with `cdo sp2gp IN OUT`"
+_REDUCED = "make it regular first, as with `cdo setgridtype,regular IN OUT`"
+_OTHER = "regrid it to latitudes and longitudes first, as with `cdo remapbil,GRID IN OUT`"
+_ADVICE = {"sh": _SPECTRAL, "reduced_gg": _REDUCED, "reduced_ll": _REDUCED}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The grid of a message, its rows north first and its columns west first, and the order of the values."""
+
+    grid: Grid
+    scanning_mode: int
+
+    def oriented(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values in scanning order as [row, column] of the grid, C-contiguous; copied only where that differs."""
+        rows, columns = self.grid.shape
+        by_column = self.scanning_mode & _J_CONSECUTIVE
+        lines = values.reshape((columns, rows) if by_column else (rows, columns))
+        if self.scanning_mode & _ALTERNATING:
+            lines = lines.copy()
+            lines[1::2] = lines[1::2, ::-1]
+        field = lines.T if by_column else lines
+        south_first, east_first = self.scanning_mode & _J_POSITIVE, self.scanning_mode & _I_NEGATIVE
+        return np.ascontiguousarray(field[:: -1 if south_first else 1, :: -1 if east_first else 1])
+
+
+_layouts: dict[bytes, Layout] = {}
+
+
+def layout_of(handle: int, section: bytes) -> Layout:
+    """The layout of a message; `section` is what defines its grid, and is made sense of once.
+
+    Regular latitude-longitude and Gaussian grids are rectilinear; Lambert, Mercator and polar stereographic ones
+    projected. BadInput, with what to do, for other grids, and for those that contradict themselves.
+    """
+    if section not in _layouts:
+        _layouts[section] = _layout(handle)
+    return _layouts[section]
+
+
+def _layout(handle: int) -> Layout:
+    kind = eccodes.codes_get(handle, "gridType")
+    if kind not in _RECTILINEAR | _PROJECTED:
+        raise BadInput(f"its grid is {kind}, which is not read: {_ADVICE.get(kind, _OTHER)}")
+    scanning_mode = integer(handle, "scanningMode") or 0
+    if scanning_mode & _STAGGERED:
+        raise BadInput(f"its scanning mode is {scanning_mode}, staggered rows, which are not read: {_OTHER}")
+    rows, columns = eccodes.codes_get(handle, "Nj"), eccodes.codes_get(handle, "Ni")
+    count = eccodes.codes_get_size(handle, "values")
+    if rows * columns != count:
+        raise BadInput(f"its grid has {rows} x {columns} points, but there are {count} values: it is damaged")
+    make = _rectilinear if kind in _RECTILINEAR else _projected
+    return Layout(make(handle, kind, rows, columns, scanning_mode), scanning_mode)
+
+
+def _rectilinear(handle: int, kind: str, rows: int, columns: int, scanning_mode: int) -> RectilinearGrid:
+    lat = [eccodes.codes_get(handle, f"latitudeOf{end}GridPointInDegrees") for end in ("First", "Last")]
+    lon = [eccodes.codes_get(handle, f"longitudeOf{end}GridPointInDegrees") for end in ("First", "Last")]
+    south, north = lat if scanning_mode & _J_POSITIVE else lat[::-1]
+    east, west = lon if scanning_mode & _I_NEGATIVE else lon[::-1]
+    if south > north:
+        raise BadInput(f"its latitudes go from {lat[0]:g} to {lat[1]:g}, against its scanning mode {scanning_mode}")
+    east = east if east >= west else east + 360.0
+    if east > 360.0:
+        west, east = west - 360.0, east - 360.0
+    parallels = _gaussian(handle, north, south, rows) if kind == "regular_gg" else regular_axis(north, south, rows)
+    return RectilinearGrid(parallels, regular_axis(west, east, columns))
+
+
+def _gaussian(handle: int, north: float, south: float, count: int) -> Axis:
+    order = eccodes.codes_get(handle, "N")
+    everywhere = np.array(list(eccodes.codes_get_gaussian_latitudes(order)))
+    start = int(np.abs(everywhere - north).argmin())
+    lat = everywhere[start : start + count]
+    if lat.size != count or np.abs(lat[[0, -1]] - [north, south]).max() > _SAME_LATITUDE:
+        raise BadInput(
+            f"its {count} latitudes from {north:g} to {south:g} are not on a Gaussian grid of N = {order}, which has "
+            f"{lat.size} from {lat[0]:g} to {lat[-1]:g}: it is damaged"
+        )
+    return lat
+
+
+def _projected(handle: int, kind: str, rows: int, columns: int, scanning_mode: int) -> ProjectedGrid:
+    crs = proj_string(handle, kind)
+    lat = eccodes.codes_get(handle, "latitudeOfFirstGridPointInDegrees")
+    lon = eccodes.codes_get(handle, "longitudeOfFirstGridPointInDegrees")
+    x, y = Proj(crs)(lon, lat)
+    dx = eccodes.codes_get(handle, "DxInMetres", float) * np.arange(columns)
+    dy = eccodes.codes_get(handle, "DyInMetres", float) * np.arange(rows)
+    return ProjectedGrid(
+        crs,
+        x - dx[::-1] if scanning_mode & _I_NEGATIVE else x + dx,
+        y + dy[::-1] if scanning_mode & _J_POSITIVE else y - dy,
+    )

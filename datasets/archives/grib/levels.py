@@ -1,0 +1,43 @@
+"""The levels of a GRIB field in SI units: Pa of pressures, m of heights and depths, K of isentropes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from corrstore.datasets.archives.grib.handle import integer, scaled
+
+_GRIB1_LEVELS = {20: 0.01, 100: 100.0, 107: 1e-4, 111: 0.01, 115: 100.0, 119: 1e-4, 125: 0.01}
+_GRIB1_LAYERS = {101: 1e3, 104: 100.0, 106: 100.0, 108: 0.01, 110: 1.0, 112: 0.01, 116: 100.0, 120: 0.01}
+_GRIB1_WITHOUT_LEVEL = {*range(1, 10), 102, 200, 201}
+"""WMO FM 92 GRIB1, code table 3: the unit of a level, that of a layer's two levels, and types without one.
+A type that is in none of them has its level as coded."""
+
+
+class Level(NamedTuple):
+    """One surface: its type in WMO's code table, and where it is; None where the header does not say."""
+
+    kind: int | None
+    value: float | None
+
+
+NO_LEVEL = Level(None, None)
+
+
+def grib1_levels(kind: int, high: int, low: int) -> tuple[Level, Level]:
+    """The level, or the top and the bottom of the layer, that octets 10, 11 and 12 of section 1 mean."""
+    if kind in _GRIB1_WITHOUT_LEVEL:
+        return Level(kind, None), NO_LEVEL
+    if kind in _GRIB1_LAYERS:
+        unit = _GRIB1_LAYERS[kind]
+        return Level(kind, round(high * unit, 9)), Level(kind, round(low * unit, 9))
+    return Level(kind, round((256 * high + low) * _GRIB1_LEVELS.get(kind, 1.0), 9)), NO_LEVEL
+
+
+def grib2_levels(handle: int) -> tuple[Level, Level]:
+    """The first and the second fixed surface of a GRIB2 field, each a scaled value with a decimal scale."""
+    return _surface(handle, "First"), _surface(handle, "Second")
+
+
+def _surface(handle: int, which: str) -> Level:
+    kind = integer(handle, f"typeOf{which}FixedSurface")
+    return NO_LEVEL if kind in (None, 255) else Level(kind, scaled(handle, f"{which}FixedSurface"))

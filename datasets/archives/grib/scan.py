@@ -1,0 +1,87 @@
+"""Where the messages of a GRIB file begin and end, and what lies between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from corrstore.datasets.archives.grib.sections import (
+    CorruptMessage,
+    Message,
+    ProblemKind,
+    Read,
+    begins_message,
+    message_at,
+)
+
+_PADDING_UNIT = 120
+_BULLETIN_STARTS = (b"\x01\r\r\n", b"****", b"####")
+_BULLETIN_HEADER = 200
+_LARGE_GAP = 1 << 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Bytes of a file that are not a whole, readable message: where, of which kind, and what is wrong."""
+
+    path: str
+    offset: int
+    kind: ProblemKind
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path} at byte {self.offset}: {self.kind}: {self.text}"
+
+
+def messages(name: str, read: Read, size: int) -> Iterator[Message | Problem]:
+    """The messages of a file of `size` bytes in their order, and between them what else is there.
+
+    Inside a message that is not whole the next one is looked for. Two things may stand between messages: NUL
+    bytes up to a multiple of 120, which ECMWF appends, and the headers of WMO bulletins.
+    """
+    position = 0
+    while position < size:
+        if not begins_message(read(position, 8)):
+            start, position = position, _next_message(read, position, size)
+            kind = _gap_kind(read, start, position - start)
+            if kind:
+                begin = read(start, min(24, position - start))
+                text = f"{position - start} bytes that are no GRIB message, beginning with {begin!r}"
+                yield Problem(name, start, kind, text)
+            continue
+        try:
+            message = message_at(name, read, position, size)
+        except CorruptMessage as error:
+            yield Problem(name, position, error.kind, error.reason)
+            position = _next_message(read, position + 4, size)
+        else:
+            yield message
+            position += message.length
+
+
+def _next_message(read: Read, position: int, size: int) -> int:
+    """Where a message next begins, at `position` or after it; `size` where none does."""
+    count = 256
+    while position < size:
+        chunk = read(position, count)
+        found = chunk.find(b"GRIB")
+        while found >= 0 and not begins_message(read(position + found, 8)):
+            found = chunk.find(b"GRIB", found + 1)
+        if found >= 0:
+            return position + found
+        position += count - 3
+        count = min(2 * count, _LARGE_GAP)
+    return size
+
+
+def _gap_kind(read: Read, start: int, length: int) -> ProblemKind | None:
+    """Whether the bytes between two messages are padding or foreign; None where they may stand there."""
+    if length > _LARGE_GAP:
+        return "not_grib"
+    gap = read(start, length)
+    if not gap.strip(b"\0"):
+        return "padding" if length >= _PADDING_UNIT else None
+    rest = gap.lstrip(b"\r\n\x03")
+    if not rest or (length <= _BULLETIN_HEADER and rest.startswith(_BULLETIN_STARTS)):
+        return None
+    return "not_grib" if rest.strip() else "padding"

@@ -1,0 +1,149 @@
+"""GRIB archives: the messages that a source table selects, as references."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, GribIndex, Problem, index_file
+from corrstore.datasets.archives.references import REFERENCE_SCHEMA
+from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.cache import cache_path
+from corrstore.datasets.storage.folder import write_file_atomically
+from corrstore.datasets.variables.channels import Channel
+
+_NUMBERS = ("discipline", "category", "number", "table", "parameter", "level_type")
+_POOL_FROM = 64  # files: below it starting processes costs more than it saves
+
+
+def index_files(paths: list[Path]) -> tuple[pa.Table, list[Problem]]:
+    """The messages of all files, INDEX_SCHEMA and `path`, and what is wrong with them.
+
+    A file is scanned once: its index is kept in $XDG_CACHE_HOME/corrstore, by path, size and time of change.
+    """
+    new = [path for path in paths if not _cache_path(path).exists()]
+    if len(new) >= _POOL_FROM:
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            list(pool.map(_index_into_cache, new, chunksize=16))
+    else:
+        for path in new:
+            _index_into_cache(path)
+    tables, problems = [], []
+    for path in paths:
+        table, found = _cached(path)
+        tables.append(table.append_column("path", pa.repeat(str(path), len(table))))
+        problems += found
+    empty = pa.Table.from_pylist([], schema=INDEX_SCHEMA.append(pa.field("path", pa.string())))
+    return pa.concat_tables([empty, *tables]), problems
+
+
+def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) -> pa.Table:
+    """The messages that hold the channels, as references (REFERENCE_SCHEMA)."""
+    columns = {name: np.asarray(messages[name].to_numpy(zero_copy_only=False)) for name in (*_NUMBERS, "level")}
+    is_of_process = {
+        name: pc.equal(messages["process"], name).to_numpy() for name in pc.unique(messages["process"]).to_pylist()
+    }
+    found = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)]
+    for channel in channels:
+        rule = table.fields.get(channel.variable.name)
+        for numbers in rule.grib if rule else []:
+            matches = messages.filter(pa.array(_matches(columns, is_of_process, numbers, channel)))
+            if rule and len(matches):
+                found.append(_references(matches, channel, rule))
+    return pa.concat_tables(found)
+
+
+def _matches(
+    columns: dict[str, NDArray[Any]],
+    is_of_process: dict[str, NDArray[np.bool_]],
+    numbers: GribNumbers,
+    channel: Channel,
+) -> NDArray[np.bool_]:
+    match = is_of_process.get(numbers.process, np.zeros(len(columns["level"]), bool))
+    for name in _NUMBERS:
+        wanted = getattr(numbers, name)
+        if wanted is not None:
+            match = match & (columns[name] == wanted)
+    level = channel.level * 100.0 if channel.level is not None else numbers.level
+    if level is not None:
+        match = match & np.isclose(columns["level"].astype(np.float64), level)
+    return match
+
+
+def _references(matches: pa.Table, channel: Channel, rule: FieldRule) -> pa.Table:
+    valid_time = pc.cast(matches["valid_time"], pa.timestamp("s"))
+    init_time = pc.cast(matches["init_time"], pa.timestamp("s"))
+    constants = {
+        "channel": channel.name,
+        "format": "grib",
+        "name": "",
+        "indexers": "",
+        "scale": rule.scale,
+        "add_offset": rule.offset,
+    }
+    columns = {
+        **{name: pa.repeat(value, len(matches)) for name, value in constants.items()},
+        "valid_time": valid_time,
+        "window_start": window_start(valid_time, matches["window_start"], rule),
+        "lead_time": pc.cast(pc.subtract(valid_time, init_time), pa.int64()),
+        "expver": pc.fill_null(matches["expver"], ""),
+        "member": matches["member"],
+        "grid_hash": matches["grid_hash"],
+        "path": matches["path"],
+        "offset": matches["offset"],
+        "length": matches["length"],
+        "part": matches["part"],
+        "grid_relative": matches["uv_relative_to_grid"],
+    }
+    return pa.table({name: columns[name] for name in REFERENCE_SCHEMA.names}).cast(REFERENCE_SCHEMA)
+
+
+def window_start(valid_time: pa.ChunkedArray, encoded: pa.ChunkedArray, rule: FieldRule) -> pa.ChunkedArray:
+    """When the window of each field began, by the rule of its accumulation; null for instantaneous fields."""
+    if rule.accumulates is None:
+        return pa.chunked_array([pa.nulls(len(valid_time), pa.timestamp("s"))])
+    times = valid_time.to_numpy().astype("datetime64[s]")
+    if rule.accumulates == "hour":
+        return pa.chunked_array([pa.array(times - np.timedelta64(1, "h"))])
+    if rule.accumulates == "day":
+        return pa.chunked_array([pa.array((times - np.timedelta64(1, "s")).astype("datetime64[D]").astype("M8[s]"))])
+    return pc.cast(encoded, pa.timestamp("s"))
+
+
+def _cache_path(path: Path) -> Path:
+    return cache_path("grib-index", path, ".parquet", str(INDEX_SCHEMA))
+
+
+def _index_into_cache(path: Path) -> None:
+    try:
+        index = index_file(path)
+    except BadInput as error:
+        index = GribIndex(INDEX_SCHEMA.empty_table(), [Problem(str(path), 0, "not_grib", str(error))])
+    problems = [[problem.offset, problem.kind, problem.text] for problem in index.problems]
+    table = index.messages.replace_schema_metadata({"problems": json.dumps(problems)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_file_atomically(_cache_path(path), sink.getvalue().to_pybytes())
+
+
+def _cached(path: Path) -> tuple[pa.Table, list[Problem]]:
+    try:
+        table = pq.read_table(_cache_path(path))
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"{_cache_path(path)}, the index of {path}, cannot be read ({error}); delete it") from None
+    problems = json.loads(table.schema.metadata[b"problems"])
+    return (
+        table.replace_schema_metadata(None),
+        [Problem(str(path), offset, kind, text) for offset, kind, text in problems],
+    )

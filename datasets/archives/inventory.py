@@ -1,0 +1,126 @@
+"""What an archive holds: every field that the recipe can use, where it lies, and what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import pyarrow as pa
+
+from corrstore.datasets.archives import gridded_archive
+from corrstore.datasets.archives.grib.index import Problem
+from corrstore.datasets.archives.grib_archive import index_files, select
+from corrstore.datasets.archives.references import REFERENCE_SCHEMA
+from corrstore.datasets.archives.table import load_table
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.parts import SourceSpec
+from corrstore.datasets.recipe.periods import Interval
+from corrstore.datasets.variables.channels import Channel
+
+_FILES_AT_ONCE = 512  # bounds the memory that an archive's index takes
+
+SOURCES_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("path", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("fields", pa.int64()),  # that the recipe can use
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The references (REFERENCE_SCHEMA), the files that were read (SOURCES_SCHEMA), and the problems found."""
+
+    references: pa.Table
+    files: pa.Table
+    problems: list[Problem]
+
+
+def take_inventory(name: str, spec: SourceSpec, channels: list[Channel], period: Interval) -> Inventory:
+    """List every field of the channels in the archive, at valid times in the period.
+
+    Raises BadInput where the folder does not exist, or holds no file that the source's patterns match.
+    """
+    table = load_table(spec.type)
+    path = str(spec.path)
+    if _is_zarr(path):
+        found = gridded_archive.references(path, "zarr", table, channels, period, spec.storage_options)
+        return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
+    references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
+    listed = _listed(name, spec, spec.files or table.files)
+    for first in range(0, len(listed), _FILES_AT_ONCE):
+        paths = listed[first : first + _FILES_AT_ONCE]
+        formats = {file: _format(file) for file in paths}
+        grib = [file for file in paths if formats[file] == "grib"]
+        messages, found_problems = index_files(grib)
+        references.append(_inside(select(messages, table, channels), period, channels))
+        problems += found_problems
+        for file in paths:
+            if formats[file] in ("netcdf", "zip"):
+                try:
+                    references.append(gridded_archive.references(str(file), "netcdf", table, channels, period, {}))
+                except (BadInput, BadZipFile) as error:
+                    problems.append(Problem(str(file), 0, "corrupt", str(error)))
+            elif formats[file] != "grib":
+                problems.append(Problem(str(file), 0, "not_grib", f"{formats[file]}: neither GRIB nor NetCDF"))
+        described += [(str(file), file.stat().st_size, formats[file]) for file in paths]
+    all_references = pa.concat_tables(references)
+    return Inventory(all_references, _files(name, described, all_references), problems)
+
+
+def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> pa.Table:
+    times = references["valid_time"].to_numpy().astype("datetime64[s]")
+    static = {channel.name for channel in channels if channel.variable.static}
+    keep = period.mask(times)
+    if static:
+        keep = keep | [name in static for name in references["channel"].to_pylist()]
+    return references.filter(pa.array(keep))
+
+
+def _listed(name: str, spec: SourceSpec, patterns: list[str]) -> list[Path]:
+    folder = Path(str(spec.path))
+    if "://" in str(spec.path):
+        raise BadInput(f"sources.{name}.path {spec.path}: GRIB and NetCDF are read from mounted folders; mount it")
+    if not folder.exists():
+        raise BadInput(f"sources.{name}.path {folder} does not exist; correct it or --set sources.{name}.path=FOLDER")
+    if folder.is_file():
+        return [folder]
+    found = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+    if not found:
+        raise BadInput(f"sources.{name}.path {folder} holds no file that matches {', '.join(patterns)}")
+    return found
+
+
+def _files(name: str, described: list[tuple[str, int, str]], references: pa.Table) -> pa.Table:
+    fields = Counter(path.split("!")[0] for path in references["path"].to_pylist())
+    rows = [
+        {"source": name, "path": path, "bytes": size, "format": format, "fields": fields[path]}
+        for path, size, format in described
+    ]
+    return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA)
+
+
+def _is_zarr(path: str) -> bool:
+    if "://" in path:
+        return True
+    return any((Path(path) / marker).exists() for marker in ("zarr.json", ".zgroup", ".zmetadata"))
+
+
+_SIGNATURES = {b"GRIB": "grib", b"CDF": "netcdf", b"\x89HDF": "netcdf", b"PK\x03\x04": "zip"}
+
+
+def _format(path: Path) -> str:
+    """What the first bytes say; the suffix is not to be trusted."""
+    with path.open("rb") as file:
+        start = file.read(256)
+    for signature, format in _SIGNATURES.items():
+        if start.startswith(signature):
+            return format
+    if b"GRIB" in start:  # behind a WMO bulletin header
+        return "grib"
+    return "empty file" if not start else f"begins with {start[:16]!r}"

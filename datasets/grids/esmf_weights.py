@@ -1,0 +1,82 @@
+"""Ready regridding weights in the file format of ESMF and xESMF, for grids that have no projection."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.regrid import Field, check_shape, room_for
+
+_SUM_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class EsmfWeights:
+    """Weights [destination points, source points] between grids of any kind; called as a `Regridder` is."""
+
+    source_shape: tuple[int, int]
+    destination_shape: tuple[int, int]
+    weights: csr_array
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, source_shape: tuple[int, int], destination_shape: tuple[int, int]
+    ) -> EsmfWeights:
+        """The weights in a file (ESMF Reference Manual, "Regrid Interpolation Weight File Format").
+
+        Along `n_s`, `row` and `col` number the points of the destination and of the source from 1, row by
+        row of the grid, and `S` is the weight. Raises BadInput where it is no such file or not of the shapes.
+        """
+        with xr.open_dataset(path) as file:
+            absent = [name for name in ("row", "col", "S") if name not in file.variables]
+            if absent:
+                raise BadInput(f"{path}: got no {', '.join(absent)}, expected ESMF weights: row, col and S")
+            row, column = (file[name].to_numpy().astype(np.int64) - 1 for name in ("row", "col"))
+            weight = file["S"].to_numpy().astype(np.float64)
+            sizes = file.sizes
+            _check_points(path, "row", row, destination_shape, sizes.get("n_b"))
+            _check_points(path, "col", column, source_shape, sizes.get("n_a"))
+        size = math.prod(destination_shape), math.prod(source_shape)
+        matrix = csr_array((weight, (row, column)), shape=size)
+        matrix.eliminate_zeros()
+        return cls(source_shape, destination_shape, matrix)
+
+    def __call__(self, field: ArrayLike, out: Field | None = None) -> Field:
+        """A field [..., h, w] on the destination grid, from one [..., H, W] on the source grid, float32.
+
+        A point whose weights do not add up to 1 is outside the source and NaN: it has none, or is a cell that
+        the source covers only partly. `out`, if given, receives the result; it is float32 and C-contiguous.
+        Raises BadInput where the shapes do not fit.
+        """
+        field = np.asarray(field, np.float32)
+        check_shape(field, self.source_shape, "the source grid of the weights")
+        result = room_for(field, self.destination_shape, out)
+        planes = field.reshape(-1, math.prod(self.source_shape))
+        into = result.reshape(-1, math.prod(self.destination_shape))
+        for plane, regridded in zip(planes, into, strict=True):
+            regridded[:] = self.weights @ plane
+            regridded[self._outside] = np.nan
+        return result
+
+    @cached_property
+    def _outside(self) -> NDArray[np.bool_]:
+        return np.abs(self.weights.sum(axis=1) - 1.0) > _SUM_TOLERANCE
+
+
+def _check_points(
+    path: str | Path, name: str, index: NDArray[np.int64], shape: tuple[int, int], stated: int | None
+) -> None:
+    points = math.prod(shape)
+    if stated is not None and stated != points:
+        raise BadInput(f"{path}: {name} is of a grid of {stated} points, expected {points}, {shape}")
+    if index.size and (index.min() < 0 or index.max() >= points):
+        found = f"{index.min() + 1} .. {index.max() + 1}"
+        raise BadInput(f"{path}: {name} counts points {found}, expected 1 .. {points} for the grid {shape}")

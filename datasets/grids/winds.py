@@ -1,0 +1,39 @@
+"""Winds relative to a projected grid, turned to east and north."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pyproj import Proj
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.grid import ProjectedGrid
+
+Field = NDArray[np.float32]
+
+
+def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[Field, Field]:
+    """Eastward and northward wind [..., y, x], float32, in the unit of `u` and `v`.
+
+    `u` is the component along rising x and `v` along rising y of the grid's projection, which is conformal
+    (Lambert, polar stereographic, Mercator); in GRIB `uvRelativeToGrid` is 1. The angle between the grid's y
+    axis and north is the meridian convergence (Snyder 1987, USGS Professional Paper 1395). Raises BadInput
+    where the shapes do not fit.
+    """
+    along_x, along_y = np.asarray(u, np.float32), np.asarray(v, np.float32)
+    if along_x.shape != along_y.shape or along_x.shape[-2:] != grid.shape:
+        raise BadInput(
+            f"wind: got u {along_x.shape} and v {along_y.shape}, expected both "
+            f"(..., {grid.shape[0]}, {grid.shape[1]}) of the grid, {grid}"
+        )
+    cos, sin = _convergence(grid)
+    return along_x * cos + along_y * sin, along_y * cos - along_x * sin
+
+
+@lru_cache(maxsize=4)
+def _convergence(grid: ProjectedGrid) -> tuple[Field, Field]:
+    lat, lon = grid.latlon()
+    angle = np.deg2rad(Proj(grid.crs).get_factors(lon, lat).meridian_convergence)
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)

@@ -1,0 +1,74 @@
+"""Recipes as files: the shipped ones, a user's own, and overrides of their keys."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.recipe import Recipe, recipe_from
+from corrstore.datasets.storage.folder import absolute
+
+
+def shipped_recipes() -> list[str]:
+    """The names of the recipes that come with corrstore."""
+    folder = resources.files("corrstore.datasets.recipe") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """The shipped recipe of that name, or the one in that YAML file, with `path.to.key=value` overrides.
+
+    Raises BadInput, one line a mistake, that names the file, the key, the value and what is expected.
+    """
+    path = Path(name_or_path)
+    if name_or_path in shipped_recipes() and not path.suffix:
+        text = (resources.files("corrstore.datasets.recipe") / "recipes" / f"{name_or_path}.yaml").read_text(
+            encoding="utf-8"
+        )
+    elif path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise BadInput(f"{name_or_path} is not a text in UTF-8") from None
+    else:
+        raise BadInput(
+            f"no recipe {name_or_path!r}: no such file, and the shipped ones are {', '.join(shipped_recipes())}"
+        )
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{name_or_path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise BadInput(f"{name_or_path} must hold a mapping of keys, not {type(content).__name__}")
+    for override in overrides or []:
+        _override(content, override)
+    return _with_absolute_paths(recipe_from(content, name_or_path))
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Workers may be in another folder than the driver."""
+    sources = {
+        name: spec.model_copy(update={"path": absolute(spec.path)}) if spec.path else spec
+        for name, spec in recipe.sources.items()
+    }
+    return recipe.model_copy(update={"sources": sources})
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise BadInput(f"--set {override!r} is not of the form path.to.key=value")
+    *parents, last = path.split(".")
+    place = content
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise BadInput(f"--set {override!r}: {parent} holds a value, not keys")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise BadInput(f"--set {override!r}: {text!r} is not a YAML value") from None

@@ -1,0 +1,238 @@
+"""The parts of a recipe: pydantic models that refuse what they do not know."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.grid import PRESETS, RectilinearGrid, preset
+from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration, parse_time
+from corrstore.datasets.variables.channels import channel_named
+from corrstore.datasets.variables.variable import variable_named
+
+
+class Part(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _checked_time(value: object) -> str:
+    return format_time(parse_time(str(value)))
+
+
+def _checked_duration(value: str) -> str:
+    parse_duration(value)
+    return value
+
+
+def _expanded_channels(value: object) -> object:
+    """`{z: [500, 850]}` in a list of channels stands for z_500 and z_850."""
+    if not isinstance(value, list):
+        return value
+    names: list[object] = []
+    for entry in value:
+        if isinstance(entry, dict):
+            for variable, levels in entry.items():
+                names += [f"{variable}_{level}" for level in (levels if isinstance(levels, list) else [levels])]
+        else:
+            names.append(entry)
+    return names
+
+
+def _known_channels(names: list[str]) -> list[str]:
+    for name in names:
+        channel_named(name)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise BadInput(f"channels are named twice: {', '.join(repeated)}")
+    return names
+
+
+def _checked_positive(value: str) -> str:
+    if parse_duration(value) == np.timedelta64(0, "s"):
+        raise BadInput(f"{value!r} must be longer than nothing")
+    return value
+
+
+Time = Annotated[str, BeforeValidator(_checked_time), Field(examples=["2018-01-01T00:00Z"])]
+Duration = Annotated[str, AfterValidator(_checked_duration), Field(examples=["3h"])]
+PositiveDuration = Annotated[Duration, AfterValidator(_checked_positive)]
+ChannelNames = Annotated[
+    list[str], BeforeValidator(_expanded_channels), AfterValidator(_known_channels), Field(min_length=1)
+]
+
+
+class IntervalSpec(Part):
+    """A half-open interval of UTC times."""
+
+    start: Time
+    end: Time
+
+    @property
+    def interval(self) -> Interval:
+        """The interval [start, end)."""
+        return Interval(parse_time(self.start), parse_time(self.end))
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        _ = self.interval
+        return self
+
+
+class PeriodSpec(IntervalSpec):
+    """The valid times of the store: from start on, before end, every `frequency`."""
+
+    frequency: PositiveDuration = "3h"
+
+
+class SplitsSpec(Part):
+    """Which part of the period is for what; at least `embargo` lies between train and the other two."""
+
+    train: IntervalSpec
+    validation: IntervalSpec | None = None
+    test: IntervalSpec | None = None
+    embargo: Duration = "0h"
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The splits that there are, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: spec.interval for name, spec in named.items() if spec is not None}
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        gap = parse_duration(self.embargo)
+        ordered = sorted(self.intervals.items(), key=lambda item: item[1].start)
+        for (name, one), (later, two) in pairwise(ordered):
+            if two.start < one.end + gap:
+                raise BadInput(
+                    f"splits {name} {one} and {later} {two} must lie at least the embargo of {self.embargo} apart;"
+                    f" start {later} at {format_time(one.end + gap)} or later"
+                )
+        return self
+
+
+def _is_no_secret(token: object) -> bool:
+    names = (None, "anon", "cloud", "google_default", "cache", "browser")
+    return token in names or (isinstance(token, str) and ("/" in token or token.endswith(".json")))
+
+
+class SourceSpec(Part):
+    """An archive: the type says how its fields are coded, the path where it is.
+
+    `type` is a shipped table's name or the path of a YAML file of the user's; `coarsened` makes the input from
+    the source named in `of` by conservative averaging.
+    """
+
+    type: str
+    path: str | None = None
+    files: list[str] | None = Field(None, description="glob patterns below path, in place of the table's")
+    of: str | None = None
+    storage_options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.type == "coarsened" and self.of is None:
+            raise BadInput("a coarsened source needs `of`, the name of the source that it averages")
+        token = self.storage_options.get("token", "anon")
+        if {"key", "secret", "password"} & set(self.storage_options) or not _is_no_secret(token):
+            raise BadInput(
+                "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
+                " (GOOGLE_APPLICATION_CREDENTIALS)"
+            )
+        if self.type != "coarsened" and self.path is None:
+            raise BadInput(f"a source of type {self.type} needs `path`, the folder that its files are in")
+        return self
+
+
+class BoxSpec(Part):
+    """A rectilinear grid by its outermost points and its step, in degrees."""
+
+    north: float
+    south: float
+    west: float
+    east: float
+    step: float = Field(gt=0)
+
+
+def _known_preset(name: str) -> str:
+    preset(name)
+    return name
+
+
+GridSpec = BoxSpec | Annotated[str, AfterValidator(_known_preset), Field(examples=sorted(PRESETS))]
+
+
+def _grid(spec: BoxSpec | str) -> RectilinearGrid:
+    if isinstance(spec, str):
+        return preset(spec)
+    return RectilinearGrid.from_box(spec.north, spec.south, spec.west, spec.east, spec.step)
+
+
+class InputSpec(Part):
+    """The coarse fields, on their own grid: the box and `halo` cells more on each side."""
+
+    source: str
+    grid: GridSpec
+    halo: int = Field(4, ge=0)
+    channels: ChannelNames
+    regrid: Literal["bilinear", "conservative", "nearest"] = "bilinear"
+
+    @property
+    def store_grid(self) -> RectilinearGrid:
+        """The grid of the store's `input`: the box with its halo."""
+        return _grid(self.grid).expanded(self.halo)
+
+
+class TargetSpec(Part):
+    """The fine fields."""
+
+    source: str
+    grid: GridSpec
+    channels: ChannelNames
+    regrid: Literal["bilinear", "nearest"] = "bilinear"
+
+    @property
+    def store_grid(self) -> RectilinearGrid:
+        """The grid of the store's `target`."""
+        return _grid(self.grid)
+
+
+class StaticSpec(Part):
+    """A field that does not change with time, on the target's grid."""
+
+    variable: str
+    source: str
+
+    @model_validator(mode="after")
+    def _is_static(self) -> Self:
+        if not variable_named(self.variable).static:
+            raise BadInput(f"static: {self.variable} changes with time; name it under target or input")
+        return self
+
+
+class NormalisationSpec(Part):
+    """Where the constants come from: the train split (all samples or every n-th), or another store."""
+
+    every: Annotated[int, Field(ge=1)] = 1
+    constants_from: str | None = None
+
+
+class StoreSpec(Part):
+    """How the store keeps its numbers."""
+
+    dtype: Literal["float16", "float32"] = "float16"
+    chunk: Annotated[int, Field(ge=8, description="height and width of an inner chunk of the target, in pixels")] = 80
+    codec: Literal["lz4", "zstd"] = "lz4"

@@ -1,0 +1,85 @@
+"""Periods of time: half-open, regular, in UTC, to the second."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+
+Times = NDArray[np.datetime64]
+_DURATION = re.compile(r"^(\d+)\s*(min|h|d)$")
+_SECONDS = {"min": 60, "h": 3600, "d": 86400}
+
+
+def parse_time(text: str | datetime) -> np.datetime64:
+    """A UTC time to the minute from ISO 8601 such as 2018-01-01 or 2018-01-01T03; BadInput otherwise."""
+    try:
+        time: np.datetime64 = np.datetime64(str(text).strip().removesuffix("Z").replace(" ", "T"), "s")
+    except ValueError:
+        time = np.datetime64("NaT", "s")
+    if np.isnat(time) or time != time.astype("datetime64[m]"):
+        raise BadInput(f"{text!r} is not a UTC time of whole minutes; write it as 2018-01-01 or 2018-01-01T03:00")
+    return time
+
+
+def parse_duration(text: str) -> np.timedelta64:
+    """A duration in seconds from text such as 30min, 3h or 5d; BadInput otherwise."""
+    match = _DURATION.match(str(text))
+    if match is None:
+        raise BadInput(f"{text!r} is not a duration; write it as 30min, 3h or 5d")
+    return np.timedelta64(int(match.group(1)) * _SECONDS[match.group(2)], "s")
+
+
+def format_time(time: np.datetime64) -> str:
+    """The time as 2018-01-01T03:00Z."""
+    return f"{np.datetime_as_string(time, 'm')}Z"
+
+
+def time_key(time: np.datetime64) -> str:
+    """The time as a file name: 20180101T0300."""
+    return str(np.datetime_as_string(time, "m")).replace("-", "").replace(":", "")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The half-open interval [start, end)."""
+
+    start: np.datetime64
+    end: np.datetime64
+
+    def __post_init__(self) -> None:
+        if not self.start < self.end:
+            raise BadInput(
+                f"a period must end after it starts: [{format_time(self.start)}, {format_time(self.end)}) is empty"
+            )
+
+    def __contains__(self, time: np.datetime64) -> bool:
+        return bool(self.start <= time < self.end)
+
+    def holds(self, other: Interval) -> bool:
+        """Whether the other interval lies inside this one."""
+        return bool(self.start <= other.start and other.end <= self.end)
+
+    def mask(self, times: Times) -> NDArray[np.bool_]:
+        """Which of the times lie inside."""
+        return (times >= self.start) & (times < self.end)
+
+    def times(self, frequency: np.timedelta64) -> Times:
+        """The regular times from `start` on, before `end`."""
+        return np.arange(self.start, self.end, frequency).astype("datetime64[s]")
+
+    def __str__(self) -> str:
+        return f"[{format_time(self.start)}, {format_time(self.end)})"
+
+
+def runs(times: Times, frequency: np.timedelta64) -> list[Interval]:
+    """The ascending times as maximal half-open intervals, a gap wherever two are further apart than `frequency`."""
+    if len(times) == 0:
+        return []
+    breaks = np.flatnonzero(np.diff(times) > frequency) + 1
+    return [Interval(part[0], part[-1] + frequency) for part in np.split(times, breaks)]

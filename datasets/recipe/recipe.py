@@ -1,0 +1,139 @@
+"""A recipe: the YAML text that says which archives become which training store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.parts import (
+    InputSpec,
+    NormalisationSpec,
+    Part,
+    PeriodSpec,
+    PositiveDuration,
+    SourceSpec,
+    SplitsSpec,
+    StaticSpec,
+    StoreSpec,
+    TargetSpec,
+)
+from corrstore.datasets.recipe.periods import Times, parse_duration
+from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.transforms import transform_named
+
+
+class Recipe(Part):
+    """What corrstore builds: two archives, a period, the channels, and how they are kept."""
+
+    version: Literal[1] = 1
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    title: str = ""
+    period: PeriodSpec
+    splits: SplitsSpec
+    sources: dict[str, SourceSpec]
+    input: InputSpec
+    target: TargetSpec
+    static: list[StaticSpec] = Field(default_factory=list)
+    window: PositiveDuration | None = Field(None, description="of accumulations; the period's frequency by default")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description="channel: lowest value; numbers below are raised to it and counted"
+    )
+    transforms: dict[str, str] = Field(default_factory=dict, description="channel: transform, in place of its own")
+    may_be_missing: list[str] = Field(default_factory=list, description="channels in which missing pixels are expected")
+    max_missing_share: float = Field(0.0, ge=0, le=1, description="of samples, before a build falls short")
+    normalisation: NormalisationSpec = NormalisationSpec()
+    store: StoreSpec = StoreSpec()
+
+    @property
+    def channels(self) -> dict[str, list[Channel]]:
+        """The channels of `input` and `target`."""
+        return {
+            "input": [channel_named(name) for name in self.input.channels],
+            "target": [channel_named(name) for name in self.target.channels],
+        }
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The recipe as plain values, its keys in one order however they were written."""
+        return json.loads(json.dumps(self.model_dump(mode="json"), sort_keys=True))
+
+    @property
+    def times(self) -> Times:
+        """The valid times of the store."""
+        return self.period.interval.times(parse_duration(self.period.frequency))
+
+    @property
+    def window_length(self) -> np.timedelta64:
+        """The length of the window of accumulated fields."""
+        return parse_duration(self.window or self.period.frequency)
+
+    def transform_name(self, channel: Channel) -> str:
+        """The transform of a channel: the recipe's, else the variable's."""
+        return self.transforms.get(channel.name, channel.variable.transform)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for where, name in (
+            ("input.source", self.input.source),
+            ("target.source", self.target.source),
+            *((f"static.{spec.variable}.source", spec.source) for spec in self.static),
+            *((f"sources.{name}.of", spec.of) for name, spec in self.sources.items() if spec.of),
+        ):
+            if name not in self.sources:
+                raise BadInput(f"{where} is {name!r}, but sources has {', '.join(self.sources) or 'nothing'}")
+        if self.sources[self.target.source].type == "coarsened":
+            raise BadInput(f"target.source {self.target.source!r} is coarsened; only the input can be")
+        every_name = {*self.input.channels, *self.target.channels}
+        for where, names in (
+            ("floors", self.floors),
+            ("transforms", self.transforms),
+            ("may_be_missing", self.may_be_missing),
+        ):
+            for name in names:
+                if name not in every_name:
+                    raise BadInput(f"{where}.{name} is not a channel of input or target")
+        for name in self.transforms.values():
+            transform_named(name)
+        if not self.input.store_grid.covers(self.target.store_grid):
+            raise BadInput(
+                f"target.grid {self.target.store_grid} is not covered by input.grid {self.input.store_grid}"
+                f" with its halo of {self.input.halo}; enlarge input.grid or input.halo"
+            )
+        period = self.period.interval
+        for name, split in self.splits.intervals.items():
+            if not period.holds(split):
+                raise BadInput(f"splits.{name} {split} is not inside the period {period}")
+        return self
+
+
+def recipe_from(content: dict[str, Any], where: str = "recipe") -> Recipe:
+    """The recipe with this content; BadInput, one line a mistake."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        mistakes = "\n".join(_sentence(mistake) for mistake in error.errors())
+        raise BadInput(f"{where} is not a valid recipe:\n{mistakes}") from None
+
+
+def recipe_schema() -> str:
+    """The JSON Schema of a recipe."""
+    return json.dumps(Recipe.model_json_schema(), indent=2)
+
+
+def _sentence(mistake: Any) -> str:
+    key = ".".join(str(part) for part in mistake["loc"]) or "recipe"
+    if mistake["type"] == "extra_forbidden":
+        return f"  {key}: no such key; remove it or correct its spelling (`corrstore schema` lists the keys)"
+    if mistake["type"] == "missing":
+        return f"  {key}: is missing"
+    got = mistake["input"]
+    shown = "" if isinstance(got, dict | list) or mistake["type"] == "value_error" else f", got {got!r}"
+    return f"  {key}: {mistake['msg'].removeprefix('Value error, ')}{shown}"

@@ -1,0 +1,90 @@
+"""Checking one sample of a store: against its own record, and against the archives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.samples.sample import faults, physical_fields
+from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA, BlockStatistics, merged_by_channel
+from corrstore.datasets.statistics.counting import stored_statistics
+from corrstore.datasets.statistics.histograms import physical_edges
+from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
+from corrstore.datasets.store.records import Record, Status
+
+
+def check_sample(folder: Folder, plan: StorePlan, record: Record, source: SamplePlan | None) -> Record:
+    """What is wrong with a sample, as the reasons of a record without statistics.
+
+    Each shard must be there, have its size and checksum, and decode; the statistics of what it holds must be those
+    in its record; a valid sample must hold no unexpected NaN and nothing outside the physical range. Given the
+    sample's fields in the archives, every number must equal theirs within the error of storing.
+    """
+    reasons: list[str] = []
+    for role in ROLES:
+        reasons += list(_shard_faults(folder, plan, record, role, source))
+    status: Status = "partial" if reasons else "valid"
+    return Record(record.index, record.valid_time, STATISTICS_SCHEMA.empty_table(), status, reasons)
+
+
+def _shard_faults(
+    folder: Folder, plan: StorePlan, record: Record, role: StoredRole, source: SamplePlan | None
+) -> Iterator[str]:
+    row = next((shard for shard in record.shards if shard.role == role), None)
+    if row is None:
+        yield f"the record names no shard of {role}"
+        return
+    try:
+        content = folder.read(row.key)
+    except FileNotFoundError:
+        yield f"{row.key} is not there"
+        return
+    if len(content) != row.bytes or checksum(content) != row.sha256:
+        yield f"{row.key} has {len(content)} bytes and not the checksum of the {row.bytes} that were written"
+        return
+    try:
+        stored = plan.shard_layout(role).decode(content)
+    except BadInput as error:
+        yield f"{row.key}: {error}"
+        return
+    recorded = merged_by_channel(record.statistics)
+    for position, channel in enumerate(plan.channels(role)):
+        edges = physical_edges(channel.variable)
+        block = stored_statistics(stored[position], plan.normalisations[role][position], edges)
+        if not _same(block, recorded[role, channel.name]):
+            yield f"{role} {channel.name} has other statistics than its record"
+        if record.status == "valid":
+            yield from (f"{role} {channel.name}: {fault}" for fault in faults(plan, role, position, block))
+    if source is not None and record.status == "valid":
+        yield from _source_faults(plan, role, stored, source)
+
+
+def _source_faults(plan: StorePlan, role: StoredRole, stored: NDArray[Any], source: SamplePlan) -> Iterator[str]:
+    for field in (field for field in physical_fields(plan.recipe, source) if field.role == role):
+        label = f"{role} {field.channel.name}"
+        if field.missing:
+            yield f"{label}: {field.missing}"
+            continue
+        normalisation = plan.normalisations[role][field.position]
+        ours = normalisation.decode(stored[field.position])
+        both = np.isfinite(field.values)
+        if not np.array_equal(both, np.isfinite(ours)):
+            yield f"{label}: other pixels are missing than in the source"
+        low, high = float(field.values[both].min()), float(field.values[both].max())
+        bound = normalisation.error_bound(low, high, plan.recipe.store.dtype)
+        worst = float(np.abs(ours[both] - field.values[both]).max())
+        if worst > bound:
+            yield f"{label}: differs from the source by up to {worst:g}, storing explains {bound:g}"
+
+
+def _same(one: BlockStatistics, two: BlockStatistics) -> bool:
+    numbers = ("count", "missing", "mean", "m2", "minimum", "maximum")
+    return all(
+        np.isclose(getattr(one, name), getattr(two, name), rtol=1e-9, atol=0, equal_nan=True) for name in numbers
+    )

@@ -1,0 +1,141 @@
+"""Preparation: take the inventories, pair, and refuse what cannot work, before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corrstore.datasets.archives.grib.index import Problem
+from corrstore.datasets.archives.grib.sections import CorruptMessage
+from corrstore.datasets.archives.inventory import Inventory, take_inventory
+from corrstore.datasets.archives.references import FieldReference
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.pairs import needed_channels, pair, read_source, sample_plans
+from corrstore.datasets.recipe.periods import Interval, format_time
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.reading import fine_points, read_reference
+from corrstore.datasets.samples.sample import static_fields
+from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.store.opening import constants_from_store
+
+_TRIED = 8  # messages, before a channel's grid is taken on trust
+_LONGEST_RUN = np.timedelta64(2, "D")  # how far outside the period an accumulation may begin or end
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The files that were read, the pairs (PAIRS_SCHEMA), the problems found, and notes with counts.
+
+    `missing` maps the index of each sample that lacks something to the reasons; `absent` are those of them that
+    have no input or no target at all.
+    """
+
+    files: pa.Table
+    pairs: pa.Table
+    problems: list[Problem]
+    notes: dict[str, int]
+    missing: dict[int, list[str]]
+    absent: set[int]
+
+
+def prepare(recipe: Recipe) -> Preparation:
+    """List the archives and pair their fields.
+
+    Raises BadInput where a folder is missing or empty, a source has no field of a channel, the period lies outside
+    an archive, or an archive's grid does not cover what is wanted of it.
+    """
+    period = recipe.period.interval
+    around = Interval(period.start - _LONGEST_RUN, period.end + _LONGEST_RUN)
+    inventories = {
+        source: take_inventory(source, recipe.sources[source], channels, around)
+        for source, channels in needed_channels(recipe).items()
+    }
+    for role, spec in (("input", recipe.input), ("target", recipe.target)):
+        source = read_source(recipe, spec.source)
+        _refuse_absent_channels(source, spec.channels, inventories[source], recipe)
+        _refuse_uncovered(recipe, role, inventories[source])
+    pairs, notes = pair(recipe, inventories)
+    missing, absent = _missing(recipe, pairs)
+    if len(absent) == len(recipe.times):
+        reason = next(iter(missing.values()))[0]
+        raise BadInput(f"no sample of {recipe.period.interval} has both an input and a target: {reason}")
+    static_fields(recipe, next((plan for plan in sample_plans(pairs.slice(0, 64)) if plan.index == -1), None))
+    if recipe.normalisation.constants_from:
+        constants_from_store(recipe, recipe.normalisation.constants_from)
+    return Preparation(
+        pa.concat_tables([inventory.files for inventory in inventories.values()]),
+        pairs,
+        [problem for inventory in inventories.values() for problem in inventory.problems],
+        notes,
+        missing,
+        absent,
+    )
+
+
+def _refuse_absent_channels(source: str, channels: list[str], inventory: Inventory, recipe: Recipe) -> None:
+    path = recipe.sources[source].path
+    counts = Counter(inventory.references["channel"].to_pylist())
+    absent = [channel for channel in channels if not counts[channel]]
+    if absent and len(absent) == len(channels):
+        raise BadInput(
+            f"sources.{source}.path {path} holds none of the recipe's channels around the period"
+            f" {recipe.period.interval}, in {len(inventory.files)} files; correct period, the path or the source's type"
+        )
+    if absent:
+        raise BadInput(
+            f"sources.{source}.path {path} holds no field of {', '.join(absent)} in the period;"
+            f" it has {', '.join(sorted(counts))}; remove the channel or extend the source's table"
+        )
+    times = inventory.references["valid_time"].to_numpy().astype("datetime64[s]")
+    if not np.isin(times, recipe.times).any():
+        raise BadInput(
+            f"period {recipe.period.interval} lies outside sources.{source}, whose nearest fields are of"
+            f" {format_time(times.min())} to {format_time(times.max())}; correct period.start and period.end"
+        )
+
+
+def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
+    spec = recipe.input if role == "input" else recipe.target
+    wanted = spec.store_grid
+    if recipe.sources[spec.source].type == "coarsened":
+        wanted = fine_points(wanted, recipe.target.store_grid)
+    source = read_source(recipe, spec.source)
+    for channel in spec.channels:
+        held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
+        for row in held.slice(0, _TRIED).to_pylist():
+            reference = FieldReference.from_row(row)
+            try:
+                _, grid = read_reference(reference, recipe.sources[source].storage_options)
+                break
+            except CorruptMessage:
+                continue  # the sample that it belongs to will say so
+        else:
+            continue
+        if not grid.covers(wanted):
+            raise BadInput(
+                f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {channel} of"
+                f" sources.{source} covers {grid} ({reference.path}); shrink the grid or halo, or fetch a larger area"
+            )
+
+
+def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set[int]]:
+    lacking = pairs.filter(pc.and_(pc.equal(pairs["sign"], 0), pc.greater(pairs["index"], -1)))
+    missing: dict[int, list[str]] = {}
+    channels: dict[tuple[int, str], set[str]] = {}
+    wanted = {role: set(spec.channels) for role, spec in (("input", recipe.input), ("target", recipe.target))}
+    sources = {
+        "input": read_source(recipe, recipe.input.source),
+        "target": read_source(recipe, recipe.target.source),
+    }
+    for row in lacking.select(["index", "source", "wanted", "missing"]).to_pylist():
+        if any(sources[role] == row["source"] and row["wanted"] in wanted[role] for role in ROLES):
+            missing.setdefault(row["index"], []).append(row["missing"])
+            channels.setdefault((row["index"], row["source"]), set()).add(row["wanted"])
+    absent = {
+        index for index in missing for role in ROLES if wanted[role] <= channels.get((index, sources[role]), set())
+    }
+    return missing, absent

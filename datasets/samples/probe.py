@@ -1,0 +1,63 @@
+"""A probe: a few samples built in memory, to tell what all of them will cost."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.sample import build_sample, measure_sample
+from corrstore.datasets.store.constants import constants_from_records
+from corrstore.datasets.store.layout import ROLES, StorePlan
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a sample costs on this machine: seconds of each pass on one core, bytes, and a worker's peak memory."""
+
+    samples: int
+    measure_seconds: float
+    write_seconds: float
+    bytes: dict[str, int]
+    peak_bytes: int
+
+
+def probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
+    """Build the samples once to warm up and once to measure, in a process of its own, without writing anything."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_probe, recipe, plans).result()
+
+
+def _probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
+    constants = constants_from_records(recipe, [measure_sample(recipe, plan) for plan in plans])
+    plan = StorePlan(recipe, constants.normalisations)
+    build_sample(plan, plans[0])
+    started = time.perf_counter()
+    for each in plans:
+        measure_sample(recipe, each)
+    measured = time.perf_counter()
+    sizes = dict.fromkeys(ROLES, 0)
+    for each in plans:
+        stored = build_sample(plan, each).stored
+        for role in ROLES:
+            sizes[role] += len(plan.shard_layout(role).encode(stored.pop(role)))
+    written = time.perf_counter()
+    return Cost(
+        samples=len(plans),
+        measure_seconds=(measured - started) / len(plans),
+        write_seconds=(written - measured) / len(plans),
+        bytes={role: size // len(plans) for role, size in sizes.items()},
+        peak_bytes=peak_bytes(),
+    )
+
+
+def peak_bytes() -> int:
+    """The peak of this process's own memory; getrusage would also count what its parent had when it began."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (kibibytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return 1024 * int(kibibytes)

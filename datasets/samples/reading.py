@@ -1,0 +1,132 @@
+"""Reading the fields of one sample: terms added up, units and winds as corrstore has them, on the wanted grid."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.archives import gridded_archive
+from corrstore.datasets.archives.grib.decode import read_field
+from corrstore.datasets.archives.grib.sections import CorruptMessage
+from corrstore.datasets.archives.references import FieldReference
+from corrstore.datasets.grids.grid import ProjectedGrid, RectilinearGrid
+from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.grids.winds import earth_relative
+from corrstore.datasets.pairing.pairs import SamplePlan, Term, read_source
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.variables.channels import Channel
+
+Grid = RectilinearGrid | ProjectedGrid
+_KEPT = 2  # fields: the two components of a wind
+
+
+class MissingField(Exception):
+    """The archive does not hold a field, or its bytes do not decode; the text says which and where."""
+
+
+@dataclass(frozen=True)
+class GriddedField:
+    """Physical float32 numbers [ny, nx], NaN where the archive has none, on the archive's grid."""
+
+    values: NDArray[np.float32]
+    grid: Grid
+    grid_relative: bool = False
+
+
+class FieldReader:
+    """Reads the fields of one sample; keeps the last few, so that a wind's components are decoded once."""
+
+    def __init__(self, recipe: Recipe, plan: SamplePlan) -> None:
+        self._recipe = recipe
+        self._plan = plan
+        self._recent: OrderedDict[tuple[str, str], GriddedField] = OrderedDict()
+
+    def field(
+        self,
+        source: str,
+        channel: Channel,
+        destination: RectilinearGrid,
+        method: str,
+        target_grid: RectilinearGrid,
+    ) -> NDArray[np.float32]:
+        """The channel of that source on the destination grid: float32 [lat, lon], NaN outside the source.
+
+        A coarsened source goes first to points at the target's spacing that fill the destination's cells, and is
+        then averaged over each cell (conservative, on the sphere). Raises MissingField.
+        """
+        found = self._earth_relative(read_source(self._recipe, source), channel)
+        if self._recipe.sources[source].type != "coarsened":
+            return regridder(found.grid, destination, method)(found.values)  # type: ignore[arg-type]
+        fine = fine_points(destination, target_grid)
+        points = regridder(found.grid, fine)(found.values)
+        floor = self._recipe.floors.get(channel.name)
+        floored = points if floor is None else np.maximum(points, np.float32(floor))  # as the target's will be
+        return regridder(fine, destination, "conservative")(floored)
+
+    def _earth_relative(self, source: str, channel: Channel) -> GriddedField:
+        found = self._read(source, channel)
+        if not (found.grid_relative and channel.vector_partner and isinstance(found.grid, ProjectedGrid)):
+            return found
+        other = self._read(source, channel.vector_partner)
+        eastward = channel.variable.standard_name == "eastward_wind"
+        u, v = (found, other) if eastward else (other, found)
+        rotated = earth_relative(u.values, v.values, found.grid)
+        return GriddedField(rotated[0] if eastward else rotated[1], found.grid)
+
+    def _read(self, source: str, channel: Channel) -> GriddedField:
+        key = (source, channel.name)
+        if key not in self._recent:
+            if key in self._plan.missing:
+                raise MissingField(self._plan.missing[key])
+            options = self._recipe.sources[source].storage_options
+            self._recent[key] = _sum([_read_term(term, options) for term in self._plan.fields[key]])
+            while len(self._recent) > _KEPT:
+                self._recent.popitem(last=False)
+        return self._recent[key]
+
+
+@lru_cache(maxsize=8)
+def fine_points(coarse: RectilinearGrid, target: RectilinearGrid) -> RectilinearGrid:
+    """The target's points, continued at its spacing until they fill every cell of the coarse grid."""
+    lat_edges, lon_edges = coarse.edges()
+    south, west, north, east = target.bounds
+    step_lat, step_lon = (abs(axis[1] - axis[0]) for axis in (target.lat, target.lon))
+    beyond = max(
+        (lat_edges.max() - north) / step_lat,
+        (south - lat_edges.min()) / step_lat,
+        (west - lon_edges.min()) / step_lon,
+        (lon_edges.max() - east) / step_lon,
+        0,
+    )
+    return target.expanded(int(np.ceil(beyond)) + 1)
+
+
+def _sum(parts: list[GriddedField]) -> GriddedField:
+    first = parts[0]
+    for other in parts[1:]:
+        first = GriddedField(first.values + other.values, first.grid, first.grid_relative)
+    return first
+
+
+def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
+    reference = term.reference
+    try:
+        values, grid = read_reference(reference, options)
+    except CorruptMessage as error:
+        raise MissingField(str(error)) from None
+    scale, offset = term.sign * reference.scale, term.sign * reference.add_offset
+    if (scale, offset) != (1.0, 0.0):
+        values = values * np.float32(scale) + np.float32(offset)
+    return GriddedField(values, grid, reference.grid_relative)
+
+
+def read_reference(reference: FieldReference, options: dict[str, object]) -> tuple[NDArray[np.float32], Grid]:
+    """The referenced field's own numbers [ny, nx] and its grid; BadInput where its bytes are damaged."""
+    if reference.format == "grib":
+        field = read_field(reference.path, reference.offset, reference.length, reference.part)
+        return field.values, field.grid
+    return gridded_archive.read(reference, options)

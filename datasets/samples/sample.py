@@ -1,0 +1,168 @@
+"""From the archives' fields to one sample: read, regrid, normalise, count. Pure functions; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.recipe.parts import InputSpec, TargetSpec
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.reading import FieldReader, MissingField
+from corrstore.datasets.statistics.blocks import BlockStatistics, Role, rows_of
+from corrstore.datasets.statistics.counting import block_statistics, residual_statistics, stored_statistics
+from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
+from corrstore.datasets.store.constants import storage_error, transformed_range
+from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
+from corrstore.datasets.store.records import Record, Status
+from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.transforms import transform_named
+
+Blocks = dict[tuple[Role, str], BlockStatistics]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The stored numbers [channel, lat, lon] of `input` and `target`, and the record without its shards."""
+
+    stored: dict[StoredRole, NDArray[Any]]
+    record: Record
+
+
+@dataclass(frozen=True)
+class PhysicalField:
+    """One channel of one side of a sample in physical units, NaN where it is missing, and why if all of it is."""
+
+    role: StoredRole
+    position: int
+    channel: Channel
+    values: NDArray[np.float32]
+    floored: int = 0
+    missing: str | None = None
+
+
+def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]:
+    """Read a sample's channels one by one, each on its store grid; a channel's input comes before its target."""
+    reader = FieldReader(recipe, plan)
+    specs: dict[StoredRole, InputSpec | TargetSpec] = {"input": recipe.input, "target": recipe.target}
+    positions = {role: {channel.name: i for i, channel in enumerate(recipe.channels[role])} for role in ROLES}
+    ordered = {channel.name: channel for role in ROLES for channel in recipe.channels[role]}
+    for name, channel in ordered.items():
+        for role in (role for role in ROLES if name in positions[role]):
+            spec = specs[role]
+            grid = spec.store_grid
+            place = (role, positions[role][name], channel)
+            try:
+                values = reader.field(spec.source, channel, grid, spec.regrid, recipe.target.store_grid)
+            except MissingField as reason:
+                nothing = np.full(grid.shape, np.nan, np.float32)
+                yield PhysicalField(*place, nothing, missing=str(reason))
+                continue
+            floor = recipe.floors.get(name)
+            floored = 0 if floor is None else int(np.count_nonzero(values < floor))
+            if floored:
+                values = np.maximum(values, np.float32(floor))
+            yield PhysicalField(*place, values, floored=floored)
+
+
+def measure_sample(recipe: Recipe, plan: SamplePlan) -> Record:
+    """Statistics of the sample's transformed numbers, from which the constants of normalisation come."""
+    blocks: Blocks = {}
+    for field in physical_fields(recipe, plan):
+        transform = transform_named(recipe.transform_name(field.channel))
+        edges = transformed_range(recipe, field.channel)
+        with suppress(BadInput):  # infinite: the second pass tells of it, and the constants do without
+            blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
+    return Record(plan.index, plan.valid_time, rows_of(plan.valid_time, blocks))
+
+
+def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
+    """Build one sample: its normalised numbers, the statistics of what is stored and of the residual.
+
+    The residual is the target minus the upsampled input of the same channel, both as stored, in physical units.
+    A channel that is missing, or cannot be stored, becomes NaN; the record says so, and the sample is not valid.
+    """
+    stored = {role: np.empty(plan.shard_layout(role).shape, np.dtype(plan.recipe.store.dtype)) for role in ROLES}
+    blocks: Blocks = {}
+    reasons: list[str] = []
+    floored: dict[str, int] = {}
+    absent = dict.fromkeys(ROLES, 0)
+    for field in physical_fields(plan.recipe, sample):
+        out = stored[field.role][field.position]
+        normalisation = plan.normalisations[field.role][field.position]
+        missing = field.missing
+        try:
+            normalisation.encode(field.values, plan.recipe.store.dtype, out=out)
+        except BadInput as error:
+            out[...] = np.nan
+            missing = str(error)
+        block = stored_statistics(out, normalisation, physical_edges(field.channel.variable))
+        blocks[field.role, field.channel.name] = block
+        label = f"{field.role} {field.channel.name}"
+        if missing:
+            absent[field.role] += 1
+            reasons.append(f"{label}: {missing}")
+        else:
+            reasons += [f"{label}: {fault}" for fault in faults(plan, field.role, field.position, block)]
+        if field.floored:
+            floored[label] = field.floored
+        if field.role == "target" and field.channel.name in plan.recipe.input.channels:
+            upsampled = _upsampled_input(plan, stored["input"], field.channel)
+            edges = residual_edges(field.channel.variable)
+            blocks["residual", field.channel.name] = residual_statistics(out, normalisation, upsampled, edges)
+    status: Status = "partial" if reasons else "valid"
+    if any(absent[role] == len(plan.channels(role)) for role in ROLES):
+        status = "missing"
+    table = rows_of(sample.valid_time, dict(sorted(blocks.items())))
+    return Sample(stored, Record(sample.index, sample.valid_time, table, status, reasons, floored))
+
+
+def faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:
+    """What forbids to call a stored channel valid: NaN where none is expected, numbers outside the physical range.
+
+    The range is widened by the error of storing its ends.
+    """
+    channel = plan.channels(role)[position]
+    low, high = channel.variable.valid_range
+    slack = storage_error(plan.recipe, channel)
+    found = []
+    if block.missing and (channel.name not in plan.recipe.may_be_missing or not block.count):
+        found.append(f"{block.missing} of {block.missing + block.count} pixels are missing")
+    if block.count and not (low - slack <= block.minimum and block.maximum <= high + slack):
+        found.append(
+            f"{block.minimum:g} to {block.maximum:g} is outside the range {low:g} to {high:g} {channel.variable.units}"
+        )
+    return found
+
+
+def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32]:
+    """The static channels [channel, lat, lon] on the target grid, in physical units; BadInput where one is missing."""
+    grid = recipe.target.store_grid
+    fields = np.empty((len(recipe.static), *grid.shape), np.float32)
+    if plan is None:
+        return fields
+    reader = FieldReader(recipe, plan)
+    for position, spec in enumerate(recipe.static):
+        channel = channel_named(spec.variable)
+        try:
+            fields[position] = reader.field(spec.source, channel, grid, "bilinear", grid)
+        except MissingField as reason:
+            raise BadInput(
+                f"static.{spec.variable}: {reason}; remove it from the recipe or name another source"
+            ) from None
+        if np.isnan(fields[position]).any():
+            raise BadInput(f"static.{spec.variable}: source {spec.source} does not cover the target grid")
+    return fields
+
+
+def _upsampled_input(plan: StorePlan, stored_input: NDArray[Any], channel: Channel) -> NDArray[np.float32]:
+    position = plan.recipe.input.channels.index(channel.name)
+    coarse = plan.normalisations["input"][position].decode_float32(stored_input[position])
+    return regridder(plan.grid("input"), plan.grid("target"), "bilinear")(coarse)

@@ -1,0 +1,26 @@
+"""Writing one sample: its shards, then its record. Any worker may do it, any number of times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.samples.sample import build_sample
+from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.records import Record, ShardRow
+
+
+def write_sample(folder: Folder, plan: StorePlan, sample_plan: SamplePlan) -> Record:
+    """Build the sample and write its shards; returns the record, which the caller writes last.
+
+    The bytes depend on the plan and the archives alone: repeated work replaces itself.
+    """
+    sample = build_sample(plan, sample_plan)
+    shards = []
+    for role in ROLES:
+        content = plan.shard_layout(role).encode(sample.stored.pop(role))
+        key = plan.shard_key(role, sample_plan.index)
+        folder.write(key, content)
+        shards.append(ShardRow(role, key, len(content), checksum(content)))
+    return replace(sample.record, shards=shards)

@@ -1,1 +1,0 @@
-"""Archives: which fields they hold, where each lies, and how its numbers become corrstore's."""

@@ -1,0 +1,210 @@
+"""Mergeable statistics of a block of a field: exact counts, mean, M2, extremes and a fixed-edge histogram.
+
+Blocks merge in any order by the formula of Chan, Golub and LeVeque (1983), "Algorithms for Computing the Sample
+Variance: Analysis and Recommendations", The American Statistician 37(3): what is known of two blocks gives what would
+be known of their union.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.statistics.histograms import Counts
+
+Role = Literal["input", "target", "residual"]
+
+STATISTICS_SCHEMA = pa.schema(
+    [
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("channel", pa.string(), nullable=False),
+        pa.field("valid_time", pa.timestamp("s"), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("missing", pa.int64(), nullable=False),
+        pa.field("mean", pa.float64(), nullable=False),
+        pa.field("m2", pa.float64(), nullable=False),
+        pa.field("minimum", pa.float64(), nullable=False),
+        pa.field("maximum", pa.float64(), nullable=False),
+        pa.field("histogram", pa.list_(pa.field("element", pa.int64(), nullable=False)), nullable=False),
+    ]
+)
+MOMENTS = ("count", "missing", "mean", "m2", "minimum", "maximum")
+_ROWS_AT_A_TIME = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class BlockStatistics:
+    """What is known of a block of numbers, in physical units.
+
+    `count` numbers are finite and `missing` are NaN; `mean`, `m2` (the sum of squared deviations from the mean),
+    `minimum` and `maximum` are of the finite ones, in float64, NaN (`m2`: 0) where there is none. `histogram`
+    [n + 2] counts them between the n + 1 edges that the block was counted with, see `datasets.statistics.histograms`.
+    """
+
+    count: int
+    missing: int
+    mean: float
+    m2: float
+    minimum: float
+    maximum: float
+    histogram: Counts
+
+    @classmethod
+    def empty(cls, bins: int) -> BlockStatistics:
+        """Of no numbers at all, with a histogram of `bins` counts: what a merge begins with."""
+        return cls(0, 0, math.nan, 0.0, math.nan, math.nan, np.zeros(bins, np.int64))
+
+    @property
+    def std(self) -> float:
+        """The population standard deviation (ddof=0); NaN where nothing is counted."""
+        return math.sqrt(self.m2 / self.count) if self.count else math.nan
+
+    def merge(self, other: BlockStatistics) -> BlockStatistics:
+        """The statistics of both blocks together; BadInput where their histograms differ in length."""
+        _refuse_other_edges(self.histogram, other.histogram)
+        both = replace(self, missing=self.missing + other.missing, histogram=self.histogram + other.histogram)
+        if other.count == 0:
+            return both
+        if self.count == 0:
+            return replace(other, missing=both.missing, histogram=both.histogram)
+        count, difference = self.count + other.count, other.mean - self.mean
+        return replace(
+            both,
+            count=count,
+            mean=self.mean + difference * (other.count / count),
+            m2=self.m2 + other.m2 + difference * difference * (self.count * other.count / count),
+            minimum=min(self.minimum, other.minimum),
+            maximum=max(self.maximum, other.maximum),
+        )
+
+
+def _refuse_other_edges(left: Counts, right: Counts) -> None:
+    if left.size != right.size:
+        raise BadInput(
+            f"histograms of {left.size} and {right.size} counts cannot be merged; merge blocks of one channel, "
+            "counted with the same edges"
+        )
+
+
+def merge_all(statistics: Iterable[BlockStatistics]) -> BlockStatistics:
+    """All of them merged, to the last bit the same in whatever order they come.
+
+    Errors: ValueError for none at all; BadInput where histograms differ in length.
+    """
+    parts = list(statistics)
+    if not parts:
+        raise ValueError("no blocks to merge, expected at least one; BlockStatistics.empty knows nothing of any")
+    for part in parts:
+        _refuse_other_edges(parts[0].histogram, part.histogram)
+    columns = {name: np.array([getattr(part, name) for part in parts]) for name in MOMENTS}
+    merged = merge_columns(columns, np.zeros(len(parts), np.int64), groups=1)
+    return block_at(merged, 0, np.sum([part.histogram for part in parts], axis=0))
+
+
+def merge_columns(
+    columns: Mapping[str, NDArray[Any]], group: NDArray[np.integer], groups: int
+) -> dict[str, NDArray[Any]]:
+    """Many blocks' moments merged group by group: Chan's formula for k blocks at once.
+
+    Args: `columns` count, missing, mean, m2, minimum, maximum, each [rows]; `group` [rows] in 0 ... groups - 1.
+    Returns the same columns, each [groups]; a group without numbers is `BlockStatistics.empty`. The rows are put
+    in an order of their own first, so the result does not depend, to the last bit, on the order they come in.
+    """
+    merged = {name: np.full(groups, np.nan) for name in ("mean", "minimum", "maximum")}
+    merged["m2"] = np.zeros(groups)
+    for name in ("count", "missing"):
+        merged[name] = np.zeros(groups, np.int64)
+        np.add.at(merged[name], group, columns[name])
+    order = np.lexsort((columns["m2"], columns["count"], columns["mean"], group))
+    order = order[columns["count"][order] > 0]
+    if order.size == 0:
+        return merged
+    count, mean, m2, minimum, maximum = (columns[n][order] for n in ("count", "mean", "m2", "minimum", "maximum"))
+    present, starts, sizes = np.unique(group[order], return_index=True, return_counts=True)
+
+    def total(values: NDArray[Any]) -> NDArray[Any]:
+        return np.add.reduceat(values, starts)
+
+    def for_each(values: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(values, sizes)
+
+    lowest_mean, highest_mean = np.minimum.reduceat(mean, starts), np.maximum.reduceat(mean, starts)
+    centre = np.clip(total(count * mean) / total(count), lowest_mean, highest_mean)
+    merged["mean"][present] = centre
+    merged["m2"][present] = total(m2 + count * (mean - for_each(centre)) ** 2)
+    merged["minimum"][present] = np.minimum.reduceat(minimum, starts)
+    merged["maximum"][present] = np.maximum.reduceat(maximum, starts)
+    return merged
+
+
+def rows_of(valid_time: np.datetime64, statistics: Mapping[tuple[Role, str], BlockStatistics]) -> pa.Table:
+    """One sample's statistics, keyed by (role, channel), as rows of `STATISTICS_SCHEMA`."""
+    columns: dict[str, Any] = {name: [getattr(block, name) for block in statistics.values()] for name in MOMENTS}
+    columns["histogram"] = [block.histogram for block in statistics.values()]
+    columns["role"] = [role for role, _ in statistics]
+    columns["channel"] = [channel for _, channel in statistics]
+    columns["valid_time"] = np.full(len(statistics), valid_time, "datetime64[s]")
+    return pa.table(columns, schema=STATISTICS_SCHEMA)
+
+
+def statistics_from_table(table: pa.Table) -> list[BlockStatistics]:
+    """The blocks in rows of `STATISTICS_SCHEMA`, in the order of the rows, to the last bit as they were written."""
+    columns = _columns(table)
+    histograms = (np.array(row.as_py(), np.int64) for row in table["histogram"])
+    return [block_at(columns, i, histogram) for i, histogram in enumerate(histograms)]
+
+
+def merged_by_channel(table: pa.Table) -> dict[tuple[Role, str], BlockStatistics]:
+    """Rows of `STATISTICS_SCHEMA`, of any valid times, merged for each (role, channel).
+
+    The order of the rows changes no bit of the result. Errors: BadInput where the histograms of a channel differ in
+    length.
+    """
+    roles, channels = (table[name].combine_chunks().dictionary_encode() for name in ("role", "channel"))
+    pair = roles.indices.to_numpy() * len(channels.dictionary) + channels.indices.to_numpy()
+    present, group = np.unique(pair, return_inverse=True)
+    places = (divmod(int(number), len(channels.dictionary)) for number in present)
+    names = [(roles.dictionary[role].as_py(), channels.dictionary[channel].as_py()) for role, channel in places]
+    merged = merge_columns(_columns(table), group, groups=len(names))
+    histograms = _merged_histograms(table["histogram"], group, names)
+    return {name: block_at(merged, i, histograms[i]) for i, name in enumerate(names)}
+
+
+def _merged_histograms(
+    column: pa.ChunkedArray, group: NDArray[np.int64], names: Sequence[tuple[Role, str]]
+) -> list[Counts]:
+    lengths = pc.list_value_length(column).to_numpy()
+    length_of = np.zeros(len(names), np.int64)
+    length_of[group] = lengths
+    wrong = np.flatnonzero(lengths != length_of[group])
+    if wrong.size:
+        role, channel = names[group[wrong[0]]]
+        raise BadInput(
+            f"{role} {channel} has histograms of {lengths[wrong[0]]} and of {length_of[group[wrong[0]]]} counts, which "
+            "have other edges and cannot be merged; rebuild the statistics of the older store"
+        )
+    ends = np.cumsum(length_of)
+    merged = np.zeros(length_of.sum(), np.int64)
+    for start in range(0, len(column), _ROWS_AT_A_TIME):
+        part = slice(start, start + _ROWS_AT_A_TIME)
+        counts = pc.list_flatten(column[part]).to_numpy()
+        shift = (ends - length_of)[group[part]] - (np.cumsum(lengths[part]) - lengths[part])
+        np.add.at(merged, np.arange(counts.size) + np.repeat(shift, lengths[part]), counts)
+    return np.split(merged, ends[:-1])
+
+
+def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:
+    return {name: table[name].to_numpy() for name in MOMENTS}
+
+
+def block_at(columns: Mapping[str, NDArray[Any]], index: int, histogram: Counts) -> BlockStatistics:
+    """The block in one row of merged columns, with its histogram."""
+    return BlockStatistics(**{name: columns[name][index].item() for name in MOMENTS}, histogram=histogram)

@@ -1,0 +1,135 @@
+"""Where bytes lie: a folder on a file system or in a bucket, written one whole object at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+
+from corrstore.datasets.errors import BadInput
+
+_TEMPORARY = ".partial-"
+_ABANDONED = 3600.0  # seconds
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder at a local path or a URL such as gs://bucket/path; keys are relative, with forward slashes."""
+
+    url: str
+    storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the folder is on a mounted file system."""
+        return "://" not in self.url
+
+    def path(self, key: str = "") -> str:
+        """The full path or URL of a key."""
+        return f"{self.url.rstrip('/')}/{key}" if key else self.url.rstrip("/")
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write the object whole, or not at all; replaces what is there."""
+        if self.is_local:
+            write_file_atomically(Path(self.path(key)), content)
+        else:
+            self._remote().pipe_file(self.path(key), content)
+
+    def read(self, key: str) -> bytes:
+        """The object's bytes; FileNotFoundError where there is none."""
+        if self.is_local:
+            return Path(self.path(key)).read_bytes()
+        return self._remote().cat_file(self.path(key))
+
+    def open(self, key: str) -> IO[bytes]:
+        """The object as a file to read parts of."""
+        return Path(self.path(key)).open("rb") if self.is_local else self._remote().open(self.path(key), "rb")
+
+    def exists(self, key: str = "") -> bool:
+        """Whether there is an object or a folder of that key."""
+        if self.is_local:
+            return Path(self.path(key)).exists()
+        return self._remote().exists(self.path(key))
+
+    def names(self, key: str) -> list[str]:
+        """The sorted names of the objects directly in the folder `key`; unfinished ones are not among them."""
+        if self.is_local:
+            folder = Path(self.path(key))
+            found = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
+        else:
+            remote = self._remote()
+            remote.invalidate_cache()
+            try:
+                found = [entry.rstrip("/").rsplit("/", 1)[-1] for entry in remote.ls(self.path(key), detail=False)]
+            except FileNotFoundError:
+                found = []
+        return sorted(name for name in found if not name.startswith(_TEMPORARY))
+
+    def all_keys(self) -> list[str]:
+        """The sorted keys of all objects below the folder; unfinished ones are not among them."""
+        if self.is_local:
+            root = Path(self.url)
+            files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(_TEMPORARY))
+            return sorted(path.relative_to(root).as_posix() for path in files)
+        remote = self._remote()
+        remote.invalidate_cache()
+        root = remote._strip_protocol(self.path()).rstrip("/") + "/"
+        return sorted(path.removeprefix(root) for path in remote.find(self.path()))
+
+    def remove(self, key: str) -> None:
+        """Remove an object or a folder with all that is in it; nothing happens where there is none."""
+        if self.exists(key):
+            filesystem = fsspec.filesystem("file") if self.is_local else self._remote()
+            filesystem.rm(self.path(key), recursive=True)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left unfinished an hour ago or earlier; later ones may be at work."""
+        if self.is_local:
+            for path in Path(self.url).rglob(f"{_TEMPORARY}*"):
+                with suppress(OSError):
+                    if time.time() - path.stat().st_mtime > _ABANDONED:
+                        path.unlink()
+
+    def _remote(self) -> Any:
+        try:
+            return fsspec.url_to_fs(self.url, **self.storage_options)[0]
+        except (ImportError, ValueError) as error:
+            raise BadInput(f"{self.url} cannot be reached: {error}") from None
+
+
+def absolute(path: str) -> str:
+    """The path whatever the working folder; a URL as it is."""
+    return path if "://" in path else str(Path(path).absolute())
+
+
+def write_file_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: under another name first, then moved.
+
+    Raises BadInput, which names the path and the reason, where the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise BadInput(
+            f"cannot write {path} ({len(content):,} bytes): {error.strerror}; make room or give another folder"
+        ) from None
+
+
+def checksum(content: bytes) -> str:
+    """The SHA-256 of the bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

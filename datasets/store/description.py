@@ -1,0 +1,51 @@
+"""A store described in plain values, for people and for scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.compute as pc
+
+from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.store.ledger import SHARDS
+from corrstore.datasets.store.opening import Store
+
+
+def describe(store: Store) -> dict[str, Any]:
+    """What a store holds, JSON-able: grids, period, channels with their constants, counts, size and lineage."""
+    recipe, plan = store.recipe, store.plan
+    shards = store.table(SHARDS)
+    description: dict[str, Any] = {
+        "title": recipe.title or recipe.name,
+        "name": recipe.name,
+        "period": str(recipe.period.interval),
+        "frequency": recipe.period.frequency,
+        "splits": {name: str(interval) for name, interval in recipe.splits.intervals.items()},
+        "samples": len(store.times),
+        "valid": int(store.valid.sum()),
+        "dtype": recipe.store.dtype,
+        "bytes": pc.sum(shards["bytes"]).as_py() or 0,
+        "fingerprint": store.fingerprint,
+        "software": store.attributes["software"],
+        "static": ", ".join(spec.variable for spec in recipe.static) or "none",
+        "recipe": recipe.content,
+    }
+    for role in ROLES:
+        description[role] = {
+            "grid": str(store.grid(role)),
+            "shape": list(store.grid(role).shape),
+            "channels": [
+                {
+                    "name": channel.name,
+                    "standard_name": channel.variable.standard_name,
+                    "units": channel.variable.units,
+                    "level": channel.level,
+                    "transform": normalisation.transform.name,
+                    "mean": float(normalisation.mean),
+                    "std": float(normalisation.std),
+                    "window": (recipe.window or recipe.period.frequency) if channel.variable.windowed else "instant",
+                }
+                for channel, normalisation in zip(plan.channels(role), plan.normalisations[role], strict=True)
+            ],
+        }
+    return description

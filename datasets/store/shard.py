@@ -1,0 +1,117 @@
+"""A shard: one sample of `input` or `target`, as the one object that a Zarr v3 store keeps it in.
+
+Written here chunk by chunk, so that a sample is in memory once; read by tensorstore, which knows nothing of the writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, product
+from typing import Any, Literal
+
+import google_crc32c
+import numpy as np
+import tensorstore as ts
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+
+Codec = Literal["lz4", "zstd"]
+_LEVELS = {"lz4": 5, "zstd": 1}
+_KEY = b"c/0/0/0/0"
+
+blosc.use_threads = False  # several workers share the cores, and each has a sample of its own
+
+
+@dataclass(frozen=True)
+class ShardLayout:
+    """How one sample [channel, lat, lon] is laid out: the whole of it, in inner chunks of `chunk` x `chunk` pixels.
+
+    The index lies at the start, so that a store can be read where ranges from an object's end are not served.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: str
+    chunk: int
+    codec: Codec
+
+    @property
+    def inner_chunk(self) -> tuple[int, int, int, int]:
+        """The shape of an inner chunk: one time, all channels, a piece of the domain."""
+        channels, height, width = self.shape
+        return (1, channels, min(self.chunk, height), min(self.chunk, width))
+
+    @property
+    def shard_shape(self) -> tuple[int, int, int, int]:
+        """The shape of a shard: the sample, rounded up to whole inner chunks."""
+        _, channels, high, wide = self.inner_chunk
+        return (1, channels, -(-self.shape[1] // high) * high, -(-self.shape[2] // wide) * wide)
+
+    @property
+    def blosc(self) -> dict[str, Any]:
+        """The configuration of the compressor."""
+        return {
+            "cname": self.codec,
+            "clevel": _LEVELS[self.codec],
+            "shuffle": "bitshuffle",
+            "typesize": np.dtype(self.dtype).itemsize,
+            "blocksize": 0,
+        }
+
+    def encode(self, sample: NDArray[Any]) -> bytes:
+        """The shard's bytes, a pure function of the numbers [channel, lat, lon]; empty chunks are written too.
+
+        Zarr v3, codec `sharding_indexed`: the index (offset and length of each inner chunk, uint64), its CRC-32C,
+        then the chunks in the order of the index.
+        """
+        chunks = [self._compress(piece) for piece in self._pieces(sample)]
+        lengths = [len(chunk) for chunk in chunks]
+        index_length = 16 * len(chunks) + 4
+        offsets = accumulate(lengths[:-1], initial=index_length)
+        index = np.array(list(zip(offsets, lengths, strict=True)), "<u8").tobytes()
+        checksum = google_crc32c.value(index).to_bytes(4, "little")
+        return b"".join([index, checksum, *chunks])
+
+    def decode(self, content: bytes) -> NDArray[Any]:
+        """The numbers in the shard's bytes; BadInput where they are damaged."""
+        array = ts.open(self._spec(), context=ts.Context()).result()
+        assert array.kvstore is not None
+        array.kvstore.write(_KEY, content).result()
+        try:
+            return array[0].read().result()
+        except ValueError as error:
+            raise BadInput(f"the shard does not decode: {error}") from None
+
+    def _pieces(self, sample: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """The inner chunks, row by row; those at the lower and right edges filled up with NaN."""
+        _, channels, high, wide = self.inner_chunk
+        for top, left in product(range(0, self.shape[1], high), range(0, self.shape[2], wide)):
+            piece = sample[:, top : top + high, left : left + wide]
+            if piece.shape != (channels, high, wide):
+                whole = np.full((channels, high, wide), np.nan, self.dtype)
+                whole[:, : piece.shape[1], : piece.shape[2]] = piece
+                piece = whole
+            yield np.ascontiguousarray(piece, np.dtype(self.dtype).newbyteorder("<"))
+
+    def _compress(self, piece: NDArray[Any]) -> bytes:
+        return blosc.compress(piece, self.codec.encode(), _LEVELS[self.codec], blosc.BITSHUFFLE, 0)
+
+    def _spec(self) -> dict[str, Any]:
+        """An array of one sample in memory of its own, as tensorstore wants it told."""
+        little = {"name": "bytes", "configuration": {"endian": "little"}}
+        sharding = {
+            "chunk_shape": self.inner_chunk,
+            "codecs": [little, {"name": "blosc", "configuration": self.blosc}],
+            "index_codecs": [little, {"name": "crc32c"}],
+            "index_location": "start",
+        }
+        metadata = {
+            "shape": (1, *self.shape),
+            "data_type": self.dtype,
+            "fill_value": "NaN",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": self.shard_shape}},
+            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        }
+        return {"driver": "zarr3", "kvstore": {"driver": "memory"}, "metadata": metadata, "create": True}

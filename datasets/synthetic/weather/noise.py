@@ -1,0 +1,143 @@
+"""Smooth random fields that are functions of the seed and the time alone: travelling waves, and drifting textures."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft2, next_fast_len
+
+from corrstore.datasets.synthetic.domain import EARTH_RADIUS_KM, Domain, Field, Grid
+
+_EPOCH = np.datetime64("2018-01-01T00:00:00")
+_ROSSBY_BETA = 1.6e-11 * 3.6e6
+_COS_MIDDLE_LATITUDE = np.cos(np.radians(35))
+_MODES = 48
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """The random numbers that belong to that name: no other name's numbers, nor their order, change them."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def hours_since_epoch(time: np.datetime64) -> float:
+    """Hours from the start of 2018 to the time, negative before it."""
+    return float((time - _EPOCH) / np.timedelta64(1, "s")) / 3600
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A sum of plane waves in the Earth's own coordinates, of mean 0 and expected variance 1.
+
+    Wavelengths in km; the amplitude falls with the wavenumber k as k^-`slope`; each wave travels eastward as a Rossby
+    wave in a flow of `flow` km/h, c = U - beta / k^2 (Rossby 1939), so that long waves are slow and nothing recurs.
+    """
+
+    seed: int
+    name: str
+    shortest: float
+    longest: float
+    slope: float
+    flow: float
+
+    def on(self, grid: Grid, time: np.datetime64, west_km: float = 0.0) -> Field:
+        """The waves at that time on the grid, displaced to the west by `west_km`."""
+        random = stream(self.seed, self.name)
+        wavenumber = 2 * np.pi / np.exp(random.uniform(np.log(self.shortest), np.log(self.longest), _MODES))
+        direction = random.uniform(-0.5 * np.pi, 0.5 * np.pi, _MODES)
+        start = random.uniform(0, 2 * np.pi, _MODES)
+        amplitude = (wavenumber / wavenumber.min()) ** -self.slope
+        amplitude *= np.sqrt(2 / np.sum(amplitude**2))
+        kx, ky = wavenumber * np.cos(direction), wavenumber * np.sin(direction)
+        frequency = kx * np.maximum(self.flow - _ROSSBY_BETA / wavenumber**2, 0)
+        x = np.radians(grid.lon) * EARTH_RADIUS_KM * _COS_MIDDLE_LATITUDE + west_km
+        y = np.radians(grid.lat) * EARTH_RADIUS_KM
+        along_x = np.outer(kx, x)
+        along_y = np.outer(y, ky) - frequency * hours_since_epoch(time) + start
+        of_y = np.hstack([amplitude * np.cos(along_y), -amplitude * np.sin(along_y)]).astype(np.float32)
+        of_x = np.vstack([np.cos(along_x), np.sin(along_x)]).astype(np.float32)
+        return np.einsum("yk,kx->yx", of_y, of_x)  # on one thread: BLAS spins where cores are shared
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A Gaussian random field on the fine grid, of mean 0 and expected variance 1, made by one inverse FFT.
+
+    Its power in a ring of wavenumbers k falls as k^-`slope` between the wavelengths `longest` and `shortest` in km. It
+    drifts with `drift` (east, north) in km/h, and a detail of wavelength l forgets itself in `lifetime` hours times
+    (l / longest)^(2/3), as the eddies of a -5/3 spectrum do (Kolmogorov 1941).
+    """
+
+    seed: int
+    name: str
+    domain: Domain
+    shortest: float
+    longest: float
+    slope: float
+    drift: tuple[float, float] = (0.0, 0.0)
+    lifetime: float = 24.0
+
+    def at(self, time: np.datetime64) -> Field:
+        """The texture at that time."""
+        return self._on_fine_grid(_spectrum(self).at(time))
+
+    def rotation(self, time: np.datetime64) -> tuple[Field, Field]:
+        """The wind (u, v) that has the texture for its stream function, of expected variance 1 a component."""
+        spectrum = _spectrum(self)
+        per_speed = np.sqrt(2 / np.sum(spectrum.power * (spectrum.kx**2 + spectrum.ky**2)))
+        stream_function = spectrum.at(time) * np.complex64(1j * per_speed)
+        return self._on_fine_grid(-spectrum.ky * stream_function), self._on_fine_grid(spectrum.kx * stream_function)
+
+    def _on_fine_grid(self, coefficients: NDArray[np.complex64]) -> Field:
+        ny, nx = self.periodic_shape
+        field = irfft2(coefficients * np.float32(ny * nx / 2), s=(ny, nx))
+        return field[: self.domain.fine.ny, : self.domain.fine.nx]
+
+    @property
+    def periodic_shape(self) -> tuple[int, int]:
+        """Wider than the fine grid, so that its opposite sides do not meet."""
+        ny, nx = (next_fast_len(round(1.15 * n), real=True) for n in (self.domain.fine.ny, self.domain.fine.nx))
+        return ny, nx
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """A texture's Fourier coefficients, their frequencies in radians per hour, their shares of the variance."""
+
+    kx: Field
+    ky: Field
+    coefficients: NDArray[np.complex64]
+    frequency: NDArray[np.float64]
+    power: Field
+
+    def at(self, time: np.datetime64) -> NDArray[np.complex64]:
+        """The coefficients at that time."""
+        phase = (self.frequency * hours_since_epoch(time) % (2 * np.pi)).astype(np.float32)
+        turn = np.empty_like(self.coefficients)
+        np.cos(phase, out=turn.real)
+        np.sin(phase, out=turn.imag)
+        turn *= self.coefficients
+        return turn
+
+
+@lru_cache(maxsize=4)
+def _spectrum(texture: Texture) -> _Spectrum:
+    """The part of a texture that time does not change; the few that are asked for again soon are kept."""
+    (ny, nx), (dy, dx) = texture.periodic_shape, texture.domain.km_per_step
+    ky = (-2 * np.pi * np.fft.fftfreq(ny, dy)).astype(np.float32)[:, None]
+    kx = (2 * np.pi * np.fft.rfftfreq(nx, dx)).astype(np.float32)[None, :]
+    k = np.hypot(ky, kx)
+    k[0, 0] = np.inf
+    low, high = np.float32(2 * np.pi / texture.longest), np.float32(2 * np.pi / texture.shortest)
+    power = (k / low) ** np.float32(-texture.slope - 1) * np.exp(-2 * ((low / k) ** 2 + (k / high) ** 4))
+    power /= power.sum()
+    k[0, 0] = 0
+    random = stream(texture.seed, texture.name)
+    normal = random.standard_normal((2, *k.shape), dtype=np.float32)
+    rate = random.standard_normal(k.shape, dtype=np.float32) * (k / low) ** np.float32(2 / 3) / texture.lifetime
+    east, north = texture.drift
+    frequency = rate - np.float64(east) * kx - np.float64(north) * ky
+    return _Spectrum(kx, ky, (normal[0] + 1j * normal[1]) * np.sqrt(power), frequency, power.astype(np.float32))

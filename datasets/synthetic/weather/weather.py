@@ -1,0 +1,69 @@
+"""The synthetic truth: fields on the fine grid, each a function of the seed, the grid and the time alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from corrstore.datasets.synthetic.domain import Domain, Field
+from corrstore.datasets.synthetic.weather.land import Land, land_of
+from corrstore.datasets.synthetic.weather.rain import rain_rate, reflectivity
+from corrstore.datasets.synthetic.weather.surface import surface_fields
+from corrstore.datasets.synthetic.weather.synoptic import Synoptic
+from corrstore.datasets.synthetic.weather.upper_air import level_fields
+
+_SNAPSHOTS = 3
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The weather at one time."""
+
+    synoptic: Synoptic
+    land: Land
+
+    @cached_property
+    def rate(self) -> Field:
+        """Rain in kg m-2 per hour."""
+        return rain_rate(self.synoptic, self.land)
+
+    def surface(self) -> dict[str, Field]:
+        """The fields near the ground, as `surface_fields` names them."""
+        return surface_fields(self.synoptic, self.land, self.rate)
+
+    def on_level(self, level: int) -> dict[str, Field]:
+        """z, t, u, v and q on a pressure level in hPa."""
+        return level_fields(self.synoptic, self.land, self.rate, level)
+
+    def reflectivity_of(self, rate: Field) -> Field:
+        """Composite reflectivity in dBZ of that rain in kg m-2 per hour, with the drops of this moment."""
+        return reflectivity(rate, self.synoptic)
+
+
+@dataclass(frozen=True)
+class Weather:
+    """The weather of a seed on a domain."""
+
+    seed: int
+    domain: Domain
+
+    @cached_property
+    def land(self) -> Land:
+        """The land, which has no time."""
+        return land_of(self.seed, self.domain)
+
+    def at(self, time: np.datetime64) -> Moment:
+        """The weather at that time."""
+        return Moment(Synoptic(self.seed, self.domain, time), self.land)
+
+    def rain_over_hour(self, end: np.datetime64) -> tuple[Field, Field]:
+        """Rain in kg m-2 over the hour that ends then, the sum of three midpoints; and its highest rate per hour."""
+        part = np.timedelta64(3600 // _SNAPSHOTS, "s")
+        rates = [self.at(end - part * n - part // 2).rate for n in reversed(range(_SNAPSHOTS))]
+        amount, peak = rates[0].copy(), rates[0].copy()
+        for rate in rates[1:]:
+            amount += rate
+            np.maximum(peak, rate, out=peak)
+        return amount / np.float32(_SNAPSHOTS), peak

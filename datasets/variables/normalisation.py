@@ -1,0 +1,175 @@
+"""How a physical field becomes the numbers of a store, and back: transform, centre, scale, round."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.variables.transforms import Transform
+
+StoredType = Literal["float16", "float32"]
+
+_CHUNK = 1 << 14
+_EPSILON = float(np.finfo(np.float64).eps)
+_MANTISSA_BITS = {"float16": 10, "float32": 23}
+_LEAST_EXPONENT = {"float16": -14, "float32": -126}
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The constants of one channel: stored = (transform(physical) - mean) / std.
+
+    `mean` and `std` are in transformed units. Errors: BadInput where they are not finite or std is not above zero.
+    """
+
+    transform: Transform
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
+            raise BadInput(
+                f"normalisation has mean {self.mean} and std {self.std}, expected finite numbers and std above 0; "
+                "take the constants from a period in which the channel varies"
+            )
+
+    def __reduce__(self) -> tuple[type[Normalisation], tuple[Transform, float, float]]:
+        return Normalisation, (self.transform, self.mean, self.std)
+
+    def encode(self, physical: NDArray[Any], dtype: StoredType, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """The numbers to store for a physical field.
+
+        Args: `physical` float32 (or float64) of any shape; `out`, if given, a C-contiguous array of that shape and
+        of `dtype`, which is filled and returned.
+        Reckoned in float64, rounded to float32 and, for float16, from there to float16, each to nearest even. NaN
+        stays NaN (in float16 as 0x7e00, whatever its payload).
+        Errors: BadInput for a number below the transform's domain and for one beyond the largest of `dtype`; `out`
+        is then partly written.
+        """
+        stored_type(dtype)
+        out = np.empty(physical.shape, dtype) if out is None else out
+        if out.shape != physical.shape or out.dtype != dtype or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out is {out.dtype}{out.shape}, expected C-contiguous {dtype}{physical.shape} to encode into"
+            )
+        source, stored = np.ascontiguousarray(physical).reshape(-1), out.reshape(-1)
+        for start in range(0, source.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            self._encode_chunk(source[part], stored[part])
+        return out
+
+    def _encode_chunk(self, physical: NDArray[Any], stored: NDArray[Any]) -> None:
+        if (physical < self.transform.lowest).any():
+            raise BadInput(
+                f"value {np.nanmin(physical)} is below {self.transform.lowest}, where {self.transform.name} begins; "
+                "declare a floor for this variable or another transform"
+            )
+        half = stored.dtype == np.float16
+        normalised = np.empty(physical.shape, np.float32) if half else stored
+        transformed = self.transform.forward(physical.astype(np.float64))
+        _normalise(transformed, self.mean, self.std, normalised)
+        largest = np.fmax.reduce(np.abs(normalised), initial=0.0)
+        if largest > np.finfo(stored.dtype).max:
+            worst = physical[np.nanargmax(np.abs(normalised))]
+            raise BadInput(
+                f"value {worst} normalises to {largest:.6g}, beyond the largest {stored.dtype} "
+                f"{np.finfo(stored.dtype).max}; correct the field or the constants (mean {self.mean}, std {self.std})"
+            )
+        if half:
+            _round_to_half(normalised.view(np.uint32), stored.view(np.uint16))
+
+    def decode(self, stored: NDArray[Any]) -> NDArray[np.float64]:
+        """Physical values, float64: inverse(stored * std + mean), reckoned in float64, of the stored shape."""
+        if stored.dtype == np.float16:
+            return self.decoded_codes[stored.view(np.uint16)]
+        return self._decoded(stored.astype(np.float64))
+
+    def decode_float32(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """`decode` rounded to float32."""
+        return self.decode(stored).astype(np.float32)
+
+    @cached_property
+    def decoded_codes(self) -> NDArray[np.float64]:
+        """What each of the 65536 float16 codes decodes to, [65536], indexed by the code's bits."""
+        decoded = self._decoded(np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64))
+        decoded.flags.writeable = False
+        return decoded
+
+    def _decoded(self, normalised: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            decoded: NDArray[np.float64] = self.transform.inverse(normalised * self.std + self.mean)
+        return decoded
+
+    def error_bound(self, low: float, high: float, dtype: StoredType) -> float:
+        """An upper bound, in physical units, of |decode(encode(x)) - x| for every float x in [low, high].
+
+        Half a unit in the last place of the largest normalised magnitude, and the float32 and float64 rounding on
+        the way, times std, times the steepest slope of the inverse, which is at one of the two ends (mean value
+        theorem).
+        Errors: BadInput for an interval that is empty, leaves the transform's domain or cannot be stored in `dtype`.
+        """
+        stored_type(dtype)
+        if not self.transform.lowest <= low <= high < math.inf:
+            raise BadInput(
+                f"error bound asked for [{low}, {high}], expected a finite interval from {self.transform.lowest} up"
+            )
+        ends = self.transform.forward(np.array([low, high], np.float64))
+        largest = float(np.abs((ends - self.mean) / self.std).max()) * (1 + 4 * _EPSILON)
+        if not largest <= float(np.finfo(dtype).max):
+            raise BadInput(f"[{low}, {high}] normalises to {largest:.6g}, beyond the largest {dtype}")
+        rounding = _half_ulp(largest, "float32")
+        if dtype == "float16":
+            rounding += _half_ulp(largest + rounding, "float16")
+        magnitude = float(np.abs(ends).max()) + abs(self.mean) + self.std * (largest + rounding)
+        transformed = self.std * rounding + 8 * _EPSILON * magnitude
+        steepest = self.transform.inverse_slope(np.array([ends[0] - transformed, ends[1] + transformed])).max()
+        error = float(transformed * steepest)
+        return error + 8 * _EPSILON * (max(abs(low), abs(high)) + error)
+
+
+def stored_type(name: str) -> StoredType:
+    """`name` as a type that a store can hold; BadInput, with the names that exist, where it is none."""
+    for known in get_args(StoredType):
+        if name == known:
+            return known
+    raise BadInput(f"unknown dtype {name!r}; a store holds {' or '.join(get_args(StoredType))}")
+
+
+def _half_ulp(magnitude: float, dtype: StoredType) -> float:
+    """Half the distance between neighbouring numbers of `dtype` at `magnitude`."""
+    exponent = max(math.frexp(magnitude)[1] - 1, _LEAST_EXPONENT[dtype])
+    return math.ldexp(0.5, exponent - _MANTISSA_BITS[dtype])
+
+
+@njit(cache=True, nogil=True)
+def _normalise(transformed: NDArray[np.float64], mean: float, std: float, normalised: NDArray[np.float32]) -> None:
+    for i in range(transformed.size):
+        normalised[i] = np.float32((transformed[i] - mean) / std)
+
+
+@njit(cache=True, nogil=True)  # NumPy's own float32 to float16 cast takes three times as long
+def _round_to_half(singles: NDArray[np.uint32], halves: NDArray[np.uint16]) -> None:
+    """The bits of float32 numbers as those of the nearest float16, ties to even.
+
+    Of magnitudes up to 65504, and of NaN. IEEE 754-2019, sections 3.6 (binary16) and 4.3.1 (the rounding).
+    """
+    for i in range(singles.size):
+        magnitude = singles[i] & np.uint32(0x7FFFFFFF)
+        exponent = magnitude >> np.uint32(23)
+        odd = (magnitude >> np.uint32(13)) & np.uint32(1)
+        normal = (magnitude - np.uint32(112 << 23) + np.uint32(0xFFF) + odd) >> np.uint32(13)
+        shift = min(np.uint32(126) - min(exponent, np.uint32(113)), np.uint32(25))
+        mantissa = (magnitude & np.uint32(0x7FFFFF)) | np.uint32(0x800000)
+        half = np.uint32(1) << (shift - np.uint32(1))
+        subnormal = (mantissa + half - np.uint32(1) + ((mantissa >> shift) & np.uint32(1))) >> shift
+        code = subnormal if exponent < np.uint32(113) else normal
+        sign = (singles[i] >> np.uint32(16)) & np.uint32(0x8000)
+        code = np.uint32(0x7E00) if magnitude > np.uint32(0x7F800000) else code | sign
+        halves[i] = np.uint16(code)

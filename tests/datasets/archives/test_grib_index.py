@@ -1,0 +1,535 @@
+"""The index of GRIB files: every field found, described as ecCodes describes it, and every damage named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from time import perf_counter
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, index_file, index_ranges
+from corrstore.datasets.errors import BadInput
+from tests.grib_made import changed, eccodes_handles, in_one_message, made, regular
+from tests.paths import SHARED, needs_shared
+
+TEMPERATURE = made(values=range(600), **regular(20, 30), bitsPerValue=12, dataDate=20180722, level=850)
+
+
+def index_bytes(content: bytes):
+    return index_ranges("archive.grib", lambda offset, count: content[offset : offset + count], len(content))
+
+
+def rows(content: bytes) -> list[dict]:
+    return index_bytes(content).messages.to_pylist()
+
+
+def row(content: bytes) -> dict:
+    (only,) = rows(content)
+    return only
+
+
+def utc(*date: int) -> datetime:
+    return datetime(*date, tzinfo=UTC)
+
+
+MANY = 400
+REAL_FILES = [
+    "era5/era5_iceland_10u10vmsl_72h.grib",
+    "era5/era5_levels_members_z_t.grib",
+    "era5/era5land_9var_202001_mixedEdition.grib",
+    "era5/era5_expver_0001_0005_mixed_2t_2025.grib",
+    "awkward/gaussian_avg_instant_237msg.grib2",
+    "awkward/era5land_accum_point_2019.grib",
+    "awkward/fields_with_missing_values.grib",
+    "awkward/forecast_monthly_ukmo.grib",
+    "awkward/t_on_different_level_types.grib",
+    "awkward/ifs_oper_ccsds_5fields.grib2",
+    "awkward/ij_directions/ineg_jneg.grib2",
+    "awkward/lambert_grid.grib",
+    "awkward/reduced_gg.grib",
+    "awkward/regular_gg_ml_g2.grib",
+    "awkward/step_60m.grib",
+    "awkward/zt_multi_expvers.grib",
+    "cma/cma_grapes_gfs_025_t_2lev_20180808.grb2",
+    "km/hrrr.wrfsubhf.sample.grib2",
+    "km/hrrr.t00z.wrfprsf00-template8.grib2",
+    "km/hrrr_rme_hourly/hrrr.20180722/hrrr.t05z.wrfsfcf01.grib2",
+    "static/harmonie_ecoclimap_rotated_lsm_z.grib1",
+]
+
+
+@needs_shared
+@pytest.mark.parametrize("path", REAL_FILES)
+def test_a_row_says_what_eccodes_says_of_the_whole_message(path):
+    """Against ecCodes on each whole message, none of it taken from another one's header."""
+    got = index_file(SHARED / path).messages.to_pylist()
+    grids = {}
+    for at, handle in enumerate(islice(eccodes_handles(SHARED / path), MANY)):
+        found = got[at]
+
+        def key(name, kind=None, handle=handle):
+            return eccodes.codes_get(handle, name, kind) if eccodes.codes_is_defined(handle, name) else None
+
+        assert found["offset"] == key("offset", int)
+        assert found["length"] == key("totalLength")
+        assert found["edition"] == key("edition")
+        assert (found["discipline"], found["category"], found["number"]) == (
+            key("discipline", int),
+            key("parameterCategory", int),
+            key("parameterNumber", int),
+        )
+        assert (found["table"], found["parameter"]) == (
+            key("table2Version", int),
+            key("indicatorOfParameter", int),
+        )
+        for column, name in {
+            "centre": "centre",
+            "short_name": "shortName",
+            "process": "stepType",
+            "packing": "packingType",
+            "expver": "expver",
+        }.items():
+            assert found[column] == key(name, str)
+        assert found["uv_relative_to_grid"] == bool(key("uvRelativeToGrid"))
+        date, time = divmod(key("dataDate"), 100), divmod(key("dataTime"), 100)
+        assert found["init_time"] == utc(*divmod(date[0], 100), date[1], *time)
+        date, time = divmod(key("validityDate"), 100), divmod(key("validityTime"), 100)
+        assert found["valid_time"] == utc(*divmod(date[0], 100), date[1], *time)
+        if key("typeOfLevel") == "isobaricInhPa":
+            assert found["level"] == key("level") * 100.0
+        if key("typeOfLevel") == "heightAboveGround":
+            assert found["level"] == key("level")
+        assert grids.setdefault(found["grid_hash"], key("md5GridSection")) == key("md5GridSection")
+    assert at + 1 == min(len(got), MANY)
+    assert len(set(grids.values())) == len(grids)
+
+
+def test_the_index_is_a_table_of_the_stated_schema():
+    index = index_bytes(TEMPERATURE)
+    assert index.messages.schema == INDEX_SCHEMA
+    index.messages.validate(full=True)
+    assert index.messages.num_rows == 1
+    assert index.problems == []
+
+
+def test_a_file_with_nothing_whole_in_it_has_an_empty_table_of_the_schema():
+    index = index_bytes(TEMPERATURE[:-9])
+    assert index.messages.schema == INDEX_SCHEMA
+    assert index.messages.num_rows == 0
+    assert [problem.kind for problem in index.problems] == ["truncated"]
+
+
+def test_pressure_levels_are_pascals_in_both_editions():
+    grib1 = row(made("regular_ll_pl_grib1", level=850))
+    grib2 = row(made("regular_ll_pl_grib2", level=850))
+    stratosphere = row(made("regular_ll_pl_grib2", typeOfLevel="isobaricInPa", level=150))
+    assert (grib1["level_type"], grib1["level"]) == (100, 85000.0)
+    assert (grib2["level_type"], grib2["level"]) == (100, 85000.0)
+    assert (stratosphere["level_type"], stratosphere["level"]) == (100, 150.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "high", "low", "level", "level_2"),
+    [
+        (1, 0, 0, None, None),
+        (102, 0, 0, None, None),
+        (103, 7, 37, 1829.0, None),
+        (105, 0, 10, 10.0, None),
+        (111, 0, 7, 0.07, None),
+        (112, 7, 28, 0.07, 0.28),
+        (106, 1, 0, 100.0, 0.0),
+        (101, 50, 100, 50000.0, 100000.0),
+        (115, 0, 30, 3000.0, None),
+        (125, 0, 200, 2.0, None),
+        (109, 0, 137, 137.0, None),
+    ],
+)
+def test_grib1_levels_in_si_units_as_code_table_3_defines_them(kind, high, low, level, level_2):
+    message = bytearray(made("regular_ll_pl_grib1"))
+    message[17:20] = kind, high, low
+    found = row(bytes(message))
+    assert (found["level_type"], found["level"], found["level_2"]) == (kind, level, level_2)
+    assert found["level_type_2"] == (None if level_2 is None else kind)
+
+
+def test_grib2_levels_are_scaled_and_null_where_missing():
+    soil = {"scaleFactorOfFirstFixedSurface": 2, "scaledValueOfFirstFixedSurface": 7}
+    layer = row(
+        made(
+            typeOfFirstFixedSurface=106,
+            **soil,
+            typeOfSecondFixedSurface=106,
+            scaleFactorOfSecondFixedSurface=2,
+            scaledValueOfSecondFixedSurface=28,
+        )
+    )
+    assert (layer["level_type"], layer["level"]) == (106, 0.07)
+    assert (layer["level_type_2"], layer["level_2"]) == (106, 0.28)
+    surface = row(made(typeOfFirstFixedSurface=1, scaleFactorOfFirstFixedSurface="missing"))
+    assert (surface["level_type"], surface["level"]) == (1, None)
+    assert (surface["level_type_2"], surface["level_2"]) == (None, None)
+
+
+def cma(category: int, number: int, **keys) -> bytes:
+    """A field as CMA-MESO encodes it."""
+    return made("regular_ll_sfc_grib2", centre=38, parameterCategory=category, parameterNumber=number, **keys)
+
+
+def test_fields_that_eccodes_cannot_name_are_told_apart_by_their_numbers():
+    window = {"productDefinitionTemplateNumber": 8, "forecastTime": 0, "lengthOfTimeRange": 24}
+    content = cma(1, 8, **window, typeOfStatisticalProcessing=1)
+    content += cma(16, 224, forecastTime=24)
+    content += cma(16, 224, **window, typeOfStatisticalProcessing=2)
+    rain, reflectivity, strongest = rows(content)
+    assert rain["short_name"] == reflectivity["short_name"] == strongest["short_name"] == "unknown"
+    assert (rain["discipline"], rain["category"], rain["number"], rain["process"]) == (0, 1, 8, "accum")
+    assert (reflectivity["category"], reflectivity["number"], reflectivity["process"]) == (16, 224, "instant")
+    assert (strongest["category"], strongest["number"], strongest["process"]) == (16, 224, "max")
+    assert rain["window_start"] == strongest["window_start"] == rain["init_time"]
+    assert rain["valid_time"] == reflectivity["valid_time"] == strongest["valid_time"]
+    assert rain["valid_time"] - rain["init_time"] == timedelta(hours=24)
+    assert reflectivity["window_start"] is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "step"),
+    [(0, timedelta(minutes=1)), (1, timedelta(hours=1)), (2, timedelta(days=1)), (10, timedelta(hours=3)),
+     (11, timedelta(hours=6)), (12, timedelta(hours=12)), (13, timedelta(seconds=1))],
+)  # fmt: skip
+def test_steps_in_every_unit_of_fixed_length(unit, step):
+    found = row(changed(TEMPERATURE, indicatorOfUnitOfTimeRange=unit, forecastTime=7))
+    assert found["init_time"] == utc(2018, 7, 22, 12)
+    assert found["valid_time"] == utc(2018, 7, 22, 12) + 7 * step
+
+
+@pytest.mark.parametrize("template", [8, 9, 10, 11, 12])
+def test_windows_of_every_template_and_day(template):
+    window = {"typeOfStatisticalProcessing": 1, "forecastTime": 6, "lengthOfTimeRange": 3}
+    message = changed(TEMPERATURE, productDefinitionTemplateNumber=template, **window)
+    first, next_day = rows(message + changed(message, dataDate=20180723))
+    assert first["process"] == next_day["process"] == "accum"
+    assert (first["window_start"], first["valid_time"]) == (utc(2018, 7, 22, 18), utc(2018, 7, 22, 21))
+    assert (next_day["window_start"], next_day["valid_time"]) == (utc(2018, 7, 23, 18), utc(2018, 7, 23, 21))
+
+
+def test_a_step_in_months_is_a_problem_not_a_guess():
+    """ecCodes takes a month for 30 days."""
+    index = index_bytes(changed(TEMPERATURE, indicatorOfUnitOfTimeRange=3, forecastTime=2) + TEMPERATURE)
+    assert index.messages.num_rows == 1
+    (problem,) = index.problems
+    assert (problem.kind, problem.offset) == ("corrupt", 0)
+    assert "months" in problem.text
+
+
+def test_a_day_that_is_none_is_a_problem_of_that_field_alone():
+    message = bytearray(TEMPERATURE)
+    assert message[16 + 14] == 7
+    message[16 + 14] = 13
+    index = index_bytes(TEMPERATURE + bytes(message) + TEMPERATURE)
+    assert index.messages["offset"].to_pylist() == [0, 2 * len(TEMPERATURE)]
+    (problem,) = index.problems
+    assert (problem.kind, problem.offset) == ("corrupt", len(TEMPERATURE))
+    assert "[2018, 13, 22, 12, 0, 0]" in problem.text
+
+
+@needs_shared
+def test_members_of_ensembles_that_do_not_state_their_size():
+    members = index_file(SHARED / "awkward/forecast_monthly_ukmo.grib").messages["member"]
+    assert sorted(set(members.to_pylist())) == list(range(28))
+
+
+def test_members_are_numbered_and_a_field_outside_an_ensemble_has_none():
+    perturbed = made(productDefinitionTemplateNumber=1, perturbationNumber=3, numberOfForecastsInEnsemble=10)
+    assert [found["member"] for found in rows(perturbed + TEMPERATURE)] == [3, None]
+
+
+@pytest.mark.parametrize(
+    ("edition", "packing"),
+    [
+        (1, "grid_simple"),
+        (1, "grid_second_order"),
+        (1, "grid_ieee"),
+        (2, "grid_ccsds"),
+        (2, "grid_complex"),
+        (2, "grid_jpeg"),
+    ],
+)
+def test_the_packing_is_named(edition, packing):
+    values = [number % 97 for number in range(600)]
+    keys = {**regular(20, 30), "bitsPerValue": 12, "packingType": packing}
+    assert row(made(f"regular_ll_pl_grib{edition}", values, **keys))["packing"] == packing
+
+
+def test_vertical_coordinates_are_not_part_of_a_grib1_grid():
+    flat = made("regular_ll_pl_grib1")
+    with opened(flat) as handle:
+        eccodes.codes_set(handle, "PVPresent", 1)
+        eccodes.codes_set_array(handle, "pv", np.linspace(0.0, 1.0, 60))
+        layered = eccodes.codes_get_message(handle)
+    assert len(layered) == len(flat) + 240
+    assert row(layered)["grid_hash"] == row(flat)["grid_hash"]
+    assert row(changed(layered, scanningMode=64))["grid_hash"] != row(flat)["grid_hash"]
+
+
+def test_grib1_without_a_grid_section_is_listed():
+    """A catalogued grid may be named in section 1 alone."""
+    whole = made("regular_ll_pl_grib1")
+    start, length = 8 + whole[10], int.from_bytes(whole[8 + whole[10] :][:3])
+    bare = bytearray(whole[:start] + whole[start + length :])
+    bare[4:7] = len(bare).to_bytes(3)
+    bare[15] &= ~0x80
+    bare[14] = 21
+    other = bytearray(bare)
+    other[14] = 23
+    northern, southern = rows(bytes(bare + other))
+    assert northern["parameter"] == southern["parameter"] == row(whole)["parameter"]
+    assert northern["grid_hash"] != southern["grid_hash"]
+
+
+@pytest.mark.parametrize("first_repeated_section", [3, 4])
+def test_every_field_of_a_message_with_many_is_a_row(tmp_path, first_repeated_section):
+    fields = [changed(TEMPERATURE, parameterCategory=2, parameterNumber=number) for number in (2, 3, 8)]
+    together = in_one_message(fields, first_repeated_section)
+    path = tmp_path / "nam.grib2"
+    path.write_bytes(TEMPERATURE + together + TEMPERATURE)
+    index = index_file(path)
+    assert index.problems == []
+    table = index.messages.select(["offset", "length", "part", "category", "number"]).to_pylist()
+    start, length = len(TEMPERATURE), len(together)
+    assert [tuple(found.values()) for found in table] == [
+        (0, start, 0, 0, 0),
+        (start, length, 0, 2, 2),
+        (start, length, 1, 2, 3),
+        (start, length, 2, 2, 8),
+        (start + length, start, 0, 0, 0),
+    ]
+    assert len(table) == sum(1 for _ in eccodes_handles(path))
+
+
+@pytest.mark.parametrize(("columns", "in_units_of_120"), [(1600, False), (3000, True)])
+def test_large_grib1_messages(columns, in_units_of_120):
+    """Above 8 MiB a length may be in bytes still, above 16 MiB it cannot."""
+    large = made("regular_ll_pl_grib1", range(2000 * columns), **regular(2000, columns), bitsPerValue=24)
+    assert large[4] & 0x80
+    assert (int.from_bytes(large[4:7]) != len(large)) is in_units_of_120
+    assert index_bytes(large + TEMPERATURE).problems == []
+    assert [found["length"] for found in rows(large + TEMPERATURE)] == [len(large), len(TEMPERATURE)]
+    (problem,) = index_bytes(large[:-1000]).problems
+    assert problem.kind == "truncated"
+    assert " 1000 bytes" in problem.text
+
+
+def test_headers_are_read_and_data_are_not():
+    """A kilobyte for each message of 400 kB."""
+    message = made(values=range(500 * 400), **regular(400, 500), bitsPerValue=16)
+    content = 20 * message
+    fetched = []
+
+    def read_at(offset, count):
+        fetched.append(count)
+        return content[offset : offset + count]
+
+    assert index_ranges("large", read_at, len(content)).messages.num_rows == 20
+    assert len(message) > 400_000
+    assert sum(fetched) < 21 * 1100
+
+
+@pytest.mark.parametrize("sample", ["regular_ll_pl_grib1", "regular_ll_pl_grib2"])
+def test_days_and_scalings_cost_no_more_than_copies(sample):
+    """An archive has few different headers; were each day's its own, this would take fifty times as long."""
+    days = [(month, day) for month in range(1, 13) for day in range(1, 29)]
+    window = {"productDefinitionTemplateNumber": 8, "lengthOfTimeRange": 3} if sample.endswith("2") else {}
+    base = made(sample, range(600), **regular(20, 30), bitsPerValue=12, **window)
+
+    def dated(month, day):
+        end = {"monthOfEndOfOverallTimeInterval": month, "dayOfEndOfOverallTimeInterval": day} if window else {}
+        return changed(base, np.arange(600) + 31.7 * month + day, dataDate=20180000 + 100 * month + day, **end)
+
+    distinct = b"".join(dated(*day) for day in days)
+    copies = len(days) * base
+
+    def seconds(content):
+        start = perf_counter()
+        assert index_bytes(content).messages.num_rows == len(days)
+        return perf_counter() - start
+
+    seconds(copies)
+    assert seconds(distinct) < 10 * seconds(copies)
+
+
+@needs_shared
+def test_seventeen_thousand_messages_of_a_year():
+    index = index_file(SHARED / "era5/era5_point_10u10v_2015_17520msgs.grib")
+    assert index.problems == []
+    assert index.messages.num_rows == 17520
+    times = pc.unique(index.messages["valid_time"]).to_pylist()
+    assert times == [utc(2015, 1, 1) + timedelta(hours=hour) for hour in range(8760)]
+
+
+def test_a_truncated_tail_is_named_with_what_is_missing_and_the_rest_is_kept():
+    content = (3 * TEMPERATURE)[:-100]
+    index = index_bytes(content)
+    assert index.messages["offset"].to_pylist() == [0, len(TEMPERATURE)]
+    (problem,) = index.problems
+    assert (problem.path, problem.offset, problem.kind) == ("archive.grib", 2 * len(TEMPERATURE), "truncated")
+    assert f"states {len(TEMPERATURE)} bytes" in problem.text
+    assert " 100 bytes before" in problem.text
+
+
+def test_a_message_that_lost_bytes_is_named_and_the_next_one_is_found():
+    content = TEMPERATURE + TEMPERATURE[:200] + TEMPERATURE[240:] + 2 * TEMPERATURE
+    index = index_bytes(content)
+    assert index.messages["offset"].to_pylist() == [
+        0,
+        2 * len(TEMPERATURE) - 40,
+        3 * len(TEMPERATURE) - 40,
+    ]
+    (problem,) = index.problems
+    assert (problem.offset, problem.kind) == (len(TEMPERATURE), "no_end_marker")
+
+
+@pytest.mark.parametrize("section_3", [b"\0\0\0\x49\x03", b"\0\0\0\0\x03", b"\0\0\0\x48\x09", b"\xff\0\0\x48\x03"])
+def test_a_message_whose_sections_do_not_add_up_is_corrupt(section_3):
+    broken = bytearray(TEMPERATURE)
+    assert broken[37:42] == b"\0\0\0\x48\x03"
+    broken[37:42] = section_3
+    index = index_bytes(bytes(broken) + TEMPERATURE)
+    assert index.messages["offset"].to_pylist() == [len(TEMPERATURE)]
+    (problem,) = index.problems
+    assert (problem.offset, problem.kind) == (0, "corrupt")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        b"\0" * 119,
+        b"****0000008637****\nYHXF02 KWBC 210600\r\r\n",
+        b"\r\r\n\x03\x01\r\r\n042 \r\r\nYHXF02 KWBC 210600\r\r\n",
+    ],
+)
+def test_what_may_stand_between_messages_is_no_problem(between):
+    index = index_bytes(between + TEMPERATURE + between + TEMPERATURE + b"\0" * 7)
+    assert index.problems == []
+    assert index.messages["offset"].to_pylist() == [len(between), 2 * len(between) + len(TEMPERATURE)]
+
+
+@pytest.mark.parametrize(
+    ("between", "kind"),
+    [(b"\0" * 5000, "padding"), (b"no such tape\n", "not_grib"), (b"\0" * 5000 + b"GRIB of old", "not_grib")],
+)
+def test_other_bytes_between_messages_are_reported(between, kind):
+    index = index_bytes(TEMPERATURE + between + TEMPERATURE)
+    assert index.messages.num_rows == 2
+    (problem,) = index.problems
+    assert (problem.kind, problem.offset) == (kind, len(TEMPERATURE))
+    assert f"{len(between)} bytes" in problem.text
+
+
+@pytest.mark.parametrize("count", [*range(250, 260), *range(760, 770)])
+def test_the_next_message_is_found_wherever_it_begins(count):
+    index = index_bytes(b"\xff" * count + TEMPERATURE)
+    assert index.messages["offset"].to_pylist() == [count]
+
+
+def test_a_file_of_another_size_than_listed_is_a_problem(tmp_path):
+    """It ends with a whole message, and nothing else gives away that the rest is not there."""
+    path = tmp_path / "rmf.grb2"
+    path.write_bytes(2 * TEMPERATURE)
+    assert index_file(path, size=2 * len(TEMPERATURE)).problems == []
+    (problem,) = index_file(path, size=3 * len(TEMPERATURE)).problems
+    assert (problem.kind, problem.offset) == ("truncated", 2 * len(TEMPERATURE))
+    (problem,) = index_file(path, size=len(TEMPERATURE)).problems
+    assert problem.kind == "corrupt"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"PK\x03\x04\x14\0\0\0data_0.nc", "ZIP"),
+        (b"CDF\x02\0\0\0\0", "NetCDF"),
+        (b"\x89HDF\r\n\x1a\n\0", "HDF5"),
+        (b" diamond 4 19051708_024", "MICAPS"),
+        (b"\n<!DOCTYPE html><p>404 GRIB not found", "HTML"),
+        (b"<html><title>Please log in", "HTML"),
+        (b"<?xml version='1.0'?><Error><Code>NoSuchKey", "XML"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"BUFR\0\0\0\x04", "BUFR"),
+        (b"# A table of GRIB files\n", "not a GRIB file"),
+        (b"\0" * 300, "not a GRIB file"),
+    ],
+)
+def test_what_is_not_grib_is_refused_by_name_and_content(tmp_path, content, says):
+    path = tmp_path / "era5.grib"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=says) as refusal:
+        index_file(path)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_path_that_cannot_be_read_is_bad_input(tmp_path):
+    for path in (tmp_path / "missing.grib", tmp_path):
+        with pytest.raises(BadInput, match=str(path)):
+            index_file(path)
+
+
+MESSAGES = [
+    TEMPERATURE,
+    made("regular_ll_pl_grib1", level=500),
+    in_one_message([TEMPERATURE, changed(TEMPERATURE, level=500)]),
+]
+archives = st.lists(st.tuples(st.sampled_from(MESSAGES), st.integers(0, 119)), min_size=1, max_size=6)
+
+
+def laid_out(archive):
+    """The bytes of an archive of padded messages, and (start, end) of each message."""
+    content, extents = b"", []
+    for message, padding in archive:
+        extents.append((len(content), len(content) + len(message)))
+        content += message + b"\0" * padding
+    return content, extents
+
+
+@settings(deadline=None)
+@given(archives, st.data())
+def test_cut_anywhere_what_was_whole_is_kept_and_the_cut_is_named(archive, data):
+    content, extents = laid_out(archive)
+    cut = data.draw(st.integers(4, len(content)))
+    index = index_bytes(content[:cut])
+    assert sorted(set(index.messages["offset"].to_pylist())) == [a for a, b in extents if b <= cut]
+    torn = [start for start, end in extents if start + 4 <= cut < end]
+    in_its_name = any(start < cut < start + 4 for start, _ in extents)
+    kinds = ["truncated"] if torn else ["not_grib"] if in_its_name else []
+    assert [problem.kind for problem in index.problems] == kinds
+    assert [problem.offset for problem in index.problems if torn] == torn
+
+
+@settings(deadline=None)
+@given(archives, st.data())
+def test_bytes_lost_or_overwritten_never_cost_another_message(archive, data):
+    content, extents = laid_out(archive)
+    start = data.draw(st.integers(1, len(content) - 1))
+    end = data.draw(st.integers(start + 1, min(start + 400, len(content))))
+    instead = data.draw(st.binary(max_size=40))
+    damaged = content[:start] + instead + content[end:]
+    moved = len(damaged) - len(content)
+    whole = [a for a, b in extents if b <= start] + [a + moved for a, b in extents if a >= end]
+    try:
+        found = index_bytes(damaged)
+    except BadInput:
+        assert whole == []
+    else:
+        assert set(whole) <= set(found.messages["offset"].to_pylist())
+
+
+def test_the_table_survives_parquet(tmp_path):
+    index = index_bytes(TEMPERATURE)
+    parquet.write_table(index.messages, tmp_path / "index.parquet")
+    assert parquet.read_table(tmp_path / "index.parquet").equals(index.messages)

@@ -1,0 +1,107 @@
+"""Imports go one way: between packages, between the rooms of a package, and between the files of a room."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+from tests.paths import ROOT
+
+ROOMS = {
+    "datasets": "errors storage grids variables recipe archives pairing statistics store samples synthetic commands",
+    "catalog": "tables queries printing drawing pages exports catalog_commands page_commands commands",
+    "training": "networks diffusion run_config patches learning forecasts evaluation physicsnemo"
+    " sampling_commands commands",
+    "beam_pipelines": "watch worker progress spread tasks changes finish build plan verify printing commands",
+    "corrstore": "",
+}
+"""The packages, each with its rooms and the files beside them: whoever comes later may import what comes before."""
+
+HEAVY = {"apache_beam": ("beam_pipelines",), "xarray_beam": ("beam_pipelines",), "torch": ("training",)}
+PACKAGES = list(ROOMS)
+FILES = [
+    file
+    for package in PACKAGES
+    for file in sorted((ROOT / package).rglob("*.py"))
+    if package != "corrstore" or file.parent == ROOT / "corrstore"
+]
+
+
+def module_of(file) -> str:
+    """The dotted name of a file of the project, without the leading `corrstore.` of the four packages."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(file): file for file in FILES}
+
+
+def imported(file) -> set[str]:
+    """The modules that a file imports, wherever in it: in functions and for type checking too."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                names.add(whole if whole.removeprefix("corrstore.") in MODULES else str(node.module))
+    return names
+
+
+def ours(file) -> set[str]:
+    """The project's own modules among them."""
+    return {name.removeprefix("corrstore.") for name in imported(file) if name.startswith("corrstore.")}
+
+
+def place(module: str) -> tuple[int, int]:
+    """Where a module stands: its package, and its room in there (a package's own __init__ is before all rooms)."""
+    package, *rest = module.split(".")
+    rooms = ROOMS[package].split()
+    return PACKAGES.index(package), rooms.index(rest[0]) if rest and rooms else -1
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_imports_only_what_comes_before_its_room(file):
+    module = module_of(file)
+    later = {name for name in ours(file) if name in MODULES and place(name) > place(module)}
+    assert not later
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_imports_by_the_name_of_the_project(file):
+    bare = {name for name in imported(file) if name.split(".")[0] in PACKAGES[:-1]}
+    assert not bare, f"write corrstore.{min(bare, default='')}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {module: ours(file) - {module} for module, file in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_beam_and_torch_stay_in_their_packages(file):
+    package = file.relative_to(ROOT).parts[0]
+    for name in {name.split(".")[0] for name in imported(file)} & set(HEAVY):
+        assert package in HEAVY[name], f"{file} imports {name}"
+
+
+def test_no_room_has_more_than_twelve_names():
+    rooms = {file.parent for file in FILES}
+    crowded = {
+        str(room.relative_to(ROOT)): len(names)
+        for room in rooms
+        if len(names := [each for each in room.iterdir() if each.name not in ("__init__.py", "__pycache__")]) > 12
+    }
+    assert not crowded
+
+
+def test_every_room_says_what_it_knows_what_it_never_does_and_where_to_start():
+    for room in {file.parent for file in FILES} - {ROOT / "corrstore"}:
+        text = " ".join((room / "__init__.py").read_text(encoding="utf-8").split())
+        assert "never" in text and "Start reading at" in text, room

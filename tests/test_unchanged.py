@@ -1,0 +1,45 @@
+"""Results that were there before the packages were arranged anew are still the same, to the bit."""
+
+from __future__ import annotations
+
+import pytest
+
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
+from corrstore.training.evaluation.evaluate import evaluate
+from corrstore.training.evaluation.report import write_evaluation_report
+from tests.conftest import build_in_process
+from tests.paths import SHARED, needs_shared
+from tests.results import arrays_digest, forecast_of, pictures_digest, scores_digest
+
+DEMO = "7c413f0b8620025132f68fc522014be9b67322757f4c6921109ae1842afeec8c"
+HRRR = "83a3c8f1d0396d1bfea921060b17a72de51e3851e7bb6c5b6ded8f2a78e4d9f4"
+SCORES = "c40221edabd7b908236f5200ac5f532b791d05f6be1e99620b290a978175b39e"
+PICTURES = "564c0368bd5fd0cd5f97828559cf5cca067d4bc2ba7c53203e3d8ee86d0c2eb8"
+
+
+@pytest.mark.slow
+def test_the_demonstrations_store_is_what_it_was(tmp_path):
+    recipe = load_recipe("demo", [f"sources.era5.path={tmp_path}/era5", f"sources.cma_rra.path={tmp_path}/cma_rra"])
+    spec = SyntheticSpec(
+        recipe.period.interval.start, recipe.period.interval.end, frequency=12, faults=frozenset(FAULT_KINDS)
+    )
+    synthesise(tmp_path, spec, processes=2)
+    build_in_process(recipe, tmp_path / "store")
+    assert arrays_digest(open_store(str(tmp_path / "store"))) == DEMO
+
+
+@needs_shared
+def test_the_store_of_real_hrrr_is_what_it_was(tmp_path):
+    recipe = load_recipe("hrrr_rme", [f"sources.hrrr.path={SHARED / 'km' / 'hrrr_rme_hourly'}"])
+    build_in_process(recipe, tmp_path / "store")
+    assert arrays_digest(open_store(str(tmp_path / "store"))) == HRRR
+
+
+def test_scores_and_pictures_are_what_they_were(demo_store, tmp_path):
+    forecast = forecast_of(demo_store, str(tmp_path / "forecast"), [11, 12, 13])
+    found = evaluate(demo_store.folder.url, forecast.folder.url)
+    assert scores_digest(found.csv) == SCORES
+    write_evaluation_report(found, demo_store, forecast, tmp_path / "report.html")
+    assert pictures_digest((tmp_path / "report.html").read_text(encoding="utf-8")) == PICTURES

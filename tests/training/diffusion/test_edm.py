@@ -1,0 +1,137 @@
+"""Preconditioning and loss against closed forms for Gaussian data."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from corrstore.training.diffusion.edm import Denoiser, edm_loss, loss_weight, preconditioning
+from corrstore.training.networks.network import NetworkConfig, UNet
+
+STD = [0.5, 2.0]
+SIGMA_DATA = torch.tensor(STD)
+MEAN = torch.tensor([0.3, -1.5])
+
+
+def generators(count, seed=0):
+    return [torch.Generator().manual_seed(seed + index) for index in range(count)]
+
+
+class PerfectForGaussian(nn.Module):
+    """The network inside the perfect denoiser of N(MEAN, STD^2) pixels, by equation 7 solved for it.
+
+    D = (STD^2 x + sigma^2 MEAN) / (STD^2 + sigma^2), so F = (D - c_skip x) / c_out does not depend on x.
+    """
+
+    def forward(self, x, c_noise):
+        sigma = (4 * c_noise).exp()[:, None, None, None]
+        std, mean = SIGMA_DATA[:, None, None], MEAN[:, None, None]
+        return (sigma * mean / (std * (sigma**2 + std**2).sqrt())).expand(len(x), 2, *x.shape[2:])
+
+
+def test_preconditioning_at_the_ends_and_in_the_middle():
+    c_skip, c_out, c_in = preconditioning(torch.tensor([1e-4, 0.5, 1e4]), torch.tensor(0.5))
+    torch.testing.assert_close(c_skip, torch.tensor([1.0, 0.5, 2.5e-9]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(c_out, torch.tensor([1e-4, 0.5 / math.sqrt(2), 0.5]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(c_in, torch.tensor([2.0, math.sqrt(2), 1e-4]), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.002, 0.3, 7.0, 800.0])
+def test_preconditioning_gives_unit_variance_to_network_input_and_training_target(sigma):
+    """Appendix B.6: Var[c_in (y + n)] = 1, Var[(y - c_skip (y + n)) / c_out] = 1, lambda c_out^2 = 1."""
+    level = torch.tensor(sigma, dtype=torch.float64)
+    std = torch.tensor(0.7, dtype=torch.float64)
+    c_skip, c_out, c_in = (each.item() for each in preconditioning(level, std))
+    assert c_in**2 * (0.7**2 + sigma**2) == pytest.approx(1)
+    assert ((1 - c_skip) ** 2 * 0.7**2 + c_skip**2 * sigma**2) / c_out**2 == pytest.approx(1)
+    assert loss_weight(level, std).item() * c_out**2 == pytest.approx(1)
+
+
+def test_the_denoiser_of_a_gaussian_is_the_closed_form_whatever_the_shape_of_sigma():
+    x, condition = torch.randn(3, 2, 4, 4, dtype=torch.float64) * 3, torch.zeros(3, 1, 4, 4)
+    denoise = Denoiser(PerfectForGaussian(), STD)
+    std, mean = SIGMA_DATA[:, None, None], MEAN[:, None, None]
+    for sigma in (torch.tensor([0.01, 1.0, 50.0]), torch.tensor(1.7, dtype=torch.float64)):
+        level = sigma.float().reshape(-1, 1, 1, 1)
+        expected = (std**2 * x + level**2 * mean) / (std**2 + level**2)
+        torch.testing.assert_close(denoise(x, sigma, condition), expected.float(), rtol=1e-4, atol=1e-5)
+
+
+def test_an_untrained_denoiser_is_c_skip_x():
+    network = UNet(NetworkConfig.of_size("tiny", 3, 2, noise_conditioned=True))
+    x, sigma = torch.randn(2, 2, 8, 16), torch.tensor([0.2, 4.0])
+    answer = Denoiser(network, STD)(x, sigma, torch.randn(2, 1, 8, 16))
+    c_skip, _, _ = preconditioning(sigma[:, None, None, None], SIGMA_DATA[:, None, None])
+    torch.testing.assert_close(answer, c_skip * x)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([3.0, 0.5])])
+def test_the_loss_of_the_perfect_denoiser_is_its_known_minimum(weights):
+    """D's error has variance STD^2 sigma^2 / (STD^2 + sigma^2) = 1 / lambda: lambda error^2 is chi^2(1).
+
+    The mean over pixels is the mean weight, with standard error sqrt(2 mean(w^2) / pixels).
+    """
+    count, shape = 16, (2, 64, 64)
+    torch.manual_seed(0)
+    residual = MEAN[:, None, None] + SIGMA_DATA[:, None, None] * torch.randn(count, *shape)
+    denoise, condition = Denoiser(PerfectForGaussian(), STD), torch.zeros(count, 1, 64, 64)
+    loss = edm_loss(denoise, residual, condition, generators(count), sigma_data=SIGMA_DATA, channel_weights=weights)
+    weight = torch.ones(2) if weights is None else weights
+    error = math.sqrt(2 * weight.square().mean() / residual.numel())
+    assert abs(loss.item() - weight.mean().item()) < 5 * error
+
+    biased = edm_loss(
+        lambda x, sigma, given: denoise(x, sigma, given) + 0.1, residual, condition, generators(count),
+        sigma_data=SIGMA_DATA, channel_weights=weights,
+    )  # fmt: skip
+    assert biased.item() > weight.mean().item() + 5 * error
+
+
+def test_noise_levels_are_log_normal():
+    """Kolmogorov-Smirnov: 2,000 levels exceed a distance of 1.63 / sqrt(2000) with probability 0.01."""
+    seen = []
+
+    def spy(x, sigma, _):
+        seen.append(sigma)
+        return x
+
+    residual = torch.zeros(2000, 1, 1, 1)
+    edm_loss(spy, residual, residual, generators(2000), sigma_data=torch.ones(1), p_mean=-1.2, p_std=1.2)
+    z = np.sort((torch.cat(seen).log().numpy() + 1.2) / 1.2)
+    normal = np.array([0.5 * (1 + math.erf(each / math.sqrt(2))) for each in z])
+    assert np.abs(normal - np.arange(0.5, 2000) / 2000).max() < 1.63 / math.sqrt(2000)
+
+
+def test_a_samples_loss_does_not_depend_on_the_batch_it_is_in():
+    torch.manual_seed(0)
+    residual, condition = torch.randn(4, 2, 8, 8), torch.randn(4, 1, 8, 8)
+    denoise = Denoiser(PerfectForGaussian(), STD)
+
+    def loss(part):
+        return edm_loss(denoise, residual[part], condition[part], generators(4)[part], sigma_data=SIGMA_DATA).item()
+
+    together = loss(slice(0, 4))
+    assert together == pytest.approx((loss(slice(0, 2)) + loss(slice(2, 4))) / 2, rel=1e-5)
+    assert loss(slice(0, 2)) != pytest.approx(loss(slice(2, 4)), rel=1e-3)
+
+
+def test_training_on_a_gaussian_approaches_the_known_minimum():
+    torch.manual_seed(0)
+    network = UNet(NetworkConfig.of_size("tiny", 2, 1, noise_conditioned=True))
+    denoise = Denoiser(network, 0.5)
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    condition = torch.zeros(16, 1, 8, 8)
+    losses = []
+    for step in range(60):
+        residual = 1.5 + 0.5 * torch.randn(16, 1, 8, 8)
+        optimiser.zero_grad()
+        loss = edm_loss(denoise, residual, condition, generators(16, 16 * step), sigma_data=denoise.sigma_data)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[:5]) > 3
+    assert np.mean(losses[-10:]) < 1.6

@@ -1,0 +1,214 @@
+"""Evaluations of forecasts on the small store, against the same scores taken from their files by other means."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import xarray as xr
+from scores.probability import crps_for_ensemble
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.opening import open_store
+from corrstore.training.diffusion.sampler import SamplerConfig
+from corrstore.training.evaluation.evaluate import evaluate
+from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, PREDICTORS, REGRESSION
+from corrstore.training.evaluation.report import write_evaluation_report
+from corrstore.training.forecasts.files import Forecast, open_forecast
+from corrstore.training.forecasts.forecast import Drawer, Drawing, samples_of
+from corrstore.training.forecasts.header import Header, Part
+from tests.models import trained_on
+
+
+@pytest.fixture(scope="module")
+def forecast(demo_store, tmp_path_factory) -> Forecast:
+    """Four members of an untrained model at the times of the test split."""
+    drawing = Drawing(4, (48, 64), 8, sampler=SamplerConfig(steps=2, sigma_max=2.0))
+    drawer = Drawer(trained_on(demo_store, stirred=True), demo_store, samples_of(demo_store, "test"), drawing)
+    found = drawer.forecast(str(tmp_path_factory.mktemp("forecast") / "forecast"), "zarr")
+    found.create()
+    list(drawer.draw(found, found.header.parts))
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluation(demo_store, forecast):
+    """The evaluation of that forecast."""
+    return evaluate(demo_store.folder.url, forecast.folder.url)
+
+
+@pytest.fixture(scope="module")
+def fields(demo_store, forecast):
+    """Truth, input and forecast as xarray reads them."""
+    content = xr.open_zarr(forecast.folder.url).load()
+    at = {"time": content.time}
+    return demo_store.dataset("target").sel(at).load(), demo_store.dataset("input").sel(at).load(), content
+
+
+def channel_named(evaluation, name):
+    """One of the evaluation's channels."""
+    return next(channel for channel in evaluation.channels if channel.name == name)
+
+
+def mean_of(field):
+    """The mean over all pixels and times, weighted by latitude."""
+    return float(field.weighted(np.cos(np.deg2rad(field.lat))).mean())
+
+
+def test_every_predictor_of_every_channel_is_scored(evaluation, demo_store):
+    assert len(evaluation.times) == 2 and evaluation.incomplete == 0
+    for channel in evaluation.channels:
+        expected = [each for each in PREDICTORS if each != INTERPOLATION or channel.name != "refc"]
+        assert evaluation.predictors(channel) == expected
+
+
+@pytest.mark.parametrize("name", ["t2m", "tp", "refc", "z_500"])
+def test_scores_are_those_of_the_files(evaluation, fields, name):
+    target, coarse, content = fields
+    truth, members, regression = target[name].astype(float), content[name].astype(float), content[f"{name}_regression"]
+    crps = crps_for_ensemble(members, truth, "realization", method="fair", preserve_dims="all")
+    expected = {
+        (REGRESSION, "mae"): mean_of(abs(regression - truth)),
+        (REGRESSION, "bias"): mean_of(regression - truth),
+        (REGRESSION, "crps"): mean_of(abs(regression - truth)),
+        (MEAN, "mae"): mean_of(abs(members.mean("realization") - truth)),
+        (MEAN, "rmse"): mean_of((members.mean("realization") - truth) ** 2) ** 0.5,
+        (ENSEMBLE, "crps"): mean_of(crps),
+        (ENSEMBLE, "spread"): mean_of(members.var("realization", ddof=1)) ** 0.5,
+    }
+    if name in coarse:
+        interpolated = coarse[name].astype(float).interp(lat=truth.lat, lon=truth.lon)
+        expected[INTERPOLATION, "mae"] = mean_of(abs(interpolated - truth))
+        expected[INTERPOLATION, "rmse"] = mean_of((interpolated - truth) ** 2) ** 0.5
+    channel = channel_named(evaluation, name)
+    for (predictor, score), number in expected.items():
+        assert evaluation.score(channel, predictor, score).value == pytest.approx(number, rel=1e-4, abs=1e-7), score
+
+
+def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
+    """Written as regression and as every member, it has no error, the truth's spectrum and all the skill."""
+    perfect = Forecast(Folder(str(tmp_path / "perfect")), forecast.header)
+    perfect.create()
+    for part in perfect.header.parts:
+        index = samples_of(demo_store, "test")[part.time]
+        perfect.write(part, demo_store.physical("target", index).astype(np.float32))
+    found = evaluate(demo_store.folder.url, str(tmp_path / "perfect"))
+    for row in found.rows:
+        if row.predictor == INTERPOLATION or row.score == "spread_skill":
+            continue
+        if row.score == "fss":
+            assert row.value == 1 or np.isnan(row.value)
+        else:
+            alone = row.score == "spread" and row.predictor != ENSEMBLE
+            assert row.value == pytest.approx(np.nan if alone else 0, abs=1e-6, nan_ok=True), row
+    assert any(row.score == "fss" and row.value == 1 for row in found.rows)
+
+
+def test_times_that_are_not_complete_are_left_out_and_counted(demo_store, forecast, tmp_path):
+    partial = Forecast(Folder(str(tmp_path / "partial")), forecast.header)
+    partial.create()
+    with pytest.raises(BadInput, match="none of its 2 times is complete"):
+        evaluate(demo_store.folder.url, str(tmp_path / "partial"))
+    for part in [Part(0, 0), *(part for part in forecast.header.parts if part.time == 1)]:
+        partial.write(part, np.stack([forecast.read(part, name) for name in forecast.header.channels]))
+    found = evaluate(demo_store.folder.url, str(tmp_path / "partial"))
+    assert (len(found.times), found.incomplete) == (1, 1)
+    assert found.times[0] == forecast.header.valid_times[1]
+
+
+def test_several_workers_find_what_one_does(demo_store, forecast, evaluation):
+    assert evaluate(demo_store.folder.url, forecast.folder.url, workers=2).csv == evaluation.csv
+
+
+def test_channels_that_the_store_lacks_are_left_out(demo_store, forecast, tmp_path):
+    header = {**vars(forecast.header), "channels": {"d2m": forecast.header.channels["t2m"]}}
+    Forecast(Folder(str(tmp_path / "none")), Header(**header)).create()
+    with pytest.raises(BadInput, match="has d2m, none of which is a target"):
+        evaluate(demo_store.folder.url, str(tmp_path / "none"))
+    two = {name: forecast.header.channels[name] for name in ("v10m", "t2m")}
+    fewer = Forecast(Folder(str(tmp_path / "two")), Header(**{**header, "channels": two}))
+    fewer.create()
+    for part in fewer.header.parts:
+        fewer.write(part, np.stack([forecast.read(part, name) for name in two]))
+    assert [channel.name for channel in evaluate(demo_store.folder.url, fewer.folder.url).channels] == ["t2m", "v10m"]
+
+
+def test_a_store_of_another_grid_is_refused(demo_store, forecast, tmp_path):
+    header = {**vars(forecast.header), "grid": demo_store.grid("input").to_dict()}
+    Forecast(Folder(str(tmp_path / "other")), Header(**header)).create()
+    with pytest.raises(BadInput, match="give the store of its grid"):
+        evaluate(demo_store.folder.url, str(tmp_path / "other"))
+
+
+def test_the_csv_holds_every_score(evaluation):
+    rows = list(csv.DictReader(io.StringIO(evaluation.csv)))
+    assert {row["score"] for row in rows} == {
+        *("mae", "rmse", "bias", "crps", "spread", "spread_skill", "spectral_distance", "fss")
+    }
+    rain = [row for row in rows if row["score"] == "fss" and row["channel"] == "tp" and row["predictor"] == REGRESSION]
+    assert {float(row["threshold"]) for row in rain} == {0.1, 1, 5, 10}
+    assert {round(float(row["width_km"]), 1) for row in rain} == {3.3, 16.7, 43.4, 103.4}
+    kelvin = next(row for row in rows if row["channel"] == "t2m" and row["score"] == "mae")
+    assert kelvin["units"] == "K" and float(kelvin["low"]) <= float(kelvin["value"]) <= float(kelvin["high"])
+
+
+class Page(HTMLParser):
+    """The articles, pictures, paths and table cells of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.articles, self.cells, self.row = {}, {}, None
+        self.name = self.cell = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag == "article":
+            self.name = found["id"].removeprefix("channel-")
+            self.articles[self.name] = {"img": [], "path": []}
+        elif tag in ("img", "path") and self.name:
+            self.articles[self.name][tag].append(found)
+        elif tag == "tr" and "data-channel" in found:
+            self.row = found["data-channel"], found["data-predictor"]
+        elif tag == "td" and self.row:
+            self.cell = found.get("class", "").split(" ")[0]
+        elif tag == "data" and self.row and self.cell:
+            self.cells[(*self.row, self.cell)] = float(found["value"])
+
+
+def test_the_report_shows_every_channel_and_its_scores(evaluation, demo_store, forecast, tmp_path):
+    write_evaluation_report(evaluation, demo_store, forecast, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    page = Page(text)
+    assert list(page.articles) == [channel.name for channel in evaluation.channels]
+    for channel in evaluation.channels:
+        found = page.articles[channel.name]
+        maps = [image["alt"] for image in found["img"] if image["alt"].startswith("Map of")]
+        assert len(maps) == len(evaluation.predictors(channel)) + 2
+        assert len(found["path"]) == 1 + len(evaluation.predictors(channel)) + 2 + 2
+        for predictor in evaluation.predictors(channel):
+            for score in ("mae", "rmse", "crps"):
+                expected = evaluation.score(channel, predictor, score).value
+                assert page.cells[channel.name, predictor, score] == pytest.approx(float(expected))
+    assert "SYNTHETIC" in text and len(text) < 8e6
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text)
+
+
+def test_a_report_of_a_regression_alone(demo_store, tmp_path):
+    drawer = Drawer(
+        trained_on(demo_store, diffusion=False), demo_store, samples_of(demo_store, "test"), Drawing(0, (48, 64), 8)
+    )
+    alone = drawer.forecast(str(tmp_path / "mean"), "netcdf")
+    alone.create()
+    list(drawer.draw(alone, alone.header.parts))
+    found = evaluate(demo_store.folder.url, str(tmp_path / "mean"))
+    assert found.predictors(found.channels[0]) == [INTERPOLATION, REGRESSION]
+    write_evaluation_report(
+        found, open_store(demo_store.folder.url), open_forecast(str(tmp_path / "mean")), tmp_path / "r.html"
+    )
+    assert "0 members" in (tmp_path / "r.html").read_text()

@@ -1,0 +1,253 @@
+"""Scores against closed forms, definitions written out, and the package `scores`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+from scores.probability import crps_for_ensemble
+from scores.spatial import fss_2d_single_field
+
+from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.training.evaluation import scores
+from corrstore.training.evaluation.neighbourhoods import fraction_errors
+from corrstore.training.evaluation.scores import with_interval
+from corrstore.training.evaluation.spectra import EARTH_RADIUS_KM, Wavenumbers
+from corrstore.training.evaluation.tallies import Domain, fair_crps, merged, tally
+
+GRID = RectilinearGrid.from_box(north=40.0, south=38.0, west=100.0, east=103.0, step=0.1)
+DOMAIN = Domain.of(GRID)
+
+
+def normal(shape, seed=0, dtype=np.float32):
+    """Independent unit normal numbers."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def crps_by_definition(members, truth):
+    """The fair CRPS of one pixel, pair by pair."""
+    m = len(members)
+    pairs = sum(abs(a - b) for a in members for b in members)
+    return sum(abs(a - truth) for a in members) / m - (pairs / (2 * m * (m - 1)) if m > 1 else 0.0)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 7), st.integers(0, 2**31))
+def test_fair_crps_is_its_definition(members, seed):
+    ensemble, truth = normal((members, 3, 2), seed), normal((3, 2), seed + 1)
+    expected = [crps_by_definition(ensemble[:, i, j].astype(float), truth[i, j]) for i in range(3) for j in range(2)]
+    np.testing.assert_allclose(fair_crps(ensemble, truth).ravel(), expected, atol=1e-12)
+
+
+def test_fair_crps_agrees_with_the_package_scores():
+    ensemble, truth = normal((6, 8, 9)), normal((8, 9), 1)
+    theirs = crps_for_ensemble(
+        xr.DataArray(ensemble.astype(float), dims=("member", "y", "x")),
+        xr.DataArray(truth.astype(float), dims=("y", "x")),
+        "member",
+        method="fair",
+        preserve_dims="all",
+    )
+    np.testing.assert_allclose(fair_crps(ensemble, truth), theirs.transpose("y", "x"), atol=1e-12)
+
+
+@pytest.mark.parametrize("members", [2, 3, 20])
+def test_fair_crps_of_a_gaussian_ensemble_is_that_of_the_gaussian(members):
+    """Of any size: Gneiting and Raftery 2007, equation 21, for a truth at z standard deviations."""
+    z, pixels = 0.7, 400_000
+    expected = z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi)
+    found = fair_crps(normal((members, pixels)), np.full(pixels, z))
+    assert found.mean() == pytest.approx(expected, abs=5 * found.std() / math.sqrt(pixels))
+
+
+def test_crps_of_one_member_is_its_absolute_error():
+    forecast, truth = normal(GRID.shape), normal(GRID.shape, 1)
+    one = tally(forecast[None], truth, DOMAIN)
+    assert scores.crps(one) == pytest.approx(scores.mae(one))
+    assert np.isnan(scores.spread(one)).all()
+
+
+def test_error_scores_are_weighted_by_latitude_and_leave_out_missing_pixels():
+    ensemble, truth = normal((4, *GRID.shape)), normal(GRID.shape, 1)
+    truth[3, 4] = np.nan
+    found = tally(ensemble, truth, DOMAIN)
+    weights = np.cos(np.deg2rad(GRID.lat))[:, None] * np.ones(GRID.shape)
+    weights[3, 4] = 0
+    error = np.nan_to_num(ensemble.astype(float).mean(axis=0) - truth)
+    assert scores.mae(found)[0] == pytest.approx(np.average(np.abs(error), weights=weights))
+    assert scores.rmse(found)[0] == pytest.approx(math.sqrt(np.average(error**2, weights=weights)))
+    assert scores.bias(found)[0] == pytest.approx(np.average(error, weights=weights))
+    variance = np.average(ensemble.astype(float).var(axis=0, ddof=1), weights=weights)
+    assert scores.spread(found)[0] == pytest.approx(math.sqrt(variance))
+    assert found.whole[0] == 0 and not found.spectrum.any()
+
+
+@pytest.mark.parametrize("members", [2, 10])
+def test_an_ensemble_that_is_like_the_truth_is_found_reliable(members):
+    scale = np.exp(normal((1, 500, 600), 5))
+    every = normal((members + 1, 500, 600)) * scale
+    grid = RectilinearGrid.from_box(north=49.9, south=0.0, west=100.0, east=159.9, step=0.1)
+    found = tally(every[:-1], every[-1], Domain.of(grid))
+    assert scores.spread_skill(found)[0] == pytest.approx(1, abs=0.03)
+    np.testing.assert_allclose(scores.rank_shares(found)[0], 1 / (members + 1), rtol=0.05)
+
+
+def test_the_spread_is_reliable_class_by_class_also_of_few_members():
+    scale = np.exp(normal((1, 500, 600), 5))
+    every = normal((7, 500, 600)) * scale
+    grid = RectilinearGrid.from_box(north=49.9, south=0.0, west=100.0, east=159.9, step=0.1)
+    spread, met = scores.spread_reliability(tally(every[:-1], every[-1], Domain.of(grid)))
+    np.testing.assert_allclose(spread, met, rtol=0.08)
+    assert met[0, -1] > 5 * met[0, 0]
+    too_sure, met = scores.spread_reliability(tally(0.5 * every[:-1], every[-1], Domain.of(grid)))
+    assert (too_sure < 0.7 * met).all()
+
+
+def test_an_ensemble_with_too_little_spread_is_found_out():
+    every = normal((9, *GRID.shape))
+    found = tally(every[:-1] * 0.5, every[-1], DOMAIN)
+    shares = scores.rank_shares(found)[0]
+    assert scores.spread_skill(found)[0] < 0.6
+    assert shares[0] + shares[-1] > 0.4
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_a_truth_equal_to_members_takes_any_of_their_ranks():
+    """Rain that neither has: all ranks are as likely, and the same seed gives the same draw."""
+    zeros = np.zeros((4, 200, 300), np.float32)
+    grid = RectilinearGrid.from_box(north=19.9, south=0.0, west=100.0, east=129.9, step=0.1)
+    first, again = (tally(zeros, zeros[0], Domain.of(grid), seed=(3,)) for _ in range(2))
+    np.testing.assert_allclose(scores.rank_shares(first)[0], 0.2, atol=0.01)
+    np.testing.assert_array_equal(first.ranks, again.ranks)
+
+
+def fractions_by_definition(events, width):
+    """The share of pixels with an event in the square around each pixel, none beyond the edges."""
+    reach = width // 2
+    padded = np.pad(events.astype(float), reach)
+    height, length = events.shape
+    return np.array([[padded[i : i + width, j : j + width].mean() for j in range(length)] for i in range(height)])
+
+
+@pytest.mark.parametrize("width", [1, 3, 7])
+def test_fraction_errors_are_their_definition(width):
+    ensemble, truth = normal((3, 12, 15)), normal((12, 15), 1)
+    truth[2, 3] = np.nan
+    events = (ensemble >= 0.5) & ~np.isnan(truth)
+    forecast = np.mean([fractions_by_definition(member, width) for member in events], axis=0)
+    observed = fractions_by_definition(truth >= 0.5, width)
+    expected = np.mean((forecast - observed) ** 2), np.mean(forecast**2) + np.mean(observed**2)
+    np.testing.assert_allclose(fraction_errors(ensemble, truth, 0.5, (width,)), [expected], atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_fractions_skill_score_agrees_with_the_package_scores(width):
+    """Its windows lie inside the field that it is given: a border of nothing brings them to our pixels."""
+    forecast, truth = normal((20, 30)), normal((20, 30), 1)
+    theirs = fss_2d_single_field(
+        *(np.pad(each.astype(float), width // 2, constant_values=-9) for each in (forecast, truth)),
+        event_threshold=0.5,
+        window_size=(width, width),
+    )
+    difference, most = fraction_errors(forecast[None], truth, 0.5, (width,))[0]
+    assert 1 - difference / most == pytest.approx(theirs, abs=1e-12)
+
+
+def test_fractions_skill_score_forgives_a_small_displacement_and_no_event_has_none():
+    truth = np.zeros(GRID.shape, np.float32)
+    truth[8:12, 8:12] = 5.0
+    found = scores.fss(tally(np.roll(truth, 3, axis=1)[None], truth, DOMAIN, thresholds=(1.0, 10.0)))[0]
+    assert DOMAIN.widths == (1, 5, 13)
+    assert found[0, 0] < found[0, 1] < found[0, 2] < 1
+    assert np.isnan(found[1]).all()
+    assert scores.fss(tally(truth[None], truth, DOMAIN, thresholds=(1.0,)))[0, 0] == pytest.approx([1, 1, 1])
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(4, 40), st.integers(4, 40), st.integers(0, 2**31))
+def test_a_spectrum_adds_up_to_the_variance(height, width, seed):
+    waves = Wavenumbers((height, width), (3.3, 2.7))
+    field = normal((height, width), seed, np.float64) + 7
+    assert waves.variance(field).sum() == pytest.approx(field.var(), rel=1e-10)
+
+
+def test_the_variance_of_a_wave_is_in_the_bin_of_its_wavelength():
+    waves = Wavenumbers((60, 80), (3.0, 2.0))
+    x = (np.arange(80) + 0.5) * 2.0
+    for wavelength in (160.0, 32.0, 10.0):
+        field = np.broadcast_to(4 * np.cos(2 * np.pi * x / wavelength), (60, 80))
+        found = waves.variance(field)
+        bin_of_wave = np.abs(np.log(waves.centres * wavelength)).argmin()
+        assert found.sum() == pytest.approx(8, rel=1e-9)
+        assert found[bin_of_wave] == pytest.approx(8, rel=1e-9)
+
+
+def test_white_noise_has_as_much_variance_in_each_wave():
+    waves = Wavenumbers((64, 96), (1.0, 1.0))
+    found = np.mean([waves.variance(normal((64, 96), seed)) for seed in range(60)], axis=0)
+    lengths = np.hypot(np.arange(64)[:, None] / 128, np.arange(96) / 192).ravel()[1:]
+    lower = np.hypot(waves.centres, waves.widths / 2) - waves.widths / 2
+    counts, _ = np.histogram(lengths, np.append(lower, lower[-1] + waves.widths[-1]))
+    assert counts.sum() == 64 * 96 - 1
+    np.testing.assert_allclose(found[counts > 0] * 64 * 96 / counts[counts > 0], 1, atol=5.5 / np.sqrt(60))
+
+
+def test_wavelengths_are_kilometres_on_the_sphere():
+    waves = Wavenumbers.of(GRID)
+    step = math.radians(0.1) * EARTH_RADIUS_KM
+    assert waves.spacing == pytest.approx((step, step * math.cos(math.radians(39.0))))
+    assert waves.nyquist == pytest.approx(1 / (2 * step))
+
+
+def test_spectral_distance_is_in_decibels():
+    field = normal(GRID.shape)
+    twice = tally(2 * field[None], field, DOMAIN)
+    assert scores.spectral_distance(twice, DOMAIN.wavenumbers)[0] == pytest.approx(20 * math.log10(2))
+
+
+def several(count, members=3):
+    """Tallies of that many samples."""
+    return [tally(normal((members, *GRID.shape), i), normal(GRID.shape, 100 + i), DOMAIN, (0.5,)) for i in range(count)]
+
+
+def test_scores_of_merged_samples_do_not_depend_on_how_they_were_merged():
+    parts = several(5)
+    at_once = merged(parts)
+    by_parts = merged([merged(parts[:2]), merged(parts[2:])])
+    for score in (scores.mae, scores.rmse, scores.crps, scores.fss, scores.rank_shares):
+        np.testing.assert_array_equal(score(at_once.total), score(by_parts.total))
+    mean_squared = np.mean([scores.rmse(part)[0] ** 2 for part in parts])
+    assert scores.rmse(at_once.total)[0] == pytest.approx(math.sqrt(mean_squared))
+
+
+def test_the_interval_of_a_mean_covers_as_often_as_it_says():
+    """Errors N(0, 1), independent from sample to sample: the bias's interval is about +-1.96 / sqrt(n)."""
+    errors = normal((120, 40), 1, np.float64)
+    fields = tally(np.zeros((1, *GRID.shape), np.float32), np.zeros(GRID.shape), DOMAIN)
+    held, widths = 0, []
+    for row in errors:
+        sample = replace(fields.summed(np.ones((40, 1))), error=row * fields.weight)
+        found = with_interval(scores.bias, sample, resamples=200)
+        assert found.value == pytest.approx(row.mean())
+        held += found.low <= 0 <= found.high
+        widths.append(found.high - found.low)
+    assert 0.82 <= held / 120 <= 0.98
+    assert np.mean(widths) == pytest.approx(2 * 1.96 / math.sqrt(40), rel=0.15)
+
+
+def test_the_interval_of_one_sample_is_unknown():
+    found = with_interval(scores.mae, several(1)[0])
+    assert found.value > 0 and np.isnan(found.low) and np.isnan(found.high)
+
+
+def test_a_sample_without_any_truth_changes_nothing():
+    parts = several(3, members=4)
+    nothing = tally(normal((4, *GRID.shape)), np.full(GRID.shape, np.nan), DOMAIN, (0.5,))
+    for score in (scores.mae, scores.crps, scores.spread_skill, scores.rank_shares):
+        np.testing.assert_array_equal(score(merged([*parts, nothing]).total), score(merged(parts).total))

@@ -1,0 +1,128 @@
+"""Checkpoints: what comes back, and what is refused by name."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.store.opening import open_store
+from corrstore.training.learning.checkpoint import BEST, LAST, load_checkpoint, read_checkpoint, write_checkpoint
+from corrstore.training.learning.trainer import train
+from corrstore.training.patches.loader import Loader, split_order
+from corrstore.training.patches.patches import Patch
+from corrstore.training.run_config import run_config
+from tests.brief_run import BRIEF_RUN
+from tests.conftest import SHAPE, build_in_process
+
+SETTINGS = {**BRIEF_RUN, "samples": 16}
+
+
+@pytest.fixture(scope="module")
+def regression_run(demo_store, tmp_path_factory):
+    """The folder of a finished, very short regression run."""
+    folder = tmp_path_factory.mktemp("regression")
+    assert train(demo_store, run_config("regression", "demo", SETTINGS), folder) == 16
+    return folder
+
+
+@pytest.fixture(scope="module")
+def diffusion_run(demo_store, regression_run, tmp_path_factory):
+    """The folder of a finished, very short diffusion run."""
+    folder = tmp_path_factory.mktemp("diffusion")
+    train(demo_store, run_config("diffusion", "demo", SETTINGS), folder, regression_run)
+    return folder
+
+
+def test_a_run_comes_back_with_what_it_was_trained_by(demo_store, regression_run, diffusion_run):
+    regression = load_checkpoint(regression_run, demo_store)
+    assert (regression.samples_seen, regression.denoiser, regression.residual) == (16, None, None)
+    assert regression.config == run_config("regression", "demo", SETTINGS)
+    assert regression.store["fingerprint"] == demo_store.fingerprint
+    assert regression.store["fingerprint_fields"]["target"]["channels"] == demo_store.recipe.target.channels
+    diffusion = load_checkpoint(diffusion_run / LAST, demo_store)
+    condition = diffusion.features.condition_of(demo_store.stored("input", 0), Patch(0, 0, *SHAPE))
+    assert torch.equal(diffusion.mean(condition), regression.mean(condition))
+    seen = diffusion.diffusion_condition(condition)
+    drawn = diffusion.denoise(torch.randn(1, 6, *SHAPE), torch.tensor(1.0), seen)
+    assert drawn.shape == (1, 6, *SHAPE)
+    assert diffusion.combined(diffusion.mean(condition), drawn).isfinite().all()
+    assert not any(each.requires_grad for each in diffusion.denoiser.parameters())
+
+
+def test_the_residuals_scale_is_that_of_target_minus_mean(demo_store, diffusion_run):
+    trained = load_checkpoint(diffusion_run, demo_store)
+    loader = Loader(demo_store, split_order(demo_store, "train", trained.config))
+    residuals = []
+    for batch in loader.batches([(0, 4), (4, 8)]):
+        condition = trained.features.condition(batch.input, batch.patches)
+        residuals.append(batch.target.double().numpy() - trained.mean(condition).double().numpy())
+    residual = np.concatenate(residuals)
+    np.testing.assert_allclose(trained.residual.mean, residual.mean(axis=(0, 2, 3)), atol=1e-5)
+    np.testing.assert_allclose(trained.residual.std, residual.std(axis=(0, 2, 3)), rtol=1e-4)
+    standardised = trained.residual.standardised(torch.from_numpy(residual))
+    np.testing.assert_allclose(standardised.std(dim=(0, 2, 3), correction=0), 0.5, rtol=1e-4)
+    np.testing.assert_allclose(trained.residual.restored(standardised), residual, atol=1e-6)
+
+
+def test_the_best_checkpoint_holds_no_optimizer(regression_run):
+    assert "optimizer" in read_checkpoint(regression_run / LAST)
+    best = read_checkpoint(regression_run)
+    assert not {"model", "optimizer"} & set(best)
+    assert set(best["scores"]) == {"t2m", "u10m", "v10m", "tp", "z_500", "refc"}
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
+def test_a_checkpoint_cut_short_is_refused_by_name(demo_store, regression_run, tmp_path, kept):
+    content = (regression_run / BEST).read_bytes()
+    (tmp_path / "cut.pt").write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(BadInput, match=r"cut\.pt is damaged or cut short"):
+        load_checkpoint(tmp_path / "cut.pt", demo_store)
+
+
+def test_a_flipped_bit_in_the_weights_is_found(demo_store, regression_run, tmp_path):
+    content = bytearray((regression_run / BEST).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.pt").write_bytes(content)
+    with pytest.raises(BadInput, match=r"flipped\.pt is damaged"):
+        load_checkpoint(tmp_path / "flipped.pt", demo_store)
+
+
+def test_a_foreign_file_is_refused_by_name(demo_store, tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
+    with pytest.raises(BadInput, match=r"foreign\.pt is not of this corrstore: its format is None"):
+        load_checkpoint(tmp_path / "foreign.pt", demo_store)
+    with pytest.raises(BadInput, match=r"no checkpoint .*best\.pt"):
+        load_checkpoint(tmp_path, demo_store)
+
+
+def test_a_store_with_another_fingerprint_is_refused_with_the_fields_that_differ(recipe, regression_run, tmp_path):
+    content = recipe.model_dump()
+    content["store"]["dtype"] = "float32"
+    content["target"]["channels"] = ["t2m", "u10m", "v10m", "tp", "refc"]
+    build_in_process(Recipe.model_validate(content), tmp_path / "other")
+    with pytest.raises(BadInput) as refusal:
+        load_checkpoint(regression_run, open_store(str(tmp_path / "other")))
+    message = str(refusal.value)
+    assert "dtype: trained on 'float16', this store has 'float32'" in message
+    assert "target.channels: trained on ['t2m', 'u10m', 'v10m', 'tp', 'z_500', 'refc']" in message
+    assert "grid" not in message
+
+
+def test_a_store_that_was_moved_is_taken(demo_store, regression_run, tmp_path):
+    shutil.copytree(demo_store.folder.path(), tmp_path / "moved")
+    assert load_checkpoint(regression_run, open_store(str(tmp_path / "moved"))).samples_seen == 16
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    write_checkpoint(tmp_path / LAST, {"samples_seen": 1})
+    with pytest.raises(Exception, match="pickle"):
+        write_checkpoint(tmp_path / LAST, {"samples_seen": lambda: 2})
+    assert read_checkpoint(tmp_path / LAST)["samples_seen"] == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == [LAST]
+    with pytest.raises(BadInput, match=r"cannot write .*No such file"):
+        write_checkpoint(tmp_path / "nowhere" / LAST, {})

@@ -1,0 +1,371 @@
+"""Training: what is learned, validated, stopped, resumed and shared among processes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from corrstore.command_line import app
+from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.store.opening import open_store
+from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_checkpoint
+from corrstore.training.learning.learner import Learner, learning_rate
+from corrstore.training.learning.models import regression_for
+from corrstore.training.learning.plan import training_plan
+from corrstore.training.learning.processes import ALONE
+from corrstore.training.learning.trainer import measured, train
+from corrstore.training.learning.validation import fair_crps, validate
+from corrstore.training.patches.loader import Loader, split_order
+from corrstore.training.run_config import PRESETS, parsed_changes, run_config
+from tests.brief_run import BRIEF_RUN
+from tests.conftest import build_in_process
+from tests.paths import SHARED, needs_shared
+from tests.two_processes import gradients_of, one_of_two
+
+CPU = torch.device("cpu")
+SETTINGS = {**BRIEF_RUN, "samples": 24, "save_every": 16, "validate_every": 16}
+CONFIG = run_config("regression", "demo", SETTINGS)
+LONGER = CONFIG.model_copy(
+    update={"samples": 240, "learning_rate": 1e-2, "ema_half_life": 40, "save_every": 240, "validate_every": 240}
+)
+
+
+@pytest.fixture(scope="module")
+def runs(demo_store, tmp_path_factory):
+    """The folders of a regression and a diffusion run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("runs")
+    for stage in ("regression", "diffusion"):
+        train(demo_store, run_config(stage, "demo", SETTINGS), folder / stage, below(folder, stage))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def learned(demo_store, tmp_path_factory):
+    """The folder of a regression run long enough to have learned something."""
+    folder = tmp_path_factory.mktemp("learned")
+    train(demo_store, LONGER, folder)
+    return folder
+
+
+def below(folder, stage):
+    return folder / "regression" if stage == "diffusion" else None
+
+
+def weights(run) -> dict[str, torch.Tensor]:
+    """All tensors of a run's last checkpoint."""
+    content = read_checkpoint(run / LAST)
+    found = {f"{kind} {name}": each for kind in ("model", "ema") for name, each in content[kind].items()}
+    for number, moments in content["optimizer"]["state"].items():
+        found |= {f"moment {number} {name}": each for name, each in moments.items()}
+    return found
+
+
+def assert_same_bits(run, other):
+    one, two = weights(run), weights(other)
+    assert one.keys() == two.keys()
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
+
+
+def test_an_untrained_regression_is_plain_interpolation_as_numpy_reckons_it(demo_store):
+    config = CONFIG.model_copy(update={"patch": None})
+    learner = Learner(config, demo_store, CPU)
+    scores = validate(learner.trained(), Loader(demo_store, split_order(demo_store, "validation", config)), ALONE)
+    upsample = regridder(demo_store.grid("input"), demo_store.grid("target"))
+    inside = np.flatnonzero(demo_store.recipe.splits.intervals["validation"].mask(demo_store.times))
+    errors = {name: [] for name in demo_store.recipe.target.channels}
+    for sample in inside:
+        coarse, truth = demo_store.physical("input", sample), demo_store.physical("target", sample)
+        for position, name in enumerate(errors):
+            if name in demo_store.recipe.input.channels:
+                field = coarse[demo_store.recipe.input.channels.index(name)].astype(np.float32)
+                estimate = upsample(field).astype(np.float64)
+            else:
+                estimate = demo_store.plan.normalisations["target"][position].decode(np.zeros(1))
+            errors[name].append(truth[position] - estimate)
+    for name, error in errors.items():
+        assert scores[name]["interpolation_mae"] == pytest.approx(np.abs(error).mean(), rel=5e-4)
+        assert scores[name]["interpolation_rmse"] == pytest.approx(np.sqrt(np.square(error).mean()), rel=5e-4)
+        assert scores[name]["mae"] == pytest.approx(scores[name]["interpolation_mae"], rel=1e-3)
+        assert scores[name]["rmse"] == pytest.approx(scores[name]["interpolation_rmse"], rel=1e-3)
+        assert scores[name]["crps"] == pytest.approx(scores[name]["mae"], rel=1e-6)
+
+
+@given(st.integers(0, 99), st.integers(2, 6))
+def test_the_crps_is_the_fair_one(seed, count):
+    members, truth = np.random.default_rng(seed).normal(size=(count, 5)), np.full(5, 0.3)
+    pairs = [np.abs(one - other) for one, other in combinations(members, 2)]
+    expected = np.abs(members - truth).mean(axis=0) - np.mean(pairs, axis=0) / 2
+    found = fair_crps(torch.from_numpy(members), torch.from_numpy(truth))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_regression_learns(demo_store, learned):
+    with (learned / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["samples"]) for row in rows] == list(range(8, 241, 8))
+    losses = [float(row["loss"]) for row in rows]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
+    trained = load_checkpoint(learned, demo_store)
+    scores = validate(trained, Loader(demo_store, split_order(demo_store, "train", trained.config)), ALONE)
+    assert np.mean([each["rmse"] / each["interpolation_rmse"] for each in scores.values()]) < 0.9
+
+
+def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, learned, tmp_path):
+    def send_signal_after_some_updates():
+        log = tmp_path / "log.csv"
+        while not (log.exists() and len(log.read_text().splitlines()) > 3):
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    not_for_us = []
+    before = signal.signal(signal.SIGTERM, lambda *_: not_for_us.append(True))
+    try:
+        sender = threading.Thread(target=send_signal_after_some_updates)
+        sender.start()
+        seen = train(demo_store, LONGER, tmp_path)
+        sender.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert 0 < seen < 240
+    assert not_for_us == []
+    assert read_checkpoint(tmp_path / LAST)["samples_seen"] == seen
+    assert train(demo_store, LONGER, tmp_path) == 240
+    assert_same_bits(tmp_path, learned)
+
+
+@pytest.mark.parametrize("stage", ["regression", "diffusion"])
+def test_stopped_after_every_update_it_comes_to_the_same_bits(demo_store, runs, tmp_path, stage):
+    config = run_config(stage, "demo", SETTINGS)
+    stop = threading.Event()
+    stop.set()
+    seen = [train(demo_store, config, tmp_path, below(runs, stage), stop=stop) for _ in range(3)]
+    assert seen == [8, 16, 24]
+    assert_same_bits(tmp_path, runs / stage)
+    assert (tmp_path / "validation.csv").read_text() == (runs / stage / "validation.csv").read_text()
+
+
+def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo_store, runs, tmp_path):
+    shutil.copytree(demo_store.folder.path(), tmp_path / "store")
+    store = open_store(str(tmp_path / "store"))
+    draws = split_order(store, "train", CONFIG).draws(0, 24)
+    shard = tmp_path / "store" / store.plan.shard_key("target", draws[23].sample)
+    whole = shard.read_bytes()
+    stop = threading.Event()
+    stop.set()
+    for _ in range(2):
+        train(store, CONFIG, tmp_path / "run", stop=stop)
+    shard.write_bytes(whole[:100])
+    with pytest.raises(BadInput, match="cannot be read"):
+        train(store, CONFIG, tmp_path / "run")
+    shard.write_bytes(whole)
+    assert train(store, CONFIG, tmp_path / "run") == 24
+    assert_same_bits(tmp_path / "run", runs / "regression")
+    with (tmp_path / "run" / "log.csv").open() as file:
+        assert [int(row["samples"]) for row in csv.DictReader(file)] == [8, 16, 24]
+
+
+def test_a_run_of_other_settings_is_refused_with_what_differs(demo_store, runs):
+    other = CONFIG.model_copy(update={"learning_rate": 1.0, "seed": 5})
+    with pytest.raises(BadInput) as refusal:
+        train(demo_store, other, runs / "regression")
+    assert f"learning_rate: began with {CONFIG.learning_rate}, now 1.0" in str(refusal.value)
+    assert "seed: began with 0, now 5" in str(refusal.value)
+    assert train(demo_store, CONFIG.model_copy(update={"prefetch": 9}), runs / "regression") == 24
+
+
+@pytest.mark.parametrize(
+    ("stage", "regression", "message"),
+    [
+        ("diffusion", None, "needs --regression"),
+        ("diffusion", "diffusion", "is a diffusion run"),
+        ("regression", "regression", "has no regression below it"),
+    ],
+)
+def test_a_stage_without_what_it_needs_is_refused(demo_store, runs, tmp_path, stage, regression, message):
+    path = regression and runs / regression
+    with pytest.raises(BadInput, match=message):
+        train(demo_store, run_config(stage, "demo", SETTINGS), tmp_path, path)
+
+
+def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_store, runs, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = demo_store.folder.path(), runs / "regression", tmp_path
+    start = {"nprocs": 2, "start_method": "forkserver"}  # whose preloading imports what both need once
+    torch.multiprocessing.start_processes(one_of_two, (port, SETTINGS, *paths), **start)
+    for stage in ("regression", "diffusion"):
+        alone, loss, none = gradients_of(stage, SETTINGS, demo_store, runs / "regression", ALONE, micro_batch=4)
+        assert none == []
+        for rank in (0, 1):
+            shared, shared_loss, exchanges = torch.load(tmp_path / f"{stage}{rank}.pt")
+            assert shared_loss == pytest.approx(loss, rel=1e-5)
+            assert len(exchanges) == len(set(exchanges)) >= 1
+            assert_close(shared, alone)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(demo_store, runs):
+    whole, parts = (
+        gradients_of("diffusion", SETTINGS, demo_store, runs / "regression", ALONE, micro_batch=size) for size in (8, 1)
+    )
+    assert parts[1] == pytest.approx(whole[1], rel=1e-5)
+    assert_close(parts[0], whole[0])
+
+
+def assert_close(gradients, expected):
+    for one, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5 * max(1.0, float(other.abs().max())))
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(demo_store):
+    learner = Learner(CONFIG, demo_store, CPU)
+    learner.processes = type(ALONE)(rank=0, world=3)
+    with pytest.raises(BadInput, match=r"batch 8 does not divide .* of 4 on each of 3 processes; set a multiple of 12"):
+        list(learner.spans())
+
+
+@pytest.mark.parametrize("stage", ["regression", "diffusion"])
+def test_where_the_target_is_missing_nothing_is_learned(demo_store, runs, stage):
+    parent = load_checkpoint(runs / "regression", demo_store) if stage == "diffusion" else None
+    learner = Learner(run_config(stage, "demo", SETTINGS), demo_store, CPU, parent)
+    loader = Loader(demo_store, split_order(demo_store, "train", CONFIG))
+    (batch,) = loader.batches([(0, 4)])
+    learner.measure_missed([batch])
+    whole = learner.missed
+    batch.target[:, :, 3:5, 2:9] = torch.nan
+    learner.measure_missed([batch])
+    assert learner.missed.std.isfinite().all()
+    assert not torch.equal(learner.missed.std, whole.std)
+    assert learner.loss(batch).isfinite()
+    batch.target[:] = torch.nan
+    learner.missed = whole
+    learner.model.zero_grad()
+    learner.loss(batch).backward()
+    if stage == "regression":
+        assert all(not each.grad.any() for each in learner.model.parameters() if each.grad is not None)
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run(demo_store):
+    learner = Learner(CONFIG, demo_store, CPU)
+    loader = Loader(demo_store, split_order(demo_store, "train", CONFIG))
+    learner.measure_missed(loader.batches([(0, 4)]))
+    with torch.no_grad():
+        learner.model.network.last.bias.fill_(torch.inf)
+    with pytest.raises(CorrstoreError, match="gradient after 0 patches is not finite"):
+        learner.update(loader.batches(learner.spans()))
+
+
+def test_bfloat16_is_for_the_arithmetic_alone(demo_store, tmp_path):
+    settings = {**SETTINGS, "samples": 16, "precision": "bfloat16"}
+    train(demo_store, run_config("regression", "demo", settings), tmp_path)
+    assert {each.dtype for each in weights(tmp_path).values() if each.is_floating_point()} == {torch.float32}
+
+
+def test_several_patches_of_a_sample_and_whole_fields_train(demo_store, tmp_path):
+    several = {**SETTINGS, "samples": 16, "patches_per_sample": 4}
+    assert train(demo_store, run_config("regression", "demo", several), tmp_path / "several") == 16
+    whole = {**SETTINGS, "samples": 8, "patch": None}
+    assert train(demo_store, run_config("regression", "demo", whole), tmp_path / "whole") == 8
+
+
+def test_the_learning_rate_rises_and_falls():
+    config = run_config("regression", "demo", {"learning_rate": 1.0, "warmup": 80, "samples": 1080, "batch": 8})
+    rates = [learning_rate(config, seen) for seen in range(0, 1081, 8)]
+    assert rates[0] == pytest.approx(8 / 88)
+    assert rates[10] == 1.0
+    assert np.argmax(rates) == 10
+    assert np.all(np.diff(rates[10:]) < 0)
+    assert rates[-1] == pytest.approx(0.01)
+    assert learning_rate(config, 580) == pytest.approx((1 + 0.01) / 2)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("stage", ["regression", "diffusion"])
+def test_presets_are_valid(preset, stage):
+    assert run_config(stage, preset).stage == stage
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": "huge"}, "unknown network size 'huge'; choose one of tiny"),
+        ({"batch": 10, "micro_batch": 4}, "batch 10 is not a multiple of micro_batch 4"),
+        ({"learnig_rate": 1}, "learnig_rate: no such setting; there are stage"),
+        ({"samples": 0}, "samples: Input should be greater than or equal to 1, got 0"),
+        ({"precision": "float8"}, "precision: .*'float8'"),
+    ],
+)
+def test_a_wrong_setting_is_named(changes, message):
+    with pytest.raises(BadInput, match=message):
+        run_config("regression", "demo", changes)
+
+
+def test_settings_are_read_from_the_command_line():
+    found = parsed_changes(["patch=[16, 24]", "compile=true", "channel_weights={t2m: 2}", "learning_rate=1.0e-3"])
+    assert found == {"patch": [16, 24], "compile": True, "channel_weights": {"t2m": 2}, "learning_rate": 1e-3}
+    with pytest.raises(BadInput, match="'patch' is not of the form key=value"):
+        parsed_changes(["patch"])
+
+
+def test_a_weight_for_no_channel_is_refused(demo_store):
+    config = CONFIG.model_copy(update={"channel_weights": {"vis": 2.0}})
+    with pytest.raises(BadInput, match="channel_weights names vis, but the targets are t2m"):
+        Learner(config, demo_store, CPU)
+
+
+def test_a_plan_tells_parameters_and_bytes_before_anything_is_read(demo_store):
+    plan = training_plan(demo_store, CONFIG)
+    model = regression_for(CONFIG, demo_store.attributes["fingerprint_fields"])
+    assert plan.parameters == sum(each.numel() for each in model.parameters())
+    assert (plan.samples, plan.skipped, plan.patches, plan.patch) == (8, 0, 24, (16, 16))
+    assert plan.bytes_read == 24 * plan.bytes_read_a_patch
+    assert plan.bytes_from_disk < plan.bytes_read
+    four_times = training_plan(demo_store, CONFIG.model_copy(update={"patch": (32, 32)}))
+    assert four_times.memory_activations == pytest.approx(4 * plan.memory_activations, rel=0.1)
+
+
+def test_the_command_plans_trains_and_goes_on(demo_store, tmp_path):
+    settings = [f"--set={key}={list(value) if isinstance(value, tuple) else value}" for key, value in SETTINGS.items()]
+    command = ["train", "--store", demo_store.folder.path(), "--preset", "demo", "--output", str(tmp_path), *settings]
+    planned = CliRunner().invoke(app, [*command, "--plan"], catch_exceptions=False)
+    assert "parameters" in planned.stdout
+    assert list(tmp_path.iterdir()) == []
+    for _ in range(2):
+        assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+        assert read_checkpoint(tmp_path / LAST)["samples_seen"] == 24
+
+
+def test_the_meter_of_a_run(demo_store):
+    found = measured(demo_store, CONFIG, updates=2)
+    assert min(found.loader_alone, found.step_alone, found.both) > 0
+    assert 0 <= found.stalled_share <= 1
+
+
+@needs_shared
+@pytest.mark.slow
+def test_real_hrrr_trains_both_stages_end_to_end(tmp_path):
+    recipe = load_recipe("hrrr_rme", [f"sources.hrrr.path={SHARED / 'km' / 'hrrr_rme_hourly'}"])
+    build_in_process(recipe, tmp_path / "store")
+    store = open_store(str(tmp_path / "store"))
+    settings = {**SETTINGS, "samples": 1600, "learning_rate": 5e-3, "ema_half_life": 100, "validate_every": 400}
+    for stage in ("regression", "diffusion"):
+        train(store, run_config(stage, "demo", settings), tmp_path / stage, below(tmp_path, stage))
+    trained = load_checkpoint(tmp_path / "diffusion", store)
+    scores = validate(trained, Loader(store, split_order(store, "validation", trained.config)), ALONE)
+    better = [name for name, each in scores.items() if each["crps"] < each["interpolation_mae"]]
+    assert len(better) > len(scores) / 2

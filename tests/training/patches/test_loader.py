@@ -1,0 +1,262 @@
+"""Patches, their order, the loader, the features on the device, and the meter."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import time
+
+import numpy as np
+import pytest
+import tensorstore as ts
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.store.opening import Store, open_store
+from corrstore.training.patches.features import POSITION, Features, static_scales
+from corrstore.training.patches.loader import Loader, ReadCost, split_order
+from corrstore.training.patches.meter import throughput
+from corrstore.training.patches.patches import Geometry, Order, Patch
+from corrstore.training.run_config import run_config
+from tests.conftest import SHAPE, build_in_process
+
+CONFIG = run_config("regression", "demo", {"patch": (16, 24), "threads": 1})
+
+
+@pytest.fixture(scope="module")
+def float32_store(recipe, tmp_path_factory) -> Store:
+    """The small store, kept as float32."""
+    folder = tmp_path_factory.mktemp("float32") / "store"
+    changed = recipe.model_copy(update={"store": recipe.store.model_copy(update={"dtype": "float32"})})
+    build_in_process(Recipe.model_validate(changed.model_dump()), folder)
+    return open_store(str(folder))
+
+
+@pytest.fixture(params=["demo_store", "float32_store"])
+def store(request) -> Store:
+    """A store of either type."""
+    return request.getfixturevalue(request.param)
+
+
+def order_of(samples=7, per_sample=1, seed=3) -> Order:
+    return Order(np.arange(samples) * 2, Patch(0, 0, 48, 64), Patch(0, 0, 16, 24), per_sample, seed)
+
+
+@given(st.integers(0, 60), st.integers(1, 30), st.integers(1, 3))
+def test_the_order_does_not_depend_on_how_it_is_asked_for(start, count, per_sample):
+    together = order_of(per_sample=per_sample).draws(start, start + count)
+    asked_alone = order_of(per_sample=per_sample)
+    assert together == [asked_alone.draws(i, i + 1)[0] for i in reversed(range(start, start + count))][::-1]
+
+
+def test_an_epoch_takes_every_sample_and_the_next_takes_them_in_another_order():
+    order = order_of(per_sample=3)
+    first, second = (order.draws(epoch * 21, (epoch + 1) * 21) for epoch in (0, 1))
+    for epoch in (first, second):
+        assert [draw.sample for draw in epoch[::3]] == [draw.sample for draw in epoch[2::3]]
+        assert sorted(draw.sample for draw in epoch[::3]) == [0, 2, 4, 6, 8, 10, 12]
+    assert first != second
+    assert order_of(per_sample=3, seed=4).draws(0, 21) != first
+
+
+def test_patches_reach_every_edge_of_the_domain_and_none_lies_outside():
+    patches = [draw.patch for draw in order_of().draws(0, 3000)]
+    assert {(patch.height, patch.width) for patch in patches} == {(16, 24)}
+    assert (min(p.top for p in patches), max(p.top for p in patches)) == (0, 48 - 16)
+    assert (min(p.left for p in patches), max(p.left for p in patches)) == (0, 64 - 24)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data())
+def test_the_window_holds_every_neighbour_of_a_patch_and_is_of_one_size(data):
+    step, offset = data.draw(st.sampled_from([0.03, 0.11, 0.25])), data.draw(st.sampled_from([0.0, 0.07]))
+    coarse = RectilinearGrid.from_box(12, 5, 100, 110, 0.25)
+    fine = RectilinearGrid(11 - offset - step * np.arange(20), 102 + offset + step * np.arange(24))
+    geometry = Geometry(coarse, fine)
+    height, width = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 24))
+    sizes = set()
+    for top in range(20 - height + 1):
+        for left in range(24 - width + 1):
+            patch = Patch(top, left, height, width)
+            window = geometry.window(patch)
+            sizes.add((window.height, window.width))
+            inside = RectilinearGrid(coarse.lat[window.slices[0]], coarse.lon[window.slices[1]])
+            assert inside.covers(RectilinearGrid(fine.lat[patch.slices[0]], fine.lon[patch.slices[1]]))
+    assert len(sizes) == 1
+    (rows, columns) = sizes.pop()
+    assert rows <= np.ceil(height * step / 0.25) + 2
+    assert columns <= np.ceil(width * step / 0.25) + 2
+
+
+def test_a_patch_larger_than_the_domain_is_refused(demo_store):
+    with pytest.raises(BadInput, match="patch 16 x 448 exceeds the target grid of 48 x 64"):
+        split_order(demo_store, "train", CONFIG.model_copy(update={"patch": (16, 448)}))
+
+
+def test_batches_are_what_the_store_holds(store):
+    loader = Loader(store, split_order(store, "train", CONFIG), prefetch=2)
+    batches = list(loader.batches([(0, 4), (4, 8), (8, 11)]))
+    assert [(batch.first, len(batch.draws)) for batch in batches] == [(0, 4), (4, 4), (8, 3)]
+    assert [draw for batch in batches for draw in batch.draws] == loader.order.draws(0, 11)
+    for batch in batches:
+        assert str(batch.target.dtype).removeprefix("torch.") == store.recipe.store.dtype
+        for i, (sample, patch) in enumerate(batch.draws):
+            np.testing.assert_array_equal(batch.target[i], patch.crop(store.stored("target", sample)))
+            window = loader.geometry.window(patch)
+            np.testing.assert_array_equal(batch.input[i], window.crop(store.stored("input", sample)))
+
+
+def test_a_loader_that_was_sent_to_another_process_gives_the_same(demo_store):
+    loader = Loader(demo_store, split_order(demo_store, "train", CONFIG))
+    one, other = (next(each.batches([(5, 8)])) for each in (loader, pickle.loads(pickle.dumps(loader))))
+    assert torch.equal(one.target, other.target)
+    assert torch.equal(one.input, other.input)
+
+
+def test_a_batch_that_is_held_is_not_written_again_and_one_that_is_not_gives_its_memory(demo_store):
+    loader = Loader(demo_store, split_order(demo_store, "train", CONFIG), prefetch=1)
+    spans = [(start, start + 2) for start in range(0, 24, 2)]
+    held = [batch.target[1] for batch in loader.batches(spans)]
+    assert len({each.data_ptr() for each in held}) == len(spans)
+    for field, (_, stop) in zip(held, spans, strict=True):
+        (draw,) = loader.order.draws(stop - 1, stop)
+        np.testing.assert_array_equal(field, draw.patch.crop(demo_store.stored("target", draw.sample)))
+    del held, field
+    addresses = {batch.target.data_ptr() for batch in loader.batches(spans)}
+    assert len(addresses) <= 4
+
+
+def test_only_the_inner_chunks_under_a_patch_are_read(demo_store):
+    def cost(patch_size):
+        order = split_order(demo_store, "train", CONFIG.model_copy(update={"patch": patch_size, "seed": 1}))
+        loader = Loader(demo_store, order, prefetch=0)
+        before = file_bytes_read()
+        (batch,) = loader.batches([(0, 1)])
+        return batch.patches[0], file_bytes_read() - before
+
+    patch, little = cost((8, 8))
+    rows, columns = ({part.start // 24, (part.stop - 1) // 24} for part in patch.slices)
+    whole_domain, everything = cost(None)
+    assert whole_domain == Patch(0, 0, *SHAPE)
+    assert little < everything * (len(rows) * len(columns) + 2) / 6
+
+
+def file_bytes_read() -> int:
+    """Bytes that tensorstore has read from files in this process so far."""
+    (metric,) = ts.experimental_collect_matching_metrics("/tensorstore/kvstore/file/bytes_read")
+    return metric["values"][0]["value"]
+
+
+def test_bytes_are_those_of_whole_inner_chunks(demo_store):
+    geometry = Geometry(demo_store.grid("input"), demo_store.grid("target"))
+    coarse_rows, coarse_columns = geometry.input_grid.shape
+    one_input_chunk = 7 * coarse_rows * coarse_columns * 2
+    for patch, chunks in [(Patch(0, 0, 24, 24), 1), (Patch(23, 0, 2, 24), 2), (Patch(20, 20, 8, 30), 6)]:
+        window = geometry.window(patch)
+        read, used = ReadCost(demo_store, geometry).of(patch)
+        assert read == chunks * 6 * 24 * 24 * 2 + one_input_chunk
+        assert used == 6 * patch.height * patch.width * 2 + 7 * window.height * window.width * 2
+
+
+def test_samples_that_are_not_valid_are_skipped_and_counted(faulty_store):
+    store = faulty_store
+    inside = store.recipe.splits.intervals["train"].mask(store.times)
+    assert 0 < (inside & ~store.valid).sum() < inside.sum()
+    order = split_order(store, "train", CONFIG)
+    assert order.skipped == (inside & ~store.valid).sum()
+    drawn = {draw.sample for draw in order.draws(0, 2 * order.epoch_length)}
+    assert drawn == set(np.flatnonzero(inside & store.valid))
+
+
+def test_a_split_that_is_not_there_is_named(demo_store):
+    with pytest.raises(BadInput, match="no split 'holdout'; its recipe names train, validation, test"):
+        split_order(demo_store, "holdout", CONFIG)
+
+
+def test_a_damaged_and_an_absent_shard_are_named_by_sample_and_time(demo_store, tmp_path):
+    shutil.copytree(demo_store.folder.path(), tmp_path / "store")
+    store = open_store(str(tmp_path / "store"))
+    order = split_order(store, "train", CONFIG)
+    (draw,) = order.draws(0, 1)
+    shard = tmp_path / "store" / store.plan.shard_key("target", draw.sample)
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    message = rf"sample {draw.sample} \(2020-06-0.*corrstore verify"
+    with pytest.raises(BadInput, match=message):
+        list(Loader(store, order).batches([(0, order.epoch_length)]))
+    shard.unlink()
+    with pytest.raises(BadInput, match=message):
+        list(Loader(store, order).batches([(0, order.epoch_length)]))
+
+
+def test_the_condition_is_the_builds_own_interpolation_of_physical_fields(store):
+    features = Features(store, static_scales(store))
+    loader = Loader(store, split_order(store, "train", CONFIG))
+    (batch,) = loader.batches([(0, 5)])
+    condition = features.condition(batch.input, batch.patches)
+    assert features.names == [*store.recipe.input.channels, "orog", "lsm", *POSITION]
+    physical = features.input_units.decode(condition[:, :7]).numpy()
+    upsample = regridder(store.grid("input"), store.grid("target"))
+    for i, (sample, patch) in enumerate(batch.draws):
+        expected = patch.crop(upsample(store.physical("input", sample).astype(np.float32)))
+        for got, wanted, name in zip(physical[i], expected, features.input_names, strict=True):
+            tolerance = 5e-8 + 1e-6 * np.abs(wanted).max()
+            np.testing.assert_allclose(got, wanted, rtol=3e-6, atol=tolerance, err_msg=name)
+        height = patch.crop(store.static[0].astype(np.float64))
+        scaled = (height - store.static[0].astype(np.float64).mean()) / store.static[0].astype(np.float64).std()
+        np.testing.assert_allclose(condition[i, 7], scaled, atol=1e-5)
+        whole = features.condition_of(store.stored("input", sample), patch)
+        assert torch.equal(whole[0], condition[i])
+
+
+def test_position_tells_every_pixel_of_the_domain_apart(demo_store):
+    features = Features(demo_store, static_scales(demo_store))
+    sample = demo_store.stored("input", 0)
+    position = features.condition_of(sample, Patch(0, 0, *SHAPE))[0, -len(POSITION) :].flatten(1).T
+    assert len(torch.unique(position, dim=0)) == SHAPE[0] * SHAPE[1]
+    patch = Patch(5, 9, 16, 24)
+    assert torch.equal(
+        features.condition_of(sample, patch)[0], patch.crop(features.condition_of(sample, Patch(0, 0, *SHAPE))[0])
+    )
+
+
+def test_targets_come_back_in_physical_units(store):
+    features = Features(store, static_scales(store))
+    stored = torch.from_numpy(store.stored("target", 2))[None]
+    physical = features.target_units.decode(features.targets(stored))
+    np.testing.assert_allclose(physical[0], store.physical("target", 2), rtol=2e-6, atol=1e-5)
+    back = features.target_units.encode(physical)
+    np.testing.assert_allclose(back, stored.float(), atol=1e-4)
+
+
+def test_a_missing_pixel_of_the_input_counts_as_the_mean(demo_store):
+    features = Features(demo_store, static_scales(demo_store))
+    sample = demo_store.stored("input", 0).copy()
+    sample[4, 5, 5] = np.nan
+    condition = features.condition_of(sample, Patch(0, 0, *SHAPE))
+    assert (condition[0, 4] == 0).any()
+    assert torch.isfinite(condition).all()
+
+
+def test_the_meter_tells_a_loader_that_keeps_up_from_one_that_does_not(demo_store):
+    config = CONFIG.model_copy(update={"patch": (8, 8)})
+    loader = Loader(demo_store, split_order(demo_store, "train", config), prefetch=8)
+    spans = ((start, start + 2) for start in range(0, 10_000, 2))
+    slow = throughput(loader, spans, lambda batches: (next(batches), time.sleep(0.1)), per_step=1, steps=5)
+    assert slow.step_alone <= 20
+    assert slow.both <= 20
+    assert slow.stalled_share < 0.5
+    spans = ((start, start + 2) for start in range(0, 10_000, 2))
+    fast = throughput(replaced(loader, prefetch=0), spans, next, per_step=1, steps=20)
+    assert fast.step_alone > fast.both
+    assert fast.stalled_share > slow.stalled_share
+    assert fast.bytes_read_per_byte_used > 3
+
+
+def replaced(loader: Loader, prefetch: int) -> Loader:
+    """A loader of the same order that reads ahead otherwise."""
+    return Loader(loader.store, loader.order, prefetch)

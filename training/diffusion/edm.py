@@ -1,0 +1,89 @@
+"""Diffusion as EDM defines it: preconditioning, the noise levels it trains on, and the loss.
+
+Karras et al. 2022, arXiv 2206.00364: its equations, and the last column of its table 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from corrstore.training.networks.network import UNet
+
+P_MEAN = 0.0
+"""Mean of ln(sigma) in training: CorrDiff's (arXiv 2309.15214v1, section 5.3.2); EDM has -1.2 for images."""
+P_STD = 1.2
+"""Standard deviation of ln(sigma) in training (EDM, table 1)."""
+SIGMA_DATA = 0.5
+"""Standard deviation of the data that the preconditioning assumes (EDM, table 1), where none is measured."""
+
+Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Denoiser(nn.Module):
+    """D(x; sigma, condition), the estimate of clean residuals from noisy ones, around a U-Net.
+
+    The network sees the scaled x and then the condition as channels. `sigma_data` is one number, or one for
+    each target channel, such as the residuals' measured standard deviations.
+    """
+
+    sigma_data: Tensor
+
+    def __init__(self, network: UNet, sigma_data: float | Sequence[float] = SIGMA_DATA) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("sigma_data", torch.atleast_1d(torch.tensor(sigma_data, dtype=torch.float32)))
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        """Equation 7. x (batch, channels, height, width); sigma (batch,) or a scalar; condition (batch, ...).
+
+        It computes, and answers, in the precision of the module's own buffers (float32 unless converted).
+        """
+        x = x.to(self.sigma_data.dtype)
+        sigma = sigma.to(x).reshape(-1, 1, 1, 1)
+        c_skip, c_out, c_in = preconditioning(sigma, self.sigma_data[:, None, None])
+        c_noise = sigma.flatten().log() / 4
+        return c_skip * x + c_out * self.network(torch.cat([c_in * x, condition], dim=1), c_noise)
+
+
+def preconditioning(sigma: Tensor, sigma_data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """c_skip, c_out and c_in (table 1), which give network input and training target unit variance."""
+    variance = sigma**2 + sigma_data**2
+    return sigma_data**2 / variance, sigma * sigma_data / variance.sqrt(), 1 / variance.sqrt()
+
+
+def loss_weight(sigma: Tensor, sigma_data: Tensor) -> Tensor:
+    """lambda(sigma) = 1 / c_out^2 (table 1), by which every noise level counts the same at the start."""
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+
+
+def edm_loss(
+    denoise: Denoise,
+    residual: Tensor,
+    condition: Tensor,
+    generators: Sequence[torch.Generator],
+    *,
+    sigma_data: Tensor,
+    channel_weights: Tensor | None = None,
+    p_mean: float = P_MEAN,
+    p_std: float = P_STD,
+) -> Tensor:
+    """The mean of lambda(sigma) w (D(y + n; sigma) - y)^2, ln(sigma) ~ N(p_mean, p_std^2), n ~ N(0, sigma^2).
+
+    Equation 2, weighted and drawn as in section 5; its minimum is the mean of w for Gaussian pixels of
+    standard deviation `sigma_data`. `residual` y is (batch, channels, height, width), `channel_weights` w
+    (channels,). Each sample of the batch draws its noise from a generator of its own, on the residual's
+    device, so that the draw does not depend on how a batch is shared among processes.
+    """
+    levels = torch.stack([torch.randn((), generator=each, device=each.device) for each in generators])
+    noise = torch.stack(
+        [torch.randn(y.shape, generator=each, device=each.device) for y, each in zip(residual, generators, strict=True)]
+    )
+    sigma = (levels * p_std + p_mean).exp()
+    error = denoise(residual + sigma[:, None, None, None] * noise, sigma, condition) - residual
+    loss = loss_weight(sigma[:, None, None, None], sigma_data[:, None, None]) * error**2
+    if channel_weights is not None:
+        loss = loss * channel_weights[:, None, None]
+    return loss.mean()

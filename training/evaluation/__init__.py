@@ -1,0 +1,4 @@
+"""Evaluation: forecasts scored against a store's truth, and the report about it.
+
+It knows scores and their intervals. It never draws a forecast. Start reading at `evaluate.py`, then `scores.py`.
+"""

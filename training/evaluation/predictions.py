@@ -1,0 +1,69 @@
+"""What is scored: a forecast's members, its regression and plain interpolation, beside the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.store.layout import StoredRole
+from corrstore.datasets.store.opening import Store
+from corrstore.datasets.variables.channels import Channel
+from corrstore.training.forecasts.files import Forecast
+from corrstore.training.forecasts.header import Part
+
+INTERPOLATION, REGRESSION, MEAN, ENSEMBLE = "interpolation", "regression", "CorrDiff mean", "CorrDiff ensemble"
+PREDICTORS = (INTERPOLATION, REGRESSION, MEAN, ENSEMBLE)
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One time of a forecast, by its position, and the store's sample of that time."""
+
+    store: Store
+    forecast: Forecast
+    time: int
+
+    def truth(self, channel: Channel) -> Field:
+        """The target (lat, lon) in physical units."""
+        return self._decoded("target", channel)
+
+    def predictions(self, channel: Channel) -> dict[str, Field]:
+        """The fields (member, lat, lon) of each predictor that there is of the channel, in physical units.
+
+        Interpolation is bilinear, of the input's physical numbers; what the input lacks has none.
+        """
+        found = {}
+        if channel.name in self.store.recipe.input.channels:
+            upsample = regridder(self.store.grid("input"), self.store.grid("target"), "bilinear")
+            found[INTERPOLATION] = upsample(self._decoded("input", channel))[None]
+        found[REGRESSION] = self.forecast.read(Part(self.time, None), channel.name)[None]
+        if members := self.forecast.header.members:
+            ensemble = np.stack([self.forecast.read(Part(self.time, each), channel.name) for each in range(members)])
+            found[MEAN] = ensemble.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
+            found[ENSEMBLE] = ensemble
+        return found
+
+    def _decoded(self, role: StoredRole, channel: Channel) -> Field:
+        position = self.store.plan.channels(role).index(channel)
+        return self.store.plan.normalisations[role][position].decode_float32(self._stored[role][position])
+
+    @cached_property
+    def _stored(self) -> dict[StoredRole, NDArray[Any]]:
+        return {role: self.store.stored(role, self._index) for role in ("input", "target")}
+
+    @property
+    def _index(self) -> int:
+        valid_time = self.forecast.header.valid_times[self.time]
+        found = np.flatnonzero(self.store.times == valid_time)
+        if not found.size:
+            raise BadInput(f"{self.store.folder.url} has no sample at {format_time(valid_time)}")
+        return int(found[0])

@@ -1,0 +1,176 @@
+"""What scores are made of: sums over the pixels of a sample, which add up over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.training.evaluation.neighbourhoods import WIDTHS, fraction_errors
+from corrstore.training.evaluation.spectra import Wavenumbers
+
+Floats = NDArray[np.float64]
+
+SPREAD_CLASSES = 10
+"""How many classes of equally many pixels, by the ensemble's variance, the reliability of the spread is told for."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where fields are scored: the weight of each row, the cosine of its latitude, and the waves that fit."""
+
+    row_weights: Floats
+    wavenumbers: Wavenumbers
+
+    @classmethod
+    def of(cls, grid: RectilinearGrid) -> Domain:
+        """The domain of fields on this grid."""
+        return cls(np.cos(np.deg2rad(grid.lat)), Wavenumbers.of(grid))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The neighbourhoods, in pixels, that the domain has room for."""
+        return tuple(width for width in WIDTHS if width <= min(self.wavenumbers.shape))
+
+    @property
+    def widths_km(self) -> list[float]:
+        """How wide the neighbourhoods are, along a meridian."""
+        return [width * self.wavenumbers.spacing[0] for width in self.widths]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the scores of one channel are made of. The first axis of every array is the sample.
+
+    Sums over pixels are weighted by latitude and leave out those where the truth is missing: `weight` [sample] of the
+    weights alone, then, of the ensemble mean, `error`, `absolute_error` and `squared_error`; `crps`; the ensemble's
+    `variance`; `ranks` [sample, members + 1]; `classes` [sample, 3, class], weight, variance and squared error of the
+    pixels in each class of spread, NaN of fewer than four members. `fractions` [sample, threshold, width, 2] is as in
+    neighbourhoods.py; `spectrum` and `truth_spectrum` [sample, bin] as in spectra.py, and zero where `whole` [sample]
+    is, because a pixel is missing.
+    """
+
+    weight: Floats
+    error: Floats
+    absolute_error: Floats
+    squared_error: Floats
+    crps: Floats
+    variance: Floats
+    ranks: Floats
+    classes: Floats
+    fractions: Floats
+    whole: Floats
+    spectrum: Floats
+    truth_spectrum: Floats
+
+    @property
+    def members(self) -> int:
+        """How many members the ensemble has."""
+        return self.ranks.shape[1] - 1
+
+    def summed(self, counts: Floats) -> Tally:
+        """The sums over samples, each counted as often as a row of `counts` [row, sample] says; a row is a sample."""
+        return Tally(*(np.tensordot(counts, getattr(self, each.name), 1) for each in fields(self)))
+
+    @property
+    def total(self) -> Tally:
+        """The sums over all samples, as one."""
+        return self.summed(np.ones((1, len(self.weight))))
+
+
+def merged(tallies: Iterable[Tally]) -> Tally:
+    """The tally of all the samples, in this order."""
+    every = list(tallies)
+    return Tally(*(np.concatenate([getattr(each, field.name) for each in every]) for field in fields(Tally)))
+
+
+def tally(
+    ensemble: NDArray[np.float32],
+    truth: NDArray[np.floating],
+    domain: Domain,
+    thresholds: Sequence[float] = (),
+    seed: Sequence[int] = (0,),
+) -> Tally:
+    """The tally of one sample of one channel: `ensemble` (member, lat, lon), `truth` (lat, lon), NaN where missing.
+
+    A deterministic forecast is an ensemble of one. `seed` is of the draw that ranks a truth equal to some members.
+    """
+    known = ~np.isnan(truth)
+    weights = np.broadcast_to(domain.row_weights[:, None], truth.shape)[known]
+    members, truths = np.ascontiguousarray(ensemble[:, known]), truth[known].astype(np.float64)
+    error, crps, variance, below, tied = scored = np.empty((5, weights.size))
+    _score_pixels(members, truths, scored)
+    ranks = below + np.floor((tied + 1) * np.random.default_rng(seed).random(tied.size))
+    whole, waves = bool(known.all()), domain.wavenumbers
+    every = [*ensemble, truth] if whole else []
+    *spectra, truth_spectrum = [waves.variance(field) for field in every] or [np.zeros(len(waves.widths))] * 2
+    row = {
+        "weight": weights.sum(),
+        "error": weights @ error,
+        "absolute_error": weights @ np.abs(error),
+        "squared_error": weights @ error**2,
+        "crps": weights @ crps,
+        "variance": weights @ variance,
+        "ranks": np.bincount(ranks.astype(np.intp), weights, minlength=len(ensemble) + 1),
+        "classes": _spread_classes(members, truths, weights),
+        "fractions": [fraction_errors(ensemble, truth, each, domain.widths) for each in thresholds],
+        "whole": whole,
+        "spectrum": np.mean(spectra, axis=0),
+        "truth_spectrum": truth_spectrum,
+    }
+    return Tally(**{name: np.asarray(sums, np.float64)[None] for name, sums in row.items()})
+
+
+def fair_crps(ensemble: NDArray[np.float32], truth: NDArray[np.floating]) -> Floats:
+    """The fair continuous ranked probability score at each pixel, (member, ...) and (...) to (...).
+
+    Mean |x_i - y| - sum |x_i - x_j| / (2 m (m - 1)), which estimates the CRPS of the distribution that the m members
+    are drawn from without bias (Ferro 2014, Q. J. R. Meteorol. Soc. 140, 1917). Of one member: its absolute error.
+    """
+    pixels = np.empty((5, truth.size))
+    members = np.ascontiguousarray(ensemble, np.float32).reshape(len(ensemble), -1)
+    _score_pixels(members, truth.astype(np.float64).ravel(), pixels)
+    return pixels[1].reshape(truth.shape)
+
+
+def _spread_classes(ensemble: NDArray[np.float32], truth: NDArray[np.floating], weights: Floats) -> Floats:
+    judged = ensemble[1::2]
+    if weights.size < SPREAD_CLASSES:
+        return np.zeros((3, SPREAD_CLASSES))
+    if len(judged) < 2:
+        return np.full((3, SPREAD_CLASSES), np.nan)
+    starts = np.linspace(0, weights.size, SPREAD_CLASSES, endpoint=False).astype(np.intp)
+    order = np.argpartition(ensemble[0::2].var(axis=0), starts)
+    variance = judged.var(axis=0, ddof=1, dtype=np.float64)
+    squared_error = (judged.mean(axis=0, dtype=np.float64) - truth) ** 2
+    weighted = np.stack([weights, weights * variance, weights * squared_error])
+    return np.add.reduceat(weighted[:, order], starts, axis=1)
+
+
+@njit(cache=True, nogil=True)
+def _score_pixels(ensemble: NDArray[np.float32], truth: Floats, scored: Floats) -> None:
+    """Error of the mean, fair CRPS, variance, members below the truth and equal to it [5, pixel]."""
+    members = ensemble.shape[0]
+    for pixel in range(truth.size):
+        total = distance = pairs = squares = 0.0
+        below = tied = 0
+        for i in range(members):
+            value = np.float64(ensemble[i, pixel])
+            total += value
+            distance += abs(value - truth[pixel])
+            below += value < truth[pixel]
+            tied += value == truth[pixel]
+            for j in range(i):
+                pairs += abs(value - np.float64(ensemble[j, pixel]))
+        mean = total / members
+        for i in range(members):
+            squares += (ensemble[i, pixel] - mean) ** 2
+        scored[0, pixel] = mean - truth[pixel]
+        scored[1, pixel] = distance / members - (pairs / (members * (members - 1)) if members > 1 else 0.0)
+        scored[2, pixel] = squares / (members - 1) if members > 1 else np.nan
+        scored[3, pixel] = below
+        scored[4, pixel] = tied

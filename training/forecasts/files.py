@@ -1,0 +1,138 @@
+"""The files of a forecast: one CF Zarr, or a folder of CF NetCDF files, filled one part at a time."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from textwrap import shorten
+from typing import Any
+
+import dask.array
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+from zarr.storage import MemoryStore
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import time_key
+from corrstore.datasets.storage.folder import Folder
+from corrstore.training.forecasts.header import Header, Part, variable_name
+
+HEADER = "forecast.json"
+_TIME = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast in its folder. In the Zarr v3 group, whose chunks are fields, what is not drawn yet is NaN.
+
+    `20200602T1500_000.nc` is a member's NetCDF file, `20200602T1500_regression.nc` the mean's. A field of the Zarr and
+    a NetCDF file are written whole or not at all; a part is there when its last field is.
+    """
+
+    folder: Folder
+    header: Header
+
+    def create(self) -> None:
+        """Write all but the fields. Several processes may do it at the same time: their bytes are the same.
+
+        Raises BadInput, which names what differs, where another forecast is there.
+        """
+        if self.folder.exists(HEADER):
+            self._check_same(open_forecast(self.folder.path()).header)
+            return
+        for key, content in self._zarr_objects().items() if self.header.format == "zarr" else ():
+            self.folder.write(key, content)
+        self.folder.write(HEADER, json.dumps(self.header.content, indent=1).encode())
+
+    def has(self, part: Part) -> bool:
+        """Whether the part is there."""
+        if self.header.format == "netcdf":
+            return self.folder.exists(self._file(part))
+        last = variable_name(list(self.header.channels)[-1], part)
+        return self.folder.exists("/".join([last, "c", *map(str, part.place), "0", "0"]))
+
+    def write(self, part: Part, fields: NDArray[np.float32]) -> None:
+        """Write a part: fields (channel, lat, lon) in physical units."""
+        if self.header.format == "zarr":
+            for channel, field in zip(self.header.channels, fields, strict=True):
+                self._array(variable_name(channel, part))[part.place] = field
+            return
+        leading = (None,) * len(part.place)
+        content = self.header.dataset(part, (field[leading] for field in fields))
+        packed = {"zlib": True, "complevel": 1, "shuffle": True}
+        encoding: dict[Any, Any] = {**dict.fromkeys(content.data_vars, packed), "time": _TIME}
+        self.folder.write(self._file(part), bytes(content.to_netcdf(engine="netcdf4", encoding=encoding)))
+
+    def read(self, part: Part, channel: str) -> NDArray[np.float32]:
+        """A channel's field (lat, lon)."""
+        name = variable_name(channel, part)
+        if self.header.format == "zarr":
+            return np.asarray(self._array(name)[part.place])
+        with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
+            return np.asarray(content[name]).reshape(self.header.target_grid.shape)
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    @cached_property
+    def _group(self) -> zarr.Group:
+        options = self.folder.storage_options or None
+        return zarr.open_group(self.folder.path(), mode="r+", zarr_format=3, storage_options=options)
+
+    def _file(self, part: Part) -> str:
+        member = "regression" if part.member is None else f"{part.member:03d}"
+        return f"{time_key(self.header.valid_times[part.time])}_{member}.nc"
+
+    def _zarr_objects(self) -> dict[str, bytes]:
+        """The objects of the group without fields, its zarr.json last."""
+        content: dict[str, Any] = {}
+        compressor = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+        sizes = (len(self.header.times), self.header.members)
+        for part in (Part(0, None), *([Part(0, 0)] if self.header.members else [])):
+            chunk = (1,) * len(part.place) + self.header.target_grid.shape
+            empty = dask.array.empty(sizes[: len(part.place)] + chunk[len(part.place) :], chunks=chunk, dtype="float32")
+            template = self.header.dataset(part, [empty] * len(self.header.channels), whole=True)
+            field = {"chunks": chunk, "compressors": [compressor], "fill_value": np.float32(np.nan)}
+            encoding: dict[Any, Any] = dict.fromkeys(template.data_vars, field)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Consolidated metadata")
+                template.to_zarr(
+                    MemoryStore(content),
+                    mode="a",
+                    compute=False,
+                    zarr_format=3,
+                    encoding={**encoding, "time": _TIME} if part.member is None else encoding,
+                )
+        objects = {key: buffer.to_bytes() for key, buffer in content.items()}
+        return {key: objects[key] for key in sorted(objects, key=lambda key: (key == "zarr.json", key))}
+
+    def _check_same(self, there: Header) -> None:
+        ours, theirs = ({**each, **each["settings"]} for each in (self.header.content, there.content))
+        differing = "\n".join(
+            f"  {key}: there {_short(theirs.get(key))}, asked for {_short(ours.get(key))}"
+            for key in sorted({*ours, *theirs} - {"settings"})
+            if ours.get(key) != theirs.get(key)
+        )
+        if differing:
+            raise BadInput(
+                f"{self.folder.url} holds another forecast; give another output. Different are:\n{differing}"
+            )
+
+
+def open_forecast(url: str) -> Forecast:
+    """The forecast in a folder; BadInput where there is none."""
+    folder = Folder(url)
+    if not folder.exists(HEADER):
+        raise BadInput(f"no forecast at {url}: it has no {HEADER}; `corrstore sample` makes one")
+    return Forecast(folder, Header(**json.loads(folder.read(HEADER))))
+
+
+def _short(value: Any) -> str:
+    return shorten(str(value), 100, placeholder=" ...")

@@ -1,0 +1,132 @@
+"""Any domain by overlapping tiles, blended with weights that sum to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corrstore.datasets.errors import BadInput
+from corrstore.training.diffusion.edm import Denoise
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A rectangle of the domain, and its weight along its rows and along its columns."""
+
+    top: int
+    left: int
+    row_weights: NDArray[np.float64]
+    column_weights: NDArray[np.float64]
+
+    def crop(self, field: Tensor) -> Tensor:
+        """The view of a field (..., height, width) of the whole domain that lies in the tile."""
+        height, width = len(self.row_weights), len(self.column_weights)
+        return field[..., self.top : self.top + height, self.left : self.left + width]
+
+    def window(self, like: Tensor) -> Tensor:
+        """The tile's weights (height, width), of the device and dtype of `like`."""
+        rows, columns = (torch.from_numpy(each).to(like) for each in (self.row_weights, self.column_weights))
+        return rows[:, None] * columns
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a domain (height, width) is covered by tiles that overlap by at least `overlap` pixels.
+
+    Where a tile ends inside the domain its weight is zero over the outer quarter of the overlap, rises over
+    the next half, and is whole over the rest. So a pixel never gets anything from a network that saw it
+    within that quarter of a cut: what looks no further than `margin` pixels around gives with tiles what it
+    gives without. Raises BadInput where the tile exceeds the domain, or the overlap the tile.
+    """
+
+    domain: tuple[int, int]
+    tile: tuple[int, int]
+    overlap: int
+
+    def __post_init__(self) -> None:
+        for axis, domain, tile in zip(("height", "width"), self.domain, self.tile, strict=True):
+            if not 0 < tile <= domain:
+                raise BadInput(f"tile {axis} {tile} must be at least 1 and at most the domain's, {domain}")
+            if not 0 <= self.overlap < tile:
+                raise BadInput(f"tile overlap {self.overlap} must be at least 0 and less than tile {axis} {tile}")
+
+    @property
+    def margin(self) -> int:
+        """The width in pixels of the border of zero weight along a cut."""
+        return self.overlap // 4
+
+    @cached_property
+    def tiles(self) -> list[Tile]:
+        """All the tiles, row by row. At every pixel of the domain their weights sum to one."""
+        rows, columns = (
+            _weights(domain, tile, self.overlap, self.margin)
+            for domain, tile in zip(self.domain, self.tile, strict=True)
+        )
+        return [Tile(top, left, down, across) for (top, down), (left, across) in product(rows, columns)]
+
+
+def blend(evaluate: Callable[[list[tuple[int, Tile]]], Tensor], members: int, tiling: Tiling, batch: int) -> Tensor:
+    """Fields (members, channels, height, width) of the whole domain from those of tiles.
+
+    `evaluate` takes up to `batch` pairs of a member and a tile, and answers (pairs, channels, tile height,
+    tile width). Holds the answer, and one batch.
+    """
+    pairs = [(member, tile) for tile, member in product(tiling.tiles, range(members))]
+    whole: Tensor | None = None
+    for start in range(0, len(pairs), batch):
+        chunk = pairs[start : start + batch]
+        pieces = evaluate(chunk)
+        if whole is None:
+            whole = pieces.new_zeros((members, pieces.shape[1], *tiling.domain))
+        for (member, tile), piece in zip(chunk, pieces, strict=True):
+            tile.crop(whole[member]).addcmul_(piece, tile.window(piece))
+    assert whole is not None
+    return whole
+
+
+def tiled(
+    denoise: Denoise, condition: Callable[[Tile], Tensor], tiling: Tiling, batch: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The denoiser (x, sigma) of the whole domain from one of tiles: all share the noise that x holds.
+
+    `condition(tile)` is what conditions a tile (channels, tile height, tile width), the same for every
+    member, on x's device: `lambda tile: tile.crop(condition)`, or made as it is asked for, once a tile,
+    batch and step.
+    """
+
+    def denoise_domain(x: Tensor, sigma: Tensor) -> Tensor:
+        def evaluate(pairs: list[tuple[int, Tile]]) -> Tensor:
+            conditions = {tile: condition(tile) for tile in dict.fromkeys(tile for _, tile in pairs)}
+            crops = torch.stack([tile.crop(x[member]) for member, tile in pairs])
+            return denoise(crops, sigma, torch.stack([conditions[tile] for _, tile in pairs]))
+
+        return blend(evaluate, len(x), tiling, batch)
+
+    return denoise_domain
+
+
+def _weights(domain: int, tile: int, overlap: int, margin: int) -> list[tuple[int, NDArray[np.float64]]]:
+    """The tiles of one axis: where each starts, and its weights, which sum to one at every pixel."""
+    count = 1 if tile == domain else -(-(domain - overlap) // (tile - overlap))
+    starts = np.rint(np.linspace(0, domain - tile, count)).astype(int)
+    rise = _rise(tile, overlap, margin)
+    windows = np.ones((count, tile))
+    windows[1:] *= rise
+    windows[:-1] *= rise[::-1]
+    total = np.zeros(domain)
+    for start, window in zip(starts, windows, strict=True):
+        total[start : start + tile] += window
+    return [(int(start), window / total[start : start + tile]) for start, window in zip(starts, windows, strict=True)]
+
+
+def _rise(tile: int, overlap: int, margin: int) -> NDArray[np.float64]:
+    """The weight at each pixel from a cut inwards: zero over the margin, a squared sine, then one."""
+    ramp = max(overlap - 2 * margin, 1)
+    return np.sin(np.pi / 2 * np.clip((np.arange(tile) + 0.5 - margin) / ramp, 0, 1)) ** 2

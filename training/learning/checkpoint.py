@@ -1,0 +1,162 @@
+"""Checkpoints: what a run leaves, whole or not at all, and the trained model that comes back from one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.store.opening import Store
+from corrstore.training.diffusion.edm import Denoiser
+from corrstore.training.diffusion.residual import ResidualScale
+from corrstore.training.learning.models import denoiser_for, frozen, regression_for
+from corrstore.training.networks.regression import Regression
+from corrstore.training.patches.features import Features, StaticScale
+from corrstore.training.run_config import RunConfig
+
+FORMAT = "corrstore checkpoint 1"
+BEST, LAST = "best.pt", "last.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model on one device: averaged (EMA) weights, in eval mode, without gradients.
+
+    A diffusion checkpoint holds the regression that it was trained on, so one file is all that sampling needs.
+    `denoiser` and `residual` are None for a regression. `config` is the run's; `store` is what is known of the store
+    that it was trained on: `url`, `fingerprint`, `fingerprint_fields`.
+    """
+
+    config: RunConfig
+    samples_seen: int
+    store: dict[str, Any]
+    features: Features
+    regression: Regression
+    denoiser: Denoiser | None = None
+    residual: ResidualScale | None = None
+
+    @torch.no_grad()
+    def mean(self, condition: Tensor) -> Tensor:
+        """The regression's prediction (batch, target channels, height, width), normalised, float32.
+
+        `condition` is what `features.condition` gives.
+        """
+        with autocast(self.config, condition.device):
+            return self.regression(condition).float()
+
+    def diffusion_condition(self, condition: Tensor) -> Tensor:
+        """What conditions the denoiser: the features, then the regression's mean."""
+        return torch.cat([condition, self.mean(condition)], dim=1)
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
+        """The denoiser of standardised residuals, a `training.diffusion.edm.Denoise`; see `diffusion_condition`."""
+        assert self.denoiser is not None, "a regression has no denoiser"
+        with autocast(self.config, condition.device):
+            return self.denoiser(x, sigma, condition)
+
+    def combined(self, mean: Tensor, x: Tensor) -> Tensor:
+        """Normalised target fields from the mean and a drawn residual; `features.target_units` decodes them."""
+        assert self.residual is not None, "a regression has no residual"
+        return mean + self.residual.restored(x)
+
+
+def autocast(config: RunConfig, device: torch.device) -> torch.autocast:
+    """The arithmetic of the network that the run asks for."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def load_checkpoint(path: Path | str, store: Store, device: torch.device | str = "cpu") -> Trained:
+    """The trained model of a checkpoint file, or of the best checkpoint in a run's folder.
+
+    Raises BadInput, which names the file, where there is none, it is damaged, it is not corrstore's, or it was trained
+    on a store of another fingerprint: then with the fields that differ, and both values.
+    """
+    content = read_checkpoint(path)
+    check_store(content["store"], store, path)
+    return trained_model(content, store, device)
+
+
+def trained_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
+    """The trained model in a checkpoint's content."""
+    fields = content["store"]["fingerprint_fields"]
+    config = RunConfig.model_validate(content["config"])
+    features = Features(store, [StaticScale(*each) for each in content["static"]], device)
+    known = (config, content["samples_seen"], content["store"], features)
+    if content["regression"] is None:
+        regression = regression_for(config, fields)
+        regression.load_state_dict(content["ema"])
+        return Trained(*known, frozen(regression, device))
+    denoiser = denoiser_for(config, fields)
+    denoiser.load_state_dict(content["ema"])
+    below = parent_model(content, store, device)
+    return Trained(*known, below.regression, frozen(denoiser, device), ResidualScale(*content["missed"]).to(device))
+
+
+def parent_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
+    """The regression below a diffusion model, from the content of the latter's checkpoint."""
+    return trained_model({**content, **content["regression"], "regression": None}, store, device)
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """The content of a checkpoint file, or of the best one in a run's folder, on the CPU; BadInput as above."""
+    file = Path(path) / BEST if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise BadInput(f"no checkpoint {file}; train first, or name a run's folder or one of its .pt files")
+    damaged = BadInput(f"{file} is damaged or cut short, or no checkpoint; use another, such as {LAST} of the same run")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise damaged
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise damaged from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise BadInput(f"{file} is not of this corrstore: its format is {found!r}, expected {FORMAT!r}; train again")
+    return content
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all: under another name first, then moved. BadInput where it cannot be."""
+    temporary = path.with_name(f".partial-{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}; make room, or give another folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> None:
+    """Raise BadInput, with the fields that differ, unless the store has the fingerprint that was trained on."""
+    if trained_on["fingerprint"] == store.fingerprint:
+        return
+    found = "\n".join(_differences(trained_on["fingerprint_fields"], store.attributes["fingerprint_fields"]))
+    raise BadInput(
+        f"{path} was trained on a store of fingerprint {trained_on['fingerprint']} ({trained_on['url']}), but"
+        f" {store.folder.url} has {store.fingerprint}; take a store built by the same recipe. Different are:\n{found}"
+    )
+
+
+def _differences(trained: Any, now: Any, name: str = "") -> Iterator[str]:
+    if isinstance(trained, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*trained, *now]):
+            yield from _differences(trained.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif isinstance(trained, list) and isinstance(now, list) and len(trained) == len(now):
+        for position, (one, other) in enumerate(zip(trained, now, strict=True)):
+            yield from _differences(one, other, f"{name}[{position}]")
+    elif trained != now:
+        yield f"  {name}: trained on {trained!r}, this store has {now!r}"

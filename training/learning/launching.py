@@ -1,0 +1,195 @@
+"""Which store a run is on: one that a catalog was asked for, and that is written down when the run begins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from corrstore.catalog.queries.access import Catalog
+from corrstore.catalog.queries.query import Match
+from corrstore.catalog.queries.selection import Region, parse_period, parse_region
+from corrstore.catalog.tables.names import location_of
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.parts import SplitsSpec
+from corrstore.datasets.recipe.periods import Interval
+from corrstore.datasets.storage.folder import Folder, write_file_atomically
+from corrstore.datasets.store.opening import Store, open_store
+from corrstore.training.run_config import RunConfig
+
+RECORD = "config.json"
+
+
+class Query(BaseModel):
+    """What a catalog is asked for: the store that has these target channels, and these times in its train split."""
+
+    model_config = ConfigDict(frozen=True)
+
+    catalog: str
+    variables: tuple[str, ...]
+    period: str | None = None
+    resolution: float | None = None
+    region: Region | None = None
+
+    def __str__(self) -> str:
+        words = [", ".join(self.variables)]
+        words += [str(parse_period(self.period))] if self.period else []
+        words += [f"resolution {self.resolution:g}"] if self.resolution is not None else []
+        words += [f"region {','.join(f'{side:g}' for side in self.region)}"] if self.region else []
+        return "; ".join(words)
+
+
+class RunStore(BaseModel):
+    """The store that a run is on."""
+
+    url: str
+    fingerprint: str
+    targets: list[str]
+
+
+class Record(BaseModel):
+    """What is known of a run from its beginning: the file config.json in its folder."""
+
+    config: RunConfig
+    store: RunStore
+    query: Query | None
+
+
+def query_for(
+    store: str | None,
+    catalog: str | None,
+    variables: list[str],
+    period: str | None,
+    resolution: float | None,
+    region: str | None,
+) -> Query | None:
+    """What the catalog is asked for, None where the store is named; BadInput where it is neither or both."""
+    if store is not None:
+        if catalog or variables or resolution is not None or region:
+            raise BadInput("--store names the store; leave out --catalog, --variable, --resolution and --region")
+        return None
+    if catalog is None or not variables:
+        raise BadInput("say on which store: --store STORE, or --catalog CATALOG with a --variable for each target")
+    return Query(
+        catalog=location_of(Folder(catalog)),
+        variables=tuple(sorted(set(variables))),
+        period=period,
+        resolution=resolution,
+        region=None if region is None else parse_region(region),
+    )
+
+
+def store_for(query: Query, run: Path) -> str:
+    """Where the store is that a run in this folder is on: as it was begun, else the only one that the catalog has.
+
+    What is registered after a run was begun does not count for it. Raises BadInput where the run was begun on what is
+    not asked for now, or its store is another by now; where no store is right, with what each lacks; where several
+    are, with what sets them apart.
+    """
+    if not (run / RECORD).exists():
+        return _only_store(query)
+    begun = _record(run)
+    if begun.query is None:
+        raise BadInput(
+            f"{run} was begun with --store {begun.store.url}, but now a catalog is asked for {query};"
+            " go on with --store, or give another folder"
+        )
+    changed = [
+        f"  {name}: began with {getattr(begun.query, name)!r}, now {getattr(query, name)!r}"
+        for name in Query.model_fields
+        if getattr(begun.query, name) != getattr(query, name)
+    ]
+    if changed:
+        raise BadInput(
+            "\n".join([f"{run} was begun by another query; give another folder, or ask as before:", *changed])
+        )
+    found = open_store(begun.store.url).fingerprint
+    if found != begun.store.fingerprint:
+        raise BadInput(
+            f"{run} was begun on {begun.store.url} of fingerprint {begun.store.fingerprint}, which has {found} now;"
+            " give another folder, or name a copy of that store with --store"
+        )
+    return begun.store.url
+
+
+def write_record(run: Path, store: Store, config: RunConfig, query: Query | None) -> None:
+    """Write down what the run is on, and how, in its folder."""
+    targets = [channel.name for channel in store.plan.channels("target")]
+    on = RunStore(url=location_of(store.folder), fingerprint=store.fingerprint, targets=targets)
+    record = Record(config=config, store=on, query=query)
+    write_file_atomically(run / RECORD, f"{record.model_dump_json(indent=1)}\n".encode())
+
+
+def _record(run: Path) -> Record:
+    try:
+        return Record.model_validate_json((run / RECORD).read_bytes())
+    except ValidationError as error:
+        raise BadInput(
+            f"{run / RECORD} is damaged, or of another version of corrstore, so it does not tell which store the run is"
+            f" on ({error.error_count()} mistakes in it); name the store with --store, or give another folder"
+        ) from None
+
+
+def _only_store(query: Query) -> str:
+    catalog = Catalog(query.catalog)
+    period = None if query.period is None else parse_period(query.period)
+    found = catalog.query(query.variables, period, resolution=query.resolution, region=query.region).stores
+    lacking = [_lacking(match, query, period) for match in found]
+    right = [match for match, lacks in zip(found, lacking, strict=True) if not lacks]
+    if len(right) > 1:
+        raise BadInput(
+            "\n".join(
+                [
+                    f"{len(right)} stores of {query.catalog} have {query}; say which with --resolution or --region, or"
+                    " name one with --store:",
+                    *_apart(right),
+                ]
+            )
+        )
+    if not right:
+        near = [f"  {match.name} at {match.location} {lacks}" for match, lacks in zip(found, lacking, strict=True)]
+        none = [] if near else [f"  none of its {len(catalog.stores.rows)} stores has valid samples of any of it"]
+        raise BadInput("\n".join([f"no store of {query.catalog} is right for {query}:", *near[:10], *none]))
+    return right[0].location
+
+
+def _lacking(match: Match, query: Query, period: Interval | None) -> str:
+    """Why the store cannot be trained on for this, empty where it can."""
+    if match.status in ("vanished", "unreachable"):
+        return f"is {match.status}"
+    absent = [name for name in query.variables if "target" not in match.roles.get(name, [])]
+    if absent:
+        return f"has no target {', '.join(absent)}"
+    train = _train_split(match)
+    return "" if period is None or train.holds(period) else f"has the train split {train}"
+
+
+def _train_split(match: Match) -> Interval:
+    return SplitsSpec.model_validate(json.loads(match.row["recipe"])["splits"]).train.interval
+
+
+def _apart(matches: list[Match]) -> list[str]:
+    """A line for each store, with that which not all of them have alike."""
+    facts = [_facts(match) for match in matches]
+    differ = [key for key in facts[0] if len({each[key] for each in facts}) > 1]
+    return [
+        f"  {match.name} at {match.location}: " + ("; ".join(f"{key} {each[key]}" for key in differ) or "alike")
+        for match, each in zip(matches, facts, strict=True)
+    ]
+
+
+def _facts(match: Match) -> dict[str, Any]:
+    row, grid = match.row, match.row["target_grid"]
+    return {
+        "resolution": f"{grid['lat_step']:g} x {grid['lon_step']:g}",
+        "region": ",".join(f"{grid[side]:g}" for side in ("west", "south", "east", "north")),
+        "train split": str(_train_split(match)),
+        "every": f"{row['frequency_seconds'] / 3600:g} h",
+        "inputs": ", ".join(row["input_channels"]),
+        "targets": ", ".join(row["target_channels"]),
+        "static": ", ".join(row["static_channels"]),
+        "dtype": row["dtype"],
+        "fingerprint": row["fingerprint"],
+    }

@@ -1,0 +1,231 @@
+"""What training changes: a model, its average, the optimizer and the clock; and how one update changes it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.store.opening import Store
+from corrstore.training.diffusion.edm import Denoiser, edm_loss
+from corrstore.training.diffusion.residual import ResidualScale, residual_sums
+from corrstore.training.learning.checkpoint import Trained, autocast
+from corrstore.training.learning.models import denoiser_for, frozen, regression_for
+from corrstore.training.learning.processes import ALONE, Processes
+from corrstore.training.networks.regression import Regression
+from corrstore.training.patches.features import Features, static_scales
+from corrstore.training.patches.loader import Batch, Span
+from corrstore.training.run_config import RunConfig
+
+
+class Learner:
+    """A model in training. `parent` is the frozen regression below a diffusion model, None for a regression.
+
+    All that is random in an update is a function of (seed, samples seen): the order of the patches, the noise of each,
+    and, beside the rank, PyTorch's own generator. So the clock is the state of loader and generators.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        store: Store,
+        device: torch.device,
+        parent: Trained | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.config, self.store, self.device = config, store, device
+        self.parent, self.processes = parent, processes
+        self.features = parent.features if parent else Features(store, static_scales(store), device)
+        fields = store.attributes["fingerprint_fields"]
+        torch.manual_seed(config.seed)
+        self.model: Regression | Denoiser = (denoiser_for if parent else regression_for)(config, fields).to(device)
+        self.average = frozen(copy.deepcopy(self.model), device)
+        if config.compile:
+            self.model.compile()
+        self.distributed = DistributedDataParallel(self.model) if processes.world > 1 else None
+        self.optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), fused=device.type == "cuda")
+        self.channel_weights = torch.tensor(config.weights(self.features.target_names), device=device)
+        self.missed: ResidualScale | None = None
+        self.samples_seen = 0
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches of an update in this process; BadInput where the batch does not divide into them."""
+        world, config = self.processes.world, self.config
+        if config.batch % (world * config.micro_batch):
+            raise BadInput(
+                f"batch {config.batch} does not divide into micro-batches of {config.micro_batch} on each of {world}"
+                f" processes; set a multiple of {world * config.micro_batch}"
+            )
+        return config.batch // (world * config.micro_batch)
+
+    def spans(self) -> Iterator[Span]:
+        """The micro-batches that this process has still to see; an update's are shared out in the order of ranks."""
+        config, share = self.config, self.micro_batches * self.config.micro_batch
+        for first in range(self.samples_seen, config.samples, config.batch):
+            begin = first + self.processes.rank * share
+            for start in range(begin, begin + share, config.micro_batch):
+                yield start, start + config.micro_batch
+
+    def update(self, batches: Iterator[Batch]) -> dict[str, float]:
+        """Take one update's micro-batches and change the model by them; answers loss, gradient norm, learning rate."""
+        torch.manual_seed(_seed(self.config.seed, self.samples_seen, self.processes.rank))
+        loss = self.accumulate(islice(batches, self.micro_batches))
+        rate = learning_rate(self.config, self.samples_seen)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
+        if not math.isfinite(norm):
+            raise CorrstoreError(
+                f"the gradient after {self.samples_seen} patches is not finite; lower learning_rate, or take"
+                " precision=float32, and continue from the last checkpoint"
+            )
+        self.optimizer.step()
+        self.samples_seen += self.config.batch
+        self._average()
+        return {"loss": float(loss), "gradient_norm": norm, "learning_rate": rate}
+
+    def accumulate(self, batches: Iterable[Batch]) -> Tensor:
+        """The gradient of the mean loss over these micro-batches and those of the other processes; the mean loss.
+
+        Gradients travel between the processes once, with the last micro-batch.
+        """
+        self.model.train()
+        self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for number, batch in enumerate(batches, start=1):
+            last = number == self.micro_batches
+            with self.distributed.no_sync() if self.distributed and not last else nullcontext():
+                loss = self.loss(batch) / self.micro_batches
+                loss.backward()
+            total += loss.detach()
+        return self.processes.summed(total) / self.processes.world
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss of a micro-batch, each channel's error as a share of what there was to learn of it.
+
+        Where the target is missing, nothing is to be learned: its error is zero.
+        """
+        assert self.missed is not None, "a model learns by the scale of what is missed below it"
+        forward = self.distributed or self.model
+        condition, below, target = self._seen(batch)
+        absent = target.isnan()
+        with autocast(self.config, self.device):
+            if isinstance(self.model, Regression):
+                error = torch.where(absent, 0.0, (forward(condition) - target) / self.missed.divisor)
+                return (self.channel_weights[:, None, None] * error**2).mean()
+            return edm_loss(
+                forward,
+                torch.where(absent, 0.0, self.missed.standardised(target - below)),
+                condition,
+                [self._generator(batch.first + i) for i in range(len(target))],
+                sigma_data=self.model.sigma_data,
+                channel_weights=self.channel_weights,
+                p_mean=self.config.p_mean,
+                p_std=self.config.p_std,
+            )
+
+    @torch.no_grad()
+    def measure_missed(self, batches: Iterable[Batch]) -> None:
+        """Measure what interpolation (below a regression) or the regression (below a denoiser) misses, once a run."""
+        sums = torch.zeros(3, len(self.features.target_names), dtype=torch.float64, device=self.device)
+        for batch in batches:
+            _, below, target = self._seen(batch)
+            sums += residual_sums(target - below)
+        self.missed = ResidualScale.of_sums(self.processes.summed(sums))
+
+    def trained(self) -> Trained:
+        """The model as it is now, by its averaged weights."""
+        known = (self.config, self.samples_seen, self._store(), self.features)
+        if isinstance(self.average, Regression):
+            return Trained(*known, self.average)
+        assert self.parent is not None
+        return Trained(*known, self.parent.regression, self.average, self.missed)
+
+    def state(self) -> dict[str, Any]:
+        """The content of a checkpoint; `resume` takes it back."""
+        parent, missed = self.parent, self.missed
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "samples_seen": self.samples_seen,
+            "store": self._store(),
+            "static": [list(scale) for scale in self.features.scales],
+            "ema": self.average.state_dict(),
+            "regression": parent
+            and {
+                "config": parent.config.model_dump(mode="json"),
+                "samples_seen": parent.samples_seen,
+                "ema": parent.regression.state_dict(),
+            },
+            "missed": missed and [missed.mean.cpu(), missed.std.cpu()],
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def resume(self, content: dict[str, Any]) -> None:
+        """Go on from a checkpoint's content."""
+        self.model.load_state_dict(content["model"])
+        self.average.load_state_dict(content["ema"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.missed = ResidualScale(*content["missed"]).to(self.device)
+        self.samples_seen = content["samples_seen"]
+
+    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the model sees, what is below it, and the target; one call of the regression for all the patches."""
+        condition = self.features.condition(batch.input, batch.patches)
+        target = self.features.targets(batch.target)
+        if isinstance(self.model, Regression):
+            return condition, self.model.residual(condition), target
+        assert self.parent is not None
+        mean = self.parent.mean(condition)
+        return torch.cat([condition, mean], dim=1), mean, target
+
+    def _store(self) -> dict[str, Any]:
+        attributes = self.store.attributes
+        return {
+            "url": self.store.folder.url,
+            "fingerprint": self.store.fingerprint,
+            "fingerprint_fields": attributes["fingerprint_fields"],
+        }
+
+    def _generator(self, position: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(_seed(self.config.seed, position))
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the average towards the model (EDM's schedule: a half-life that grows with the patches seen)."""
+        half_life = min(self.config.ema_half_life, self.samples_seen * self.config.ema_ramp)
+        share = 1 - 0.5 ** (self.config.batch / half_life)
+        for average, current in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            average.lerp_(current, share)
+
+
+def learning_rate(config: RunConfig, samples_seen: int) -> float:
+    """A linear rise over `warmup` patches, then half a cosine down to `final_learning_rate` of the whole."""
+    if samples_seen < config.warmup:
+        return config.learning_rate * (samples_seen + config.batch) / (config.warmup + config.batch)
+    done = min(1.0, (samples_seen - config.warmup) / max(1, config.samples - config.warmup))
+    floor = config.final_learning_rate
+    return config.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay for what multiplies fields, none for biases and norms."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [each for each in parameters if each.dim() > 1], "weight_decay": weight_decay},
+        {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _seed(*words: int) -> int:
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))

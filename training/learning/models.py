@@ -1,0 +1,57 @@
+"""The two models for the channels of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from corrstore.datasets.store.constants import stored_normalisation
+from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.training.diffusion.edm import SIGMA_DATA, Denoiser
+from corrstore.training.networks.network import NetworkConfig, UNet
+from corrstore.training.networks.regression import Regression, connections
+from corrstore.training.patches.features import POSITION
+from corrstore.training.run_config import RunConfig
+
+Fields = Mapping[str, Any]
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def condition_channels(fields: Fields) -> int:
+    """How many channels `Features.condition` has, by a store's fingerprint fields."""
+    return len(fields["input"]["channels"]) + len(fields["static"]) + len(POSITION)
+
+
+def regression_for(config: RunConfig, fields: Fields) -> Regression:
+    """A new regression for a store with these fingerprint fields; BadInput where the config names no target of it."""
+    targets = _normalisations(fields["target"])
+    network = _network(config, condition_channels(fields), len(targets), noise_conditioned=False)
+    return Regression(
+        network, connections(_normalisations(fields["input"]), targets, without=config.predicted_outright)
+    )
+
+
+def denoiser_for(config: RunConfig, fields: Fields) -> Denoiser:
+    """A new denoiser: it sees the noisy residual, then the features, then the regression's mean."""
+    targets = len(fields["target"]["channels"])
+    seen = condition_channels(fields) + 2 * targets
+    return Denoiser(_network(config, seen, targets, noise_conditioned=True), SIGMA_DATA)
+
+
+def frozen(module: Module, device: torch.device | str) -> Module:
+    """The module on the device, in eval mode, without gradients."""
+    return module.to(device).eval().requires_grad_(False)
+
+
+def _network(config: RunConfig, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> UNet:
+    of_size = NetworkConfig.of_size(config.size, in_channels, out_channels, noise_conditioned=noise_conditioned)
+    return UNet(of_size if config.dropout is None else replace(of_size, dropout=config.dropout))
+
+
+def _normalisations(role: Mapping[str, Sequence[Any]]) -> dict[str, Normalisation]:
+    constants = (stored_normalisation(*each) for each in role["normalisation"])
+    return dict(zip(role["channels"], constants, strict=True))

@@ -1,0 +1,125 @@
+"""What a run will take, before it starts: parameters, memory, bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.filesize import decimal
+from torch import Tensor
+
+from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.store.ledger import SHARDS
+from corrstore.datasets.store.opening import Store
+from corrstore.training.diffusion.edm import Denoiser
+from corrstore.training.learning.models import condition_channels, denoiser_for, regression_for
+from corrstore.training.networks.regression import Regression
+from corrstore.training.patches.loader import ReadCost, split_order
+from corrstore.training.patches.patches import Geometry, Patch
+from corrstore.training.run_config import RunConfig
+
+_FLOAT = 4
+_PER_PARAMETER = 5 * _FLOAT
+"""Weight, gradient, AdamW's two moments, average."""
+_DRAWS = 256
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Numbers of parameters, samples, patches; sizes in bytes.
+
+    `memory_activations` is what the network keeps for its backward pass, reckoned by running it on tensors without
+    data; with bfloat16 it is about half of that. `bytes_read` is of decoded inner chunks; `bytes_from_disk` of them as
+    they are compressed.
+    """
+
+    parameters: int
+    samples: int
+    skipped: int
+    patches: int
+    patch: tuple[int, int]
+    memory_model: int
+    memory_activations: int
+    bytes_used_a_patch: int
+    bytes_read_a_patch: int
+    bytes_read: int
+    bytes_from_disk: int
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The plan in words."""
+        overhead = self.bytes_read_a_patch / self.bytes_used_a_patch
+        return {
+            "parameters": f"{self.parameters:,}",
+            "samples": f"{self.samples:,}, and {self.skipped:,} skipped as not valid",
+            "patches": f"{self.patches:,} of {self.patch[0]} x {self.patch[1]}",
+            "memory of weights": f"{decimal(self.memory_model)} (with gradient, moments and average)",
+            "memory of activations": f"about {decimal(self.memory_activations)} a micro-batch",
+            "bytes of a patch": f"{decimal(self.bytes_used_a_patch)}, read {overhead:.2f} for each used",
+            "bytes of the run": f"{decimal(self.bytes_read)}, {decimal(self.bytes_from_disk)} as compressed on disk",
+        }
+
+
+def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
+    """The plan of a run on one device; BadInput for a config that does not fit the store."""
+    order = split_order(store, "train", config)
+    geometry = Geometry(store.grid("input"), store.grid("target"))
+    cost = ReadCost(store, geometry)
+    sizes = [cost.of(draw.patch) for draw in order.draws(0, _DRAWS)]
+    read, used = (sum(each) // len(sizes) for each in zip(*sizes, strict=True))
+    with torch.device("meta"):
+        model: Regression | Denoiser
+        fields = store.attributes["fingerprint_fields"]
+        model = (denoiser_for if config.stage == "diffusion" else regression_for)(config, fields)
+    parameters = sum(each.numel() for each in model.parameters())
+    config.weights(fields["target"]["channels"])
+    kept = _kept_for_backward(model, condition_channels(fields), len(fields["target"]["channels"]), order.patch)
+    return TrainingPlan(
+        parameters,
+        len(order.samples),
+        order.skipped,
+        config.samples,
+        (order.patch.height, order.patch.width),
+        parameters * _PER_PARAMETER,
+        kept * config.micro_batch // (2 if config.precision == "bfloat16" else 1),
+        used,
+        read,
+        read * config.samples,
+        int(read * config.samples * _compressed_share(store)),
+    )
+
+
+def _kept_for_backward(model: Regression | Denoiser, condition: int, targets: int, patch: Patch) -> int:
+    """Bytes that one patch's backward pass needs, beside the parameters."""
+    storages: dict[int, int] = {}
+    own = {each.untyped_storage()._cdata for each in [*model.parameters(), *model.buffers()]}
+    held = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            storages[storage._cdata] = storage.nbytes()
+            held.append(tensor)
+        return tensor
+
+    def fields(channels: int) -> Tensor:
+        return torch.empty(1, channels, patch.height, patch.width, device="meta")
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        if isinstance(model, Denoiser):
+            model(fields(targets), torch.empty(1, device="meta"), fields(condition + targets))
+        else:
+            model(fields(condition))
+    return sum(storages.values())
+
+
+def _compressed_share(store: Store) -> float:
+    """Bytes on disk for each byte of decoded inner chunks."""
+    shards = store.table(SHARDS)
+    decoded = 0
+    for role in ROLES:
+        layout = store.plan.shard_layout(role)
+        whole = int(np.prod(layout.shard_shape)) * np.dtype(layout.dtype).itemsize
+        decoded += whole * shards["role"].to_pylist().count(role)
+    return sum(shards["bytes"].to_pylist()) / decoded

@@ -1,0 +1,81 @@
+"""The log of a run: CSV always, TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from corrstore.training.learning.validation import MEASURES, Scores
+
+TRAINING = [
+    "samples",
+    "loss",
+    "gradient_norm",
+    "learning_rate",
+    "patches_per_second",
+    "stalled_share",
+    "bytes_read_per_byte_used",
+]
+VALIDATION = ["samples", "channel", *MEASURES]
+
+
+class RunLog:
+    """`log.csv` (a row an update) and `validation.csv` (a row a channel) in the run's folder, and TensorBoard's events.
+
+    Rows beyond the clock `samples_seen`, left by a run that was killed after its last checkpoint, are removed.
+    """
+
+    def __init__(self, folder: Path, samples_seen: int) -> None:
+        self._files = {
+            name: _continued(folder / name, columns, samples_seen)
+            for name, columns in (("log.csv", TRAINING), ("validation.csv", VALIDATION))
+        }
+        self._board = _tensorboard(folder, samples_seen)
+
+    def add(self, samples: int, row: dict[str, float]) -> None:
+        """A row of training."""
+        self._write("log.csv", [samples, *(row[name] for name in TRAINING[1:])])
+        self._show(samples, {f"training/{name}": value for name, value in row.items()})
+
+    def add_scores(self, samples: int, scores: Scores) -> None:
+        """A validation."""
+        for channel, values in scores.items():
+            self._write("validation.csv", [samples, channel, *(values[name] for name in MEASURES)])
+            self._show(samples, {f"{name}/{channel}": value for name, value in values.items()})
+
+    def close(self) -> None:
+        """Write out what is left."""
+        for file in self._files.values():
+            file.close()
+        if self._board:
+            self._board.close()
+
+    def _write(self, name: str, row: list[Any]) -> None:
+        shown = [f"{value:.6g}" if isinstance(value, float) else value for value in row]
+        csv.writer(self._files[name]).writerow(shown)
+        self._files[name].flush()
+
+    def _show(self, samples: int, values: dict[str, float]) -> None:
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, samples)
+
+
+def _continued(path: Path, columns: list[str], samples_seen: int) -> Any:
+    rows: list[list[str]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= samples_seen]
+    file = path.open("w", newline="", encoding="utf-8")
+    csv.writer(file).writerows([columns, *rows])
+    file.flush()
+    return file
+
+
+def _tensorboard(folder: Path, samples_seen: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=samples_seen + 1)

@@ -1,0 +1,197 @@
+"""A training run: from a store and a config to checkpoints, logs and scores, in one folder that it can go on from."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from corrstore.datasets.commands import notices
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.store.opening import Store
+from corrstore.training.learning.checkpoint import (
+    BEST,
+    LAST,
+    Trained,
+    check_store,
+    load_checkpoint,
+    parent_model,
+    read_checkpoint,
+    write_checkpoint,
+)
+from corrstore.training.learning.launching import Query, write_record
+from corrstore.training.learning.learner import Learner
+from corrstore.training.learning.processes import ALONE, Processes
+from corrstore.training.learning.run_log import RunLog
+from corrstore.training.learning.validation import Scores, score, validate
+from corrstore.training.patches.loader import Loader, split_order
+from corrstore.training.patches.meter import Meter, Throughput, throughput
+from corrstore.training.run_config import FREE, RunConfig
+
+
+def train(
+    store: Store,
+    config: RunConfig,
+    output: Path,
+    regression: Path | None = None,
+    device: torch.device | str = "cpu",
+    processes: Processes = ALONE,
+    stop: threading.Event | None = None,
+    query: Query | None = None,
+) -> int:
+    """Train in the folder `output`, from its last checkpoint where it has one; answers how many patches are seen.
+
+    `regression` is the run or checkpoint below a diffusion model; a run that goes on keeps the one it began with. Set
+    `stop`, or send SIGTERM or SIGINT, and the run ends after the update that it is at, its checkpoint written; begun
+    again it comes to the same weights, on a CPU to the bit. `query` is what the store was found by, for the run's
+    record. Raises BadInput where the folder holds a run of another config, or one on another store.
+    """
+    device, stop = torch.device(device), stop or threading.Event()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    learner, best = _begun(store, config, output, regression, device, processes)
+    order = split_order(store, "train", config)
+    loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
+    if processes.first:
+        write_record(output, store, config, query)
+        notices.print(
+            f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
+            f" {learner.samples_seen:,} of {config.samples:,} patches seen"
+        )
+    if learner.missed is None:
+        learner.measure_missed(loader.batches(processes.share(config.missed_patches, config.micro_batch)))
+    log = RunLog(output, learner.samples_seen) if processes.first else None
+    batches = loader.batches(learner.spans())
+    meter = Meter(loader)
+    with _stopped_by_signals(stop), _progress(config, learner) as advance:
+        while learner.samples_seen < config.samples:
+            before = learner.samples_seen
+            row = learner.update(batches)
+            done, stopped = learner.samples_seen >= config.samples, processes.any(stop.is_set(), device)
+            reading = meter.read()
+            reading["patches_per_second"] *= processes.world
+            if log:
+                log.add(learner.samples_seen, {**row, **reading})
+            advance(row["loss"])
+            if _passed(before, learner.samples_seen, config.validate_every) or done:
+                best = _validated(learner, best, output, log)
+                meter.read()
+            if _passed(before, learner.samples_seen, config.save_every) or done or stopped:
+                if processes.first:
+                    write_checkpoint(output / LAST, {**learner.state(), "best": best})
+                meter.read()
+            if stopped:
+                break
+    if log:
+        log.close()
+    return learner.samples_seen
+
+
+def measured(
+    store: Store,
+    config: RunConfig,
+    regression: Path | None = None,
+    device: torch.device | str = "cpu",
+    updates: int = 8,
+) -> Throughput:
+    """How fast a run would be, measured over some updates of a model that is thrown away."""
+    device = torch.device(device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    enough = config.model_copy(update={"samples": config.batch * (2 * updates + 3)})
+    learner = Learner(enough, store, device, _parent(store, config, regression, device))
+    loader = Loader(store, split_order(store, "train", config), config.prefetch, pin=device.type == "cuda")
+    learner.measure_missed(loader.batches([(0, config.micro_batch)]))
+    return throughput(loader, learner.spans(), learner.update, learner.micro_batches, updates)
+
+
+def _begun(
+    store: Store, config: RunConfig, output: Path, regression: Path | None, device: torch.device, processes: Processes
+) -> tuple[Learner, float | None]:
+    """A new learner, or the one of the folder's last checkpoint and the best score so far."""
+    if not (output / LAST).exists():
+        return Learner(config, store, device, _parent(store, config, regression, device), processes), None
+    content = read_checkpoint(output / LAST)
+    check_store(content["store"], store, output / LAST)
+    began = RunConfig.model_validate(content["config"])
+    changed = [
+        f"  {name}: began with {getattr(began, name)!r}, now {getattr(config, name)!r}"
+        for name in RunConfig.model_fields
+        if name not in FREE and getattr(began, name) != getattr(config, name)
+    ]
+    if changed:
+        raise BadInput(
+            "\n".join(
+                [f"{output} holds a run of other settings; give another folder, or set these as before:", *changed]
+            )
+        )
+    parent = parent_model(content, store, device) if content["regression"] else None
+    learner = Learner(config, store, device, parent, processes)
+    learner.resume(content)
+    return learner, content["best"]
+
+
+def _parent(store: Store, config: RunConfig, regression: Path | None, device: torch.device) -> Trained | None:
+    if config.stage == "regression":
+        if regression is not None:
+            raise BadInput(
+                "the stage regression has no regression below it; leave out --regression, or --stage diffusion"
+            )
+        return None
+    if regression is None:
+        raise BadInput("the stage diffusion needs --regression, the folder of a run of the stage regression")
+    parent = load_checkpoint(regression, store, device)
+    if parent.denoiser is not None:
+        raise BadInput(f"{regression} is a diffusion run; name a run of the stage regression")
+    return parent
+
+
+def _validated(learner: Learner, best: float | None, output: Path, log: RunLog | None) -> float | None:
+    """Validate, and keep the averaged weights where they are the best so far, or there is nothing to choose by."""
+    config, store = learner.config, learner.store
+    scores: Scores = {}
+    if "validation" in store.recipe.splits.intervals:
+        loader = Loader(store, split_order(store, "validation", config), config.prefetch)
+        scores = validate(learner.trained(), loader, learner.processes)
+    found = score(scores) if scores else None
+    if log and scores:
+        log.add_scores(learner.samples_seen, scores)
+    if found is not None and best is not None and found >= best:
+        return best
+    if learner.processes.first:
+        kept = {key: value for key, value in learner.state().items() if key not in ("model", "optimizer")}
+        write_checkpoint(output / BEST, {**kept, "scores": scores})
+    return found
+
+
+def _passed(before: int, now: int, every: int) -> bool:
+    return now // every > before // every
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the event while this lasts (in the main thread, the only one that gets signals)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _progress(config: RunConfig, learner: Learner) -> Iterator[Any]:
+    """A function that shows the loss and how far the run is, on a terminal."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=notices, disable=not (notices.is_terminal and learner.processes.first)) as bar:
+        task = bar.add_task(config.stage, total=config.samples, completed=learner.samples_seen)
+        yield lambda loss: bar.update(task, completed=learner.samples_seen, description=f"{config.stage} {loss:.4f}")

@@ -1,0 +1,167 @@
+"""From stored numbers to what a network sees, and back to physical units, all on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corrstore.datasets.grids.regrid_weights import TwoPoints
+from corrstore.datasets.store.opening import Store
+from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.training.patches.patches import Geometry, Patch
+
+POSITION = ("cos_lat_1", "cos_lat_2", "cos_lon_1", "cos_lon_2")
+"""Where a pixel is: the first two cosine modes of the domain, along each axis."""
+
+_FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
+    "log1p": torch.log1p,
+    "sqrt": lambda x: x.sign() * x.abs().sqrt(),
+}
+_INVERSE: dict[str, Callable[[Tensor], Tensor]] = {
+    "log1p": torch.expm1,
+    "sqrt": lambda y: y * y.abs(),
+}
+
+
+class StaticScale(NamedTuple):
+    """A static channel's mean and standard deviation over the domain of the store that a model was trained on."""
+
+    name: str
+    mean: float
+    std: float
+
+
+def static_scales(store: Store) -> list[StaticScale]:
+    """The scales of the store's static channels; a constant one has the standard deviation 1."""
+    fields = store.static.astype(np.float64)
+    return [
+        StaticScale(spec.variable, float(field.mean()), float(field.std()) or 1.0)
+        for spec, field in zip(store.recipe.static, fields, strict=True)
+    ]
+
+
+class Units:
+    """Normalised channels (batch, channels, height, width) to physical units and back, float32."""
+
+    def __init__(self, normalisations: Sequence[Normalisation], device: torch.device | str) -> None:
+        self.names = [each.transform.name for each in normalisations]
+        self.mean, self.std = (
+            torch.tensor([getattr(each, name) for each in normalisations], device=device)[:, None, None]
+            for name in ("mean", "std")
+        )
+
+    def decode(self, normalised: Tensor) -> Tensor:
+        """To physical units."""
+        return self._each(_INVERSE, normalised * self.std + self.mean)
+
+    def encode(self, physical: Tensor) -> Tensor:
+        """From physical units."""
+        return (self._each(_FORWARD, physical) - self.mean) / self.std
+
+    def _each(self, functions: dict[str, Callable[[Tensor], Tensor]], fields: Tensor) -> Tensor:
+        if not set(functions) & set(self.names):
+            return fields
+        done = [functions.get(name, lambda x: x)(fields[:, i]) for i, name in enumerate(self.names)]
+        return torch.stack(done, dim=1)
+
+
+class Features:
+    """The fields that condition a model: the upsampled input, the static fields, the position.
+
+    The input is interpolated in physical units, linearly in latitude and longitude, by the weights that the build
+    takes for the residual's statistics. A pixel that is missing in the input counts as the channel's mean. Static
+    fields and position of the whole domain stay on the device.
+    """
+
+    def __init__(self, store: Store, scales: Sequence[StaticScale], device: torch.device | str = "cpu") -> None:
+        self.device, self.scales = torch.device(device), list(scales)
+        self.geometry = Geometry(store.grid("input"), store.grid("target"))
+        self.target_names = [channel.name for channel in store.plan.channels("target")]
+        self.input_names = [channel.name for channel in store.plan.channels("input")]
+        self.names = [*self.input_names, *(each.name for each in scales), *POSITION]
+        self.input_units, self.target_units = (
+            Units(store.plan.normalisations[role], device) for role in ("input", "target")
+        )
+        self._fixed = torch.from_numpy(
+            np.concatenate([_standardised(store.static, scales), _position(self.geometry.domain)])
+        ).to(device)
+        transformed = [i for i, name in enumerate(self.input_units.names) if name != "identity"]
+        self._transformed = torch.tensor(transformed, dtype=torch.int64, device=device)
+        self._transformed_units = Units([store.plan.normalisations["input"][i] for i in transformed], device)
+
+    def condition(self, windows: Tensor, patches: Sequence[Patch]) -> Tensor:
+        """The condition (batch, channels, height, width) of patches of one size, float32.
+
+        `windows` (batch, input channels, rows, columns) are stored numbers of `geometry.window(patch)`, in any
+        floating type, on any device.
+        """
+        upsampled = self._upsampled(windows.to(self.device, torch.float32, non_blocking=True), patches)
+        fixed = torch.stack([patch.crop(self._fixed) for patch in patches])
+        return torch.cat([upsampled.nan_to_num_(nan=0.0), fixed], dim=1)
+
+    def condition_of(self, sample: NDArray[Any] | Tensor, patch: Patch) -> Tensor:
+        """The condition (1, channels, height, width) of a patch, from the whole stored input (channel, lat, lon)."""
+        window = self.geometry.window(patch).crop(torch.as_tensor(sample))
+        return self.condition(window[None], [patch])
+
+    def targets(self, stored: Tensor) -> Tensor:
+        """Stored target numbers, on the device, float32."""
+        return stored.to(self.device, non_blocking=True).to(torch.float32)
+
+    def interpolated(self, condition: Tensor) -> Tensor:
+        """Plain interpolation (batch, target channels, ...) in physical units, from a condition.
+
+        A target that the input does not have is the mean of the train split.
+        """
+        inputs = self.input_units.decode(condition[:, : len(self.input_names)])
+        absent = self.target_units.decode(torch.zeros_like(condition[:, :1]).expand(-1, len(self.target_names), -1, -1))
+        known = {name: inputs[:, i] for i, name in enumerate(self.input_names)}
+        return torch.stack([known.get(name, absent[:, i]) for i, name in enumerate(self.target_names)], dim=1)
+
+    def _upsampled(self, windows: Tensor, patches: Sequence[Patch]) -> Tensor:
+        places = [self.geometry.window(patch) for patch in patches]
+        rows = [_inside(self.geometry.rows, p.top, p.height, w.top) for p, w in zip(patches, places, strict=True)]
+        columns = [
+            _inside(self.geometry.columns, p.left, p.width, w.left) for p, w in zip(patches, places, strict=True)
+        ]
+        if self._transformed.numel():
+            physical = self._transformed_units.decode(windows[:, self._transformed])
+            windows = windows.index_copy(1, self._transformed, physical)
+        fields = _interpolated(_interpolated(windows, rows, dim=2), columns, dim=3)
+        if self._transformed.numel():
+            normalised = self._transformed_units.encode(fields[:, self._transformed])
+            fields.index_copy_(1, self._transformed, normalised)
+        return fields
+
+
+def _inside(points: TwoPoints, first: int, count: int, origin: int) -> TwoPoints:
+    """The neighbours of `count` target points, counted from the input point `origin`."""
+    part = slice(first, first + count)
+    return TwoPoints(points.lower[part] - origin, points.upper[part] - origin, points.weight_upper[part])
+
+
+def _interpolated(fields: Tensor, points: Sequence[TwoPoints], dim: int) -> Tensor:
+    """Fields (batch, channels, height, width) interpolated along one dimension, each of the batch at its own points."""
+    shape = [len(points), 1, 1, 1]
+    shape[dim] = -1
+    lower, upper, weight = (
+        torch.from_numpy(np.stack(each)).to(fields.device, non_blocking=True).reshape(shape)
+        for each in zip(*points, strict=True)
+    )
+    below, above = (torch.take_along_dim(fields, index, dim) for index in (lower, upper))
+    return torch.lerp(below, above, weight)
+
+
+def _standardised(static: NDArray[np.float32], scales: Sequence[StaticScale]) -> NDArray[np.float32]:
+    mean, std = (np.array([getattr(each, name) for each in scales])[:, None, None] for name in ("mean", "std"))
+    return ((static - mean) / std).astype(np.float32)
+
+
+def _position(domain: Patch) -> NDArray[np.float32]:
+    axes = np.meshgrid(*(np.linspace(0, np.pi, size) for size in (domain.height, domain.width)), indexing="ij")
+    return np.stack([np.cos(mode * axis) for axis in axes for mode in (1, 2)]).astype(np.float32)

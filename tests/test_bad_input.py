@@ -131,7 +131,7 @@ def test_a_recipe_that_is_not_there():
 def test_a_recipe_that_is_no_yaml(tmp_path):
     (tmp_path / "r.yaml").write_text("a: [1,\nb: 2")
     ended = corrstore("plan", tmp_path / "r.yaml")
-    assert ended.returncode == 2 and "is not YAML" in ended.stderr
+    assert ended.returncode == 2 and "r.yaml, line 2: not YAML" in ended.stderr
 
 
 def test_a_misspelt_option_is_not_passed_over(content, tmp_path):

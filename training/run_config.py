@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from corrstore.catalog.queries.selection import parse_period
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.validation import validated
+from corrstore.datasets.storage.yaml_text import parsed_value
 from corrstore.training.diffusion.edm import P_MEAN, P_STD
 from corrstore.training.networks.network import SIZES
 
@@ -139,11 +140,10 @@ def run_config(stage: str, preset: str = "small", changes: Mapping[str, Any] | N
     """The preset's settings with these changes; BadInput, one line a mistake, that names key, value and rule."""
     if preset not in PRESETS:
         raise BadInput(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    try:
-        of_stage = OF_STAGE.get((preset, stage), {})
-        return RunConfig.model_validate({"stage": stage, **PRESETS[preset], **of_stage, **(changes or {})})
-    except ValidationError as error:
-        raise BadInput("\n".join(["these settings are not valid:", *map(_sentence, error.errors())])) from None
+    content = {"stage": stage, **PRESETS[preset], **OF_STAGE.get((preset, stage), {}), **(changes or {})}
+    return validated(
+        RunConfig, content, "these settings are not valid", f"there are {', '.join(RunConfig.model_fields)}"
+    )
 
 
 def parsed_changes(texts: list[str]) -> dict[str, Any]:
@@ -153,13 +153,5 @@ def parsed_changes(texts: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise BadInput(f"--set {text!r} is not of the form key=value")
-        changes[key] = yaml.safe_load(value)
+        changes[key] = parsed_value(value, f"--set {text!r}")
     return changes
-
-
-def _sentence(mistake: Any) -> str:
-    key = ".".join(str(part) for part in mistake["loc"])
-    message = str(mistake["msg"]).removeprefix("Value error, ")
-    if mistake["type"] == "extra_forbidden":
-        return f"  {key}: no such setting; there are {', '.join(RunConfig.model_fields)}"
-    return f"  {key}: {message}, got {mistake['input']!r}" if key else f"  {message}"

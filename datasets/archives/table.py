@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.validation import validated
+from corrstore.datasets.storage.yaml_text import parsed_mapping, read_text
 from corrstore.datasets.variables.variable import variable_named
 
 Accumulates = Literal["encoded", "hour", "day"]
@@ -78,7 +79,7 @@ def load_table(name_or_path: str) -> SourceTable:
             encoding="utf-8"
         )
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     else:
         raise BadInput(
             f"no source type {name_or_path!r}: the shipped ones are {', '.join(shipped_tables())} and coarsened;"
@@ -89,13 +90,9 @@ def load_table(name_or_path: str) -> SourceTable:
 
 @lru_cache
 def _table(name: str, text: str) -> SourceTable:
-    try:
-        content: dict[str, Any] = yaml.safe_load(text)
-        table = SourceTable.model_validate(content)
-        for variable in table.fields:
-            variable_named(variable)
-    except (ValidationError, yaml.YAMLError) as error:
-        raise BadInput(f"{name} is not a source table: {' '.join(str(error).split())}") from None
+    table = validated(SourceTable, parsed_mapping(text, name), f"{name} is not a valid source table")
+    for variable in table.fields:
+        variable_named(variable)
     if table.like is None:
         return table
     base = load_table(table.like)

@@ -6,11 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import absolute
+from corrstore.datasets.storage.yaml_text import parsed_mapping, parsed_value, read_text
 
 
 def shipped_recipes() -> list[str]:
@@ -30,20 +29,12 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
             encoding="utf-8"
         )
     elif path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise BadInput(f"{name_or_path} is not a text in UTF-8") from None
+        text = read_text(path)
     else:
         raise BadInput(
             f"no recipe {name_or_path!r}: no such file, and the shipped ones are {', '.join(shipped_recipes())}"
         )
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{name_or_path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise BadInput(f"{name_or_path} must hold a mapping of keys, not {type(content).__name__}")
+    content = parsed_mapping(text, name_or_path)
     for override in overrides or []:
         _override(content, override)
     return _with_absolute_paths(recipe_from(content, name_or_path))
@@ -68,7 +59,4 @@ def _override(content: dict[str, Any], override: str) -> None:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise BadInput(f"--set {override!r}: {parent} holds a value, not keys")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise BadInput(f"--set {override!r}: {text!r} is not a YAML value") from None
+    place[last] = parsed_value(text, f"--set {override!r}")

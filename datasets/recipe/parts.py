@@ -11,7 +11,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     model_validator,
 )
 
@@ -167,12 +169,21 @@ class BoxSpec(Part):
     step: float = Field(gt=0)
 
 
-def _known_preset(name: str) -> str:
+def _known_preset(name: object) -> str:
+    if not isinstance(name, str):
+        raise BadInput(f"expected a box (north, south, west, east, step) or one of {', '.join(PRESETS)}, got {name!r}")
     preset(name)
     return name
 
 
-GridSpec = BoxSpec | Annotated[str, AfterValidator(_known_preset), Field(examples=sorted(PRESETS))]
+def _kind_of_grid(grid: object) -> str:
+    return "box" if isinstance(grid, dict | BoxSpec) else "preset"
+
+
+PresetName = Annotated[str, BeforeValidator(_known_preset), Field(examples=sorted(PRESETS))]
+GridSpec = Annotated[
+    Annotated[BoxSpec, Tag("box")] | Annotated[PresetName, Tag("preset")], Discriminator(_kind_of_grid)
+]
 
 
 def _grid(spec: BoxSpec | str) -> RectilinearGrid:

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import BadInput
 
 Times = NDArray[np.datetime64]
+_TIME = re.compile(r"^\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.0+)?)?)?)?)?)?Z?$")
 _DURATION = re.compile(r"^(\d+)\s*(min|h|d)$")
 _SECONDS = {"min": 60, "h": 3600, "d": 86400}
 
 
 def parse_time(text: str | datetime) -> np.datetime64:
     """A UTC time to the minute from ISO 8601 such as 2018-01-01 or 2018-01-01T03; BadInput otherwise."""
+    written = str(text).strip()
     try:
-        time: np.datetime64 = np.datetime64(str(text).strip().removesuffix("Z").replace(" ", "T"), "s")
+        known = written.removesuffix("Z").replace(" ", "T") if _TIME.match(written) else "NaT"
+        time: np.datetime64 = np.datetime64(known, "s")
     except ValueError:
         time = np.datetime64("NaT", "s")
     if np.isnat(time) or time != time.astype("datetime64[m]"):

@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import (
     Field,
-    ValidationError,
     model_validator,
 )
 
@@ -26,6 +25,7 @@ from corrstore.datasets.recipe.parts import (
     TargetSpec,
 )
 from corrstore.datasets.recipe.periods import Times, parse_duration
+from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.variables.channels import Channel, channel_named
 from corrstore.datasets.variables.transforms import transform_named
 
@@ -116,24 +116,9 @@ class Recipe(Part):
 
 def recipe_from(content: dict[str, Any], where: str = "recipe") -> Recipe:
     """The recipe with this content; BadInput, one line a mistake."""
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        mistakes = "\n".join(_sentence(mistake) for mistake in error.errors())
-        raise BadInput(f"{where} is not a valid recipe:\n{mistakes}") from None
+    return validated(Recipe, content, f"{where} is not a valid recipe", "`corrstore schema` lists the keys")
 
 
 def recipe_schema() -> str:
     """The JSON Schema of a recipe."""
     return json.dumps(Recipe.model_json_schema(), indent=2)
-
-
-def _sentence(mistake: Any) -> str:
-    key = ".".join(str(part) for part in mistake["loc"]) or "recipe"
-    if mistake["type"] == "extra_forbidden":
-        return f"  {key}: no such key; remove it or correct its spelling (`corrstore schema` lists the keys)"
-    if mistake["type"] == "missing":
-        return f"  {key}: is missing"
-    got = mistake["input"]
-    shown = "" if isinstance(got, dict | list) or mistake["type"] == "value_error" else f", got {got!r}"
-    return f"  {key}: {mistake['msg'].removeprefix('Value error, ')}{shown}"

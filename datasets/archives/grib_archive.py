@@ -19,8 +19,7 @@ from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, GribIndex, Prob
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.storage.cache import cache_path
-from corrstore.datasets.storage.folder import write_file_atomically
+from corrstore.datasets.storage.cache import cache_path, is_cached, tell_unwritable, write_to_cache
 from corrstore.datasets.variables.channels import Channel
 
 _NUMBERS = ("discipline", "category", "number", "table", "parameter", "level_type")
@@ -30,18 +29,21 @@ _POOL_FROM = 64  # files: below it starting processes costs more than it saves
 def index_files(paths: list[Path]) -> tuple[pa.Table, list[Problem]]:
     """The messages of all files, INDEX_SCHEMA and `path`, and what is wrong with them.
 
-    A file is scanned once: its index is kept in $XDG_CACHE_HOME/corrstore, by path, size and time of change.
+    A file is scanned once: its index is kept in $XDG_CACHE_HOME/corrstore, by path, size and time of change. Where
+    that folder cannot be written, one notice says so and the files are scanned each time.
     """
-    new = [path for path in paths if not _cache_path(path).exists()]
+    new = [path for path in paths if not is_cached(_cache_path(path))]
     if len(new) >= _POOL_FROM:
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            list(pool.map(_index_into_cache, new, chunksize=16))
+            uncached = dict(zip(new, pool.map(_index_into_cache, new, chunksize=16), strict=True))
     else:
-        for path in new:
-            _index_into_cache(path)
+        uncached = {path: _index_into_cache(path) for path in new}
     tables, problems = [], []
     for path in paths:
-        table, found = _cached(path)
+        index = uncached.get(path)
+        if index is not None:
+            tell_unwritable(_cache_path(path).parents[1])
+        table, found = _parsed(path, _cached(path) if index is None else index)
         tables.append(table.append_column("path", pa.repeat(str(path), len(table))))
         problems += found
     empty = pa.Table.from_pylist([], schema=INDEX_SCHEMA.append(pa.field("path", pa.string())))
@@ -125,7 +127,8 @@ def _cache_path(path: Path) -> Path:
     return cache_path("grib-index", path, ".parquet", str(INDEX_SCHEMA))
 
 
-def _index_into_cache(path: Path) -> None:
+def _index_into_cache(path: Path) -> pa.Table | None:
+    """Scan a file and keep its index; the index itself where the cache cannot be written."""
     try:
         index = index_file(path)
     except BadInput as error:
@@ -134,14 +137,18 @@ def _index_into_cache(path: Path) -> None:
     table = index.messages.replace_schema_metadata({"problems": json.dumps(problems)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    write_file_atomically(_cache_path(path), sink.getvalue().to_pybytes())
+    return None if write_to_cache(_cache_path(path), sink.getvalue().to_pybytes()) else table
 
 
-def _cached(path: Path) -> tuple[pa.Table, list[Problem]]:
+def _cached(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(_cache_path(path))
+        return pq.read_table(_cache_path(path))
     except pa.ArrowInvalid as error:
         raise BadInput(f"{_cache_path(path)}, the index of {path}, cannot be read ({error}); delete it") from None
+
+
+def _parsed(path: Path, table: pa.Table) -> tuple[pa.Table, list[Problem]]:
+    """The messages of a file's index, and the problems that its metadata holds."""
     problems = json.loads(table.schema.metadata[b"problems"])
     return (
         table.replace_schema_metadata(None),

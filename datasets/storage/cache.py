@@ -1,21 +1,50 @@
-"""What was found out about a file of an archive is kept, by what tells the file from itself after a change."""
+"""The cache of this machine: findings about an archive's files, kept by path, size and time of change."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
+from functools import cache
 from pathlib import Path
+
+from corrstore.datasets.errors import CorrstoreError
+from corrstore.datasets.storage.folder import write_file_atomically
 
 
 def file_key(path: Path, version: str = "") -> str:
-    """A name for a file in its present state: of its path, size and time of change, and a `version` of the finding."""
+    """Return a name for a file in its present state: of its path, size, time of change and the finding's `version`."""
     state = path.stat()
     key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{version}"
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def cache_path(kind: str, path: Path, suffix: str, version: str = "") -> Path:
-    """Where something about a file is kept on this machine."""
+    """Return the place of a finding about a file: below `$XDG_CACHE_HOME/corrstore`, else `~/.cache/corrstore`."""
     name = file_key(path, version)
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     return home / "corrstore" / kind / name[:2] / f"{name}{suffix}"
+
+
+def is_cached(path: Path) -> bool:
+    """Tell whether there is a finding that can be read at the place that `cache_path` returned."""
+    return os.access(path, os.R_OK)
+
+
+def write_to_cache(path: Path, content: bytes) -> bool:
+    """Keep a finding at the place that `cache_path` returned; False where the cache cannot be written."""
+    try:
+        write_file_atomically(path, content)
+    except CorrstoreError:
+        return False
+    return True
+
+
+@cache
+def tell_unwritable(folder: Path) -> None:
+    """Say once on standard error that the cache's folder cannot be written, and what to do."""
+    print(
+        f"corrstore: the cache in {folder} cannot be written, so each run reads every file's headers again;"
+        " set XDG_CACHE_HOME to a folder that can be written",
+        file=sys.stderr,
+    )

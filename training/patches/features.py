@@ -18,15 +18,6 @@ from corrstore.training.patches.patches import Geometry, Patch
 POSITION = ("cos_lat_1", "cos_lat_2", "cos_lon_1", "cos_lon_2")
 """Where a pixel is: the first two cosine modes of the domain, along each axis."""
 
-_FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
-    "log1p": torch.log1p,
-    "sqrt": lambda x: x.sign() * x.abs().sqrt(),
-}
-_INVERSE: dict[str, Callable[[Tensor], Tensor]] = {
-    "log1p": torch.expm1,
-    "sqrt": lambda y: y * y.abs(),
-}
-
 
 class StaticScale(NamedTuple):
     """A static channel's mean and standard deviation over the domain of the store that a model was trained on."""
@@ -49,24 +40,24 @@ class Units:
     """Normalised channels (batch, channels, height, width) to physical units and back, float32."""
 
     def __init__(self, normalisations: Sequence[Normalisation], device: torch.device | str) -> None:
-        self.names = [each.transform.name for each in normalisations]
+        self.transforms = [each.transform for each in normalisations]
         self.mean, self.std = (
             torch.tensor([getattr(each, name) for each in normalisations], device=device)[:, None, None]
             for name in ("mean", "std")
         )
 
     def decode(self, normalised: Tensor) -> Tensor:
-        """To physical units."""
-        return self._each(_INVERSE, normalised * self.std + self.mean)
+        """Return the physical numbers of normalised ones."""
+        return self._each([each.inverse for each in self.transforms], normalised * self.std + self.mean)
 
     def encode(self, physical: Tensor) -> Tensor:
-        """From physical units."""
-        return (self._each(_FORWARD, physical) - self.mean) / self.std
+        """Return the normalised numbers of physical ones, also of those that `decode` gives below a domain."""
+        return (self._each([each.extended for each in self.transforms], physical) - self.mean) / self.std
 
-    def _each(self, functions: dict[str, Callable[[Tensor], Tensor]], fields: Tensor) -> Tensor:
-        if not set(functions) & set(self.names):
+    def _each(self, functions: Sequence[Callable[..., Tensor]], fields: Tensor) -> Tensor:
+        if all(each.name == "identity" for each in self.transforms):
             return fields
-        done = [functions.get(name, lambda x: x)(fields[:, i]) for i, name in enumerate(self.names)]
+        done = [function(fields[:, i], torch) for i, function in enumerate(functions)]
         return torch.stack(done, dim=1)
 
 
@@ -90,7 +81,7 @@ class Features:
         self._fixed = torch.from_numpy(
             np.concatenate([_standardised(store.static, scales), _position(self.geometry.domain)])
         ).to(device)
-        transformed = [i for i, name in enumerate(self.input_units.names) if name != "identity"]
+        transformed = [i for i, each in enumerate(self.input_units.transforms) if each.name != "identity"]
         self._transformed = torch.tensor(transformed, dtype=torch.int64, device=device)
         self._transformed_units = Units([store.plan.normalisations["input"][i] for i in transformed], device)
 

@@ -1,0 +1,23 @@
+"""The cache of this machine is a help, never a condition."""
+
+from __future__ import annotations
+
+import os
+
+import yaml
+
+from tests.command import corrstore
+from tests.conftest import small_recipe_content
+
+
+def test_a_cache_that_cannot_be_written_is_told_once_and_the_work_goes_on(archive, tmp_path, monkeypatch):
+    """A file stands where the cache's folder should be: that stops root too, whom permissions do not."""
+    recipe, in_the_way = tmp_path / "recipe.yaml", tmp_path / "file"
+    recipe.write_text(yaml.safe_dump(small_recipe_content(archive)))
+    in_the_way.write_text("no folder")
+    with_cache = corrstore("plan", recipe, "--json")
+    monkeypatch.setitem(os.environ, "XDG_CACHE_HOME", str(in_the_way))
+    without = corrstore("plan", recipe, "--json")
+    assert without.returncode == with_cache.returncode == 0, without.stderr
+    assert without.stderr.count("XDG_CACHE_HOME") == 1 and str(in_the_way) in without.stderr
+    assert "XDG_CACHE_HOME" not in with_cache.stderr

@@ -17,6 +17,7 @@ setup(
         "corrstore": ["py.typed"],
         "corrstore.datasets.recipe": ["recipes/*.yaml"],
         "corrstore.datasets.archives": ["tables/*.yaml"],
+        "corrstore.datasets.variables": ["variables.yaml"],
         "corrstore.catalog": ["templates/*.j2"],
         "corrstore.training": ["templates/*.j2"],
     },

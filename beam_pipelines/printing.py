@@ -11,7 +11,6 @@ from corrstore.beam_pipelines.finish import Report
 from corrstore.beam_pipelines.plan import Plan
 from corrstore.beam_pipelines.verify import Verdict
 from corrstore.datasets.commands import results
-from corrstore.datasets.variables.channels import channel_named
 
 _MOST_LINES = 20  # of one kind; --json has them all
 
@@ -33,7 +32,7 @@ def print_plan(plan: Plan) -> None:
     )
     errors = Table("channel", "largest error of storing", title=f"kept as {recipe.store.dtype}", title_justify="left")
     for name, error in plan.storage_errors.items():
-        errors.add_row(name, f"{error:.3g} {channel_named(name).variable.units}")
+        errors.add_row(name, f"{error:.3g} {recipe.channel(name).variable.units}")
     results.print(errors)
     _print_lines("note", (f"{note}: {count}" for note, count in plan.preparation.notes.items()))
     _print_lines("problem", map(str, plan.preparation.problems))

@@ -80,7 +80,7 @@ def channel_histogram(variable: Variable, counted: dict[str, Counted]) -> Histog
         return _histogram(variable, counted, axis, _decades(axis), notes, logarithmic=True)
     ends = [_ends(each, _TAIL) for each in counted.values()]
     axis = _linear(min(low for low, _ in ends), max(high for _, high in ends))
-    return _histogram(variable, counted, axis, _round_ticks(axis), [], logarithmic=variable.name == "refc")
+    return _histogram(variable, counted, axis, _round_ticks(axis), [], logarithmic=variable.units == "dBZ")
 
 
 def residual_histogram(variable: Variable, counted: Counted) -> Histogram | None:

@@ -18,7 +18,7 @@ from corrstore.datasets.grids.grid import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.store.layout import StoredRole
 from corrstore.datasets.store.opening import Store
-from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.channels import Channel
 
 MOST_PICTURE_BYTES = 3_600_000
 """Of all maps of a page together, as PNG; in the page they take a third more."""
@@ -89,7 +89,7 @@ class Figures:
         """The static channels; they have no statistics."""
         grid = self.store.grid("target")
         for spec, field in zip(self.store.recipe.static, self.store.static, strict=True):
-            channel = channel_named(spec.variable)
+            channel = self.store.recipe.channel(spec.variable)
             scale = field_scale(channel.variable, *_range(field))
             yield ChannelFigures(channel, [self._map("static", channel, field, grid, scale)], None, None)
 

@@ -16,7 +16,7 @@ from corrstore.datasets.statistics.blocks import BlockStatistics, Role, merged_b
 from corrstore.datasets.statistics.histograms import Edges, share_at_least
 from corrstore.datasets.store.ledger import HISTOGRAMS, STATISTICS
 from corrstore.datasets.store.opening import Store
-from corrstore.datasets.variables.variable import variable_named
+from corrstore.datasets.variables.table import VARIABLES
 
 
 class Counted(NamedTuple):
@@ -71,7 +71,7 @@ def most_active(store: Store, merged: Merged) -> Active | None:
     """The valid sample with most rain or, where it never rains, with the largest residuals; None if none is valid."""
     if not store.valid.any():
         return None
-    rain, tp = merged.get(("target", "tp")), variable_named("tp")
+    rain, tp = merged.get(("target", "tp")), VARIABLES["tp"]
     threshold = tp.wet_threshold or 0.0
     if rain is not None and rain.statistics.maximum >= threshold:
         scores = [score for rows in _valid_rows(store) for score in _wet_shares(rows, rain.edges, threshold)]

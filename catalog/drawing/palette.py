@@ -36,14 +36,13 @@ _REFLECTIVITY_COLOURS = (  # from 5 dBZ on, as on the composites of the US Natio
     "#9854c6",
 )
 _SEQUENTIAL = {
-    **dict.fromkeys(("t2m", "d2m", "skt", "t"), ("inferno", 0.08, 0.97)),
-    **dict.fromkeys(("q2m", "r2m", "q", "tcc"), ("YlGnBu", 0.02, 0.98)),
-    **dict.fromkeys(("orog",), ("gist_earth", 0.36, 0.98)),
-    **dict.fromkeys(("lsm",), ("gist_earth", 0.2, 0.8)),
+    "plain": ("viridis", 0.0, 1.0),
+    "temperature": ("inferno", 0.08, 0.97),
+    "moisture": ("YlGnBu", 0.02, 0.98),
+    "terrain": ("gist_earth", 0.36, 0.98),
+    "mask": ("gist_earth", 0.2, 0.8),
 }
-_DEFAULT = ("viridis", 0.0, 1.0)
-_DIVERGING = {"u10m", "v10m", "u", "v"}
-_MOIST = {"q2m", "r2m", "q", "d2m", "tp", "tcc"}
+_RESIDUAL = {"plain": "RdBu_r", "moisture": "BrBG"}
 
 
 @dataclass(frozen=True)
@@ -72,19 +71,19 @@ class Scale:
 
 def field_scale(variable: Variable, low: float, high: float) -> Scale:
     """The scale of the variable's fields whose numbers lie, but for a few, between `low` and `high`."""
-    if variable.name == "refc":
+    if variable.palette == "reflectivity":
         return _stepped(_REFLECTIVITY_STEPS, _rgb([_WHITE, *_REFLECTIVITY_COLOURS]), high)
-    if variable.name == "tp":
+    if variable.palette == "rain":
         blues = _sampled("YlGnBu", 0.1, 1.0, len(_RAIN_STEPS) - 2)
         return _stepped(_RAIN_STEPS, np.vstack([_rgb([_WHITE]), blues]), high)
-    if variable.name in _DIVERGING:
+    if variable.palette == "wind":
         return _symmetric("PuOr_r", max(abs(low), abs(high)))
-    return _even(low, high, *_SEQUENTIAL.get(variable.name, _DEFAULT))
+    return _even(low, high, *_SEQUENTIAL[variable.palette])
 
 
 def residual_scale(variable: Variable, largest: float) -> Scale:
     """The scale of a residual, symmetric about zero: red (moisture: green) where the target is above the input."""
-    return _symmetric("BrBG" if variable.name in _MOIST else "RdBu_r", largest)
+    return _symmetric(_RESIDUAL[variable.residual_palette], largest)
 
 
 def _symmetric(colormap: str, largest: float) -> Scale:

@@ -38,7 +38,7 @@ class ChannelPortrait:
     @cached_property
     def channel(self) -> Channel:
         """The channel as it was registered, which this version of corrstore need not know."""
-        variable = Variable(
+        variable = Variable.model_construct(
             name=self.row["channel"],
             standard_name=self.row["standard_name"] or "",
             long_name=self.row["long_name"] or "",

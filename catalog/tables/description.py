@@ -22,7 +22,7 @@ from corrstore.datasets.storage.folder import checksum
 from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.ledger import HISTOGRAMS, SAMPLES, SHARDS, SOURCES, STATISTICS, UNFINISHED
 from corrstore.datasets.store.opening import Store
-from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
 
 _ROWS_AT_A_TIME = 4096
@@ -103,7 +103,7 @@ def _channels(store: Store) -> pa.Table:
     targets = [channel for channel in store.plan.channels("target") if ("residual", channel.name) in edges]
     rows += [_channel_row("residual", position, channel, window) for position, channel in enumerate(targets)]
     for position, spec in enumerate(recipe.static):
-        rows.append(_channel_row("static", position, channel_named(spec.variable), window))
+        rows.append(_channel_row("static", position, recipe.channel(spec.variable), window))
     for row in rows:
         row["edges"] = edges.get((row["role"], row["channel"]))
     return _table("channels", rows)

@@ -18,6 +18,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.table import VARIABLES, Variables
 
 _FILES_AT_ONCE = 512  # bounds the memory that an archive's index takes
 
@@ -41,12 +42,15 @@ class Inventory:
     problems: list[Problem]
 
 
-def take_inventory(name: str, spec: SourceSpec, channels: list[Channel], period: Interval) -> Inventory:
+def take_inventory(
+    name: str, spec: SourceSpec, channels: list[Channel], period: Interval, variables: Variables = VARIABLES
+) -> Inventory:
     """List every field of the channels in the archive, at valid times in the period.
 
+    `variables` are those that the table may name.
     Raises BadInput where the folder does not exist, or holds no file that the source's patterns match.
     """
-    table = load_table(spec.type)
+    table = load_table(spec.type, variables)
     path = str(spec.path)
     if _is_zarr(path):
         found = gridded_archive.references(path, "zarr", table, channels, period, spec.storage_options)

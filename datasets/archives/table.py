@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_mapping, read_text
-from corrstore.datasets.variables.variable import variable_named
+from corrstore.datasets.variables.table import VARIABLES, Variables
+from corrstore.datasets.variables.variable import Definition
 
 Accumulates = Literal["encoded", "hour", "day"]
 
@@ -63,6 +64,7 @@ class SourceTable(BaseModel):
     like: str | None = None
     files: list[str] = []
     fields: dict[str, FieldRule] = {}
+    variables: dict[str, Definition] = Field({}, description="variables of `fields` beside the shipped ones")
 
 
 def shipped_tables() -> list[str]:
@@ -71,29 +73,42 @@ def shipped_tables() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_table(name_or_path: str) -> SourceTable:
+def load_table(name_or_path: str, variables: Variables = VARIABLES) -> SourceTable:
     """The shipped table of that name or the user's YAML file; BadInput where there is none or it is wrong."""
+    table = _table(name_or_path, _text(name_or_path))
+    known = variables.extended(table.variables)
+    for name in table.fields:
+        try:
+            known.named(name)
+        except BadInput as error:
+            raise BadInput(f"{name_or_path}, fields.{name}: {error}") from None
+    return table
+
+
+def _text(name_or_path: str) -> str:
     path = Path(name_or_path)
     if name_or_path in shipped_tables():
-        text = (resources.files("corrstore.datasets.archives") / "tables" / f"{name_or_path}.yaml").read_text(
+        return (resources.files("corrstore.datasets.archives") / "tables" / f"{name_or_path}.yaml").read_text(
             encoding="utf-8"
         )
-    elif path.is_file():
-        text = read_text(path)
-    else:
-        raise BadInput(
-            f"no source type {name_or_path!r}: the shipped ones are {', '.join(shipped_tables())} and coarsened;"
-            " or give the path of a table of your own"
-        )
-    return _table(name_or_path, text)
+    if path.is_file():
+        return read_text(path)
+    raise BadInput(
+        f"no source type {name_or_path!r}: the shipped ones are {', '.join(shipped_tables())} and coarsened;"
+        " or give the path of a table of your own"
+    )
 
 
 @lru_cache
 def _table(name: str, text: str) -> SourceTable:
     table = validated(SourceTable, parsed_mapping(text, name), f"{name} is not a valid source table")
-    for variable in table.fields:
-        variable_named(variable)
     if table.like is None:
         return table
-    base = load_table(table.like)
-    return table.model_copy(update={"files": table.files or base.files, "fields": {**base.fields, **table.fields}})
+    base = _table(table.like, _text(table.like))
+    return table.model_copy(
+        update={
+            "files": table.files or base.files,
+            "fields": {**base.fields, **table.fields},
+            "variables": {**base.variables, **table.variables},
+        }
+    )

@@ -18,7 +18,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.windows import Accumulations
 from corrstore.datasets.recipe.periods import Times, format_time
 from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.channels import Channel
 
 PAIRS_SCHEMA = pa.schema(
     [
@@ -64,7 +64,7 @@ def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
                 if each is not None:
                     needed[source][each.name] = each
     for static in recipe.static:
-        channel = channel_named(static.variable)
+        channel = recipe.channel(static.variable)
         needed[read_source(recipe, static.source)][channel.name] = channel
     return {source: list(channels.values()) for source, channels in needed.items()}
 
@@ -73,7 +73,7 @@ def used_rules(recipe: Recipe) -> dict[str, Any]:
     """The rules by which the recipe's channels are read from each archive, as plain values: tables may change."""
     rules: dict[str, Any] = {}
     for source, channels in needed_channels(recipe).items():
-        table = load_table(recipe.sources[source].type)
+        table = load_table(recipe.sources[source].type, recipe.known_variables)
         names = sorted({channel.variable.name for channel in channels} & set(table.fields))
         rules[source] = {name: table.fields[name].model_dump(mode="json") for name in names}
     return rules

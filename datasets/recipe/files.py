@@ -37,7 +37,26 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     content = parsed_mapping(text, name_or_path)
     for override in overrides or []:
         _override(content, override)
+    _add_variables_of_tables(content)
     return _with_absolute_paths(recipe_from(content, name_or_path))
+
+
+def _add_variables_of_tables(content: dict[str, Any]) -> None:
+    """Take over what the user's source tables define: a store keeps its recipe, not the tables."""
+    sources, variables = content.get("sources"), content.get("variables")
+    for source in sources.values() if isinstance(sources, dict) else ():
+        table = source.get("type") if isinstance(source, dict) else None
+        while isinstance(table, str) and Path(table).is_file():
+            text = parsed_mapping(read_text(Path(table)), table)
+            defined, table = text.get("variables"), text.get("like")
+            for name, definition in defined.items() if isinstance(defined, dict) else ():
+                variables = content.setdefault("variables", {}) if variables is None else variables
+                known = variables.setdefault(name, definition) if isinstance(variables, dict) else definition
+                if known != definition:
+                    raise BadInput(
+                        f"variables.{name} is {known} in the recipe or one of its source tables, but {definition} in"
+                        f" another; make the definitions the same, or take another name"
+                    )
 
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:

@@ -20,8 +20,6 @@ from pydantic import (
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.grid import PRESETS, RectilinearGrid, preset
 from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration, parse_time
-from corrstore.datasets.variables.channels import channel_named
-from corrstore.datasets.variables.variable import variable_named
 
 
 class Part(BaseModel):
@@ -53,9 +51,7 @@ def _expanded_channels(value: object) -> object:
     return names
 
 
-def _known_channels(names: list[str]) -> list[str]:
-    for name in names:
-        channel_named(name)
+def _named_once(names: list[str]) -> list[str]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise BadInput(f"channels are named twice: {', '.join(repeated)}")
@@ -72,7 +68,7 @@ Time = Annotated[str, BeforeValidator(_checked_time), Field(examples=["2018-01-0
 Duration = Annotated[str, AfterValidator(_checked_duration), Field(examples=["3h"])]
 PositiveDuration = Annotated[Duration, AfterValidator(_checked_positive)]
 ChannelNames = Annotated[
-    list[str], BeforeValidator(_expanded_channels), AfterValidator(_known_channels), Field(min_length=1)
+    list[str], BeforeValidator(_expanded_channels), AfterValidator(_named_once), Field(min_length=1)
 ]
 
 
@@ -226,12 +222,6 @@ class StaticSpec(Part):
 
     variable: str
     source: str
-
-    @model_validator(mode="after")
-    def _is_static(self) -> Self:
-        if not variable_named(self.variable).static:
-            raise BadInput(f"static: {self.variable} changes with time; name it under target or input")
-        return self
 
 
 class NormalisationSpec(Part):

@@ -27,7 +27,9 @@ from corrstore.datasets.recipe.parts import (
 from corrstore.datasets.recipe.periods import Times, parse_duration
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.table import VARIABLES, Variables
 from corrstore.datasets.variables.transforms import transform_named
+from corrstore.datasets.variables.variable import Definition
 
 
 class Recipe(Part):
@@ -49,6 +51,9 @@ class Recipe(Part):
     transforms: dict[str, str] = Field(default_factory=dict, description="channel: transform, in place of its own")
     may_be_missing: list[str] = Field(default_factory=list, description="channels in which missing pixels are expected")
     max_missing_share: float = Field(0.0, ge=0, le=1, description="of samples, before a build falls short")
+    variables: dict[str, Definition] = Field(
+        default_factory=dict, description="variables beside the shipped ones, also those of the source tables"
+    )
     normalisation: NormalisationSpec = NormalisationSpec()
     store: StoreSpec = StoreSpec()
 
@@ -56,14 +61,24 @@ class Recipe(Part):
     def channels(self) -> dict[str, list[Channel]]:
         """The channels of `input` and `target`."""
         return {
-            "input": [channel_named(name) for name in self.input.channels],
-            "target": [channel_named(name) for name in self.target.channels],
+            "input": [self.channel(name) for name in self.input.channels],
+            "target": [self.channel(name) for name in self.target.channels],
         }
+
+    @property
+    def known_variables(self) -> Variables:
+        """The shipped variables and those of the recipe."""
+        return VARIABLES.extended(self.variables)
+
+    def channel(self, name: str) -> Channel:
+        """Return the channel of that name, of a shipped variable or of one of the recipe's."""
+        return channel_named(name, self.known_variables)
 
     @property
     def content(self) -> dict[str, Any]:
         """The recipe as plain values, its keys in one order however they were written."""
-        return json.loads(json.dumps(self.model_dump(mode="json"), sort_keys=True))
+        content = self.model_dump(mode="json", exclude=None if self.variables else {"variables"})
+        return json.loads(json.dumps(content, sort_keys=True))
 
     @property
     def times(self) -> Times:
@@ -81,6 +96,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_names()
         for where, name in (
             ("input.source", self.input.source),
             ("target.source", self.target.source),
@@ -112,6 +128,18 @@ class Recipe(Part):
             if not period.holds(split):
                 raise BadInput(f"splits.{name} {split} is not inside the period {period}")
         return self
+
+    def _check_names(self) -> None:
+        variables = self.known_variables
+        for where, names in (("input.channels", self.input.channels), ("target.channels", self.target.channels)):
+            for name in names:
+                try:
+                    channel_named(name, variables)
+                except BadInput as error:
+                    raise BadInput(f"{where}: {error}") from None
+        for spec in self.static:
+            if not variables.named(spec.variable).static:
+                raise BadInput(f"static: {spec.variable} changes with time; name it under target or input")
 
 
 def recipe_from(content: dict[str, Any], where: str = "recipe") -> Recipe:

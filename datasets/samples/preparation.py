@@ -51,7 +51,7 @@ def prepare(recipe: Recipe) -> Preparation:
     period = recipe.period.interval
     around = Interval(period.start - _LONGEST_RUN, period.end + _LONGEST_RUN)
     inventories = {
-        source: take_inventory(source, recipe.sources[source], channels, around)
+        source: take_inventory(source, recipe.sources[source], channels, around, recipe.known_variables)
         for source, channels in needed_channels(recipe).items()
     }
     for role, spec in (("input", recipe.input), ("target", recipe.target)):

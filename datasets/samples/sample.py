@@ -22,7 +22,7 @@ from corrstore.datasets.statistics.histograms import physical_edges, residual_ed
 from corrstore.datasets.store.constants import storage_error, transformed_range
 from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
 from corrstore.datasets.store.records import Record, Status
-from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.transforms import transform_named
 
 Blocks = dict[tuple[Role, str], BlockStatistics]
@@ -150,7 +150,7 @@ def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32
         return fields
     reader = FieldReader(recipe, plan)
     for position, spec in enumerate(recipe.static):
-        channel = channel_named(spec.variable)
+        channel = recipe.channel(spec.variable)
         try:
             fields[position] = reader.field(spec.source, channel, grid, "bilinear", grid)
         except MissingField as reason:

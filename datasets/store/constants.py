@@ -14,7 +14,7 @@ from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all, merged_by_channel
 from corrstore.datasets.store.layout import ROLES, Normalisations, StoredRole
 from corrstore.datasets.store.records import Record
-from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.datasets.variables.transforms import transform_named
 
@@ -45,7 +45,7 @@ def constants_from_records(recipe: Recipe, records: Iterable[Record]) -> Constan
     blocks: dict[tuple[str, str], list[BlockStatistics]] = defaultdict(list)
     for record in records:
         for (role, name), block in merged_by_channel(record.statistics).items():
-            low, high = transformed_range(recipe, channel_named(name))
+            low, high = transformed_range(recipe, recipe.channel(name))
             slack = _ROUNDING * (high - low)
             if block.count and not (low - slack <= block.minimum and block.maximum <= high + slack):
                 notes[f"{role} {name} fields outside their range, left out of the constants"] += 1

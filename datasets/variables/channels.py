@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.variables.variable import Variable, variable_named
+from corrstore.datasets.variables.table import VARIABLES, Variables
+from corrstore.datasets.variables.variable import Variable
 
 _GRAVITY = 9.80665  # m s-2
 _TROPOPAUSE = 226.32  # hPa
-_ON_LEVEL = re.compile(r"^([a-z]+)_(\d+)$")
+_ON_LEVEL = re.compile(r"^([a-z][a-z0-9]*)_(\d+)$")
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A variable, and its pressure level in hPa where it has one; `t2m`, `t_850`."""
+    """A variable, and its pressure level in hPa where it has one; `t2m`, `t_850`.
+
+    `partner` is the variable of the wind's other component, where this one is a component of a wind.
+    """
 
     variable: Variable
     level: int | None = None
+    partner: Variable | None = None
 
     @property
     def name(self) -> str:
@@ -29,8 +34,7 @@ class Channel:
     @property
     def vector_partner(self) -> Channel | None:
         """The other component of the wind that this channel is one of, else None."""
-        partner = self.variable.vector_partner
-        return None if partner is None else Channel(variable_named(partner), self.level)
+        return None if self.partner is None else Channel(self.partner, self.level, self.variable)
 
 
 def _on_level(variable: Variable, level: int) -> Variable:
@@ -38,7 +42,7 @@ def _on_level(variable: Variable, level: int) -> Variable:
     if variable.name != "z":
         return variable
     lowest, highest = (_GRAVITY * (standard_height(level) + offset) for offset in (-2000.0, 2000.0))
-    return replace(variable, valid_range=(round(lowest, -2), round(highest, -2)))
+    return variable.model_copy(update={"valid_range": (round(lowest, -2), round(highest, -2))})
 
 
 def standard_height(level: float) -> float:
@@ -48,16 +52,19 @@ def standard_height(level: float) -> float:
     return 11000.0 + 6341.62 * math.log(_TROPOPAUSE / level)
 
 
-def channel_named(name: str) -> Channel:
-    """The channel of that name, such as `t2m` or `z_500`; BadInput where it names no variable or lacks a level."""
+def channel_named(name: str, variables: Variables = VARIABLES) -> Channel:
+    """Return the channel of that name, such as `t2m` or `z_500`, of a table of variables (by default the shipped one).
+
+    Raises BadInput where the name is no variable's, or lacks a level, or has one too many.
+    """
     on_level = _ON_LEVEL.match(name)
+    variable = variables.named(on_level.group(1) if on_level else name)
+    partner = None if variable.vector_partner is None else variables.named(variable.vector_partner)
     if on_level:
-        variable = variable_named(on_level.group(1))
         if variable.level_kind != "pressure":
             raise BadInput(f"channel {name!r}: {variable.name} has no pressure levels; write {variable.name!r}")
         level = int(on_level.group(2))
-        return Channel(_on_level(variable, level), level)
-    variable = variable_named(name)
+        return Channel(_on_level(variable, level), level, partner)
     if variable.level_kind == "pressure":
         raise BadInput(f"channel {name!r} needs a level in hPa, such as {name}_850")
-    return Channel(variable)
+    return Channel(variable, None, partner)

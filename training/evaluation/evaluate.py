@@ -24,9 +24,6 @@ from corrstore.training.evaluation.tallies import Domain, Floats, Tally, merged,
 from corrstore.training.forecasts.files import Forecast, open_forecast
 from corrstore.training.forecasts.header import Part
 
-THRESHOLDS: dict[str, tuple[float, ...]] = {"tp": (0.1, 1.0, 5.0, 10.0), "refc": (10.0, 20.0, 30.0, 40.0)}
-"""From which number on there is an event, for the fractions skill score: rain in kg m-2, reflectivity in dBZ."""
-
 Tallies = dict[tuple[str, str], Tally]
 """By channel and predictor."""
 
@@ -73,7 +70,7 @@ class Evaluation:
                     found = self.score(channel, predictor, name)
                     unit = "dB" if name == "spectral_distance" else "1" if name == "spread_skill" else units
                     yield Row(channel.name, unit, predictor, name, None, None, *map(float, found))
-                if channel.variable.name in THRESHOLDS:
+                if channel.variable.thresholds:
                     yield from self._skills(channel, predictor)
 
     @property
@@ -87,7 +84,7 @@ class Evaluation:
 
     def _skills(self, channel: Channel, predictor: str) -> Iterator[Row]:
         skill = with_interval(scores.fss, self.tallies[channel.name, predictor])
-        for i, threshold in enumerate(THRESHOLDS[channel.variable.name]):
+        for i, threshold in enumerate(channel.variable.thresholds):
             for j, width_km in enumerate(self.domain.widths_km):
                 values = (float(each[i, j]) for each in skill)
                 yield Row(channel.name, "1", predictor, "fss", threshold, width_km, *values)
@@ -143,7 +140,7 @@ def score_time(store_url: str, forecast_url: str, time: int) -> Tallies:
     seconds = int(forecast.header.valid_times[time].astype(np.int64))
     tallies = {}
     for position, channel in enumerate(_shared_channels(store, forecast)):
-        truth, thresholds = moment.truth(channel), THRESHOLDS.get(channel.variable.name, ())
+        truth, thresholds = moment.truth(channel), channel.variable.thresholds
         for predictor, ensemble in moment.predictions(channel).items():
             tallies[channel.name, predictor] = tally(ensemble, truth, domain, thresholds, (seconds, position))
     return tallies

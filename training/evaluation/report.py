@@ -20,7 +20,7 @@ from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.charts import Chart, charts
-from corrstore.training.evaluation.evaluate import THRESHOLDS, Evaluation
+from corrstore.training.evaluation.evaluate import Evaluation
 from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION, Field, Moment
 from corrstore.training.evaluation.scores import Score, fss
 from corrstore.training.evaluation.tallies import Floats
@@ -97,7 +97,7 @@ def channel_pages(evaluation: Evaluation, moment: Moment) -> Iterator[ChannelPag
     """What the page shows of each channel."""
     maps = (4 + _MEMBERS_SHOWN) * len(evaluation.channels)
     for channel in evaluation.channels:
-        thresholds = THRESHOLDS.get(channel.variable.name, ())
+        thresholds = channel.variable.thresholds
         skilled = evaluation.predictors(channel) if thresholds else []
         yield ChannelPage(
             channel,

@@ -22,7 +22,7 @@ from corrstore.catalog.printing import wording
 from corrstore.datasets.grids.grid import RectilinearGrid, preset
 from corrstore.datasets.statistics.counting import block_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
-from corrstore.datasets.variables.variable import VARIABLES, variable_named
+from corrstore.datasets.variables.table import VARIABLES, variable_named
 
 NAMES = sorted(VARIABLES)
 

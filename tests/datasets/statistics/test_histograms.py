@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.statistics.counting import block_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, quantile, residual_edges, share_at_least
-from corrstore.datasets.variables.variable import VARIABLES
+from corrstore.datasets.variables.table import VARIABLES
 
 every_variable = pytest.mark.parametrize("variable", VARIABLES.values(), ids=list(VARIABLES))
 

@@ -23,8 +23,8 @@ from corrstore.datasets.statistics.blocks import (
 from corrstore.datasets.statistics.counting import block_statistics, residual_statistics, stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.datasets.variables.table import VARIABLES
 from corrstore.datasets.variables.transforms import transform_named
-from corrstore.datasets.variables.variable import VARIABLES
 
 EPSILON = np.finfo(np.float64).eps
 EDGES = np.array([-1e5, -10.0, -1.0, -0.1, 0.0, 0.1, 1.0, 10.0, 1e5])

@@ -20,7 +20,7 @@ from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticArchive, Syntheti
 from corrstore.datasets.synthetic.cma_rra import init_time_of
 from corrstore.datasets.synthetic.domain import domain_of
 from corrstore.datasets.synthetic.weather.weather import Weather
-from corrstore.datasets.variables.variable import VARIABLES
+from corrstore.datasets.variables.table import VARIABLES
 
 HOUR = np.timedelta64(1, "h")
 SPEC = SyntheticSpec(

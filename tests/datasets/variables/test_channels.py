@@ -26,7 +26,13 @@ def test_geopotential_is_checked_against_its_own_level():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("t", "needs a level"), ("t2m_850", "unknown variable"), ("sp_850", "no pressure levels")]
+    ("name", "said"),
+    [
+        ("t", "needs a level"),
+        ("t2m_850", "no pressure levels"),
+        ("x_850", "unknown variable"),
+        ("sp_850", "no pressure levels"),
+    ],
 )
 def test_a_name_that_is_none_is_refused(name, said):
     with pytest.raises(BadInput, match=said):

@@ -122,3 +122,11 @@ def test_two_stores_do_not_share_their_variables(archive, tmp_path):
     load_recipe(str(recipe_with_cape(archive, tmp_path, in_table=False)))
     with pytest.raises(BadInput, match="unknown variable 'cape'"):
         load_recipe("demo", ["target.channels=[cape]"])
+
+
+def test_a_table_that_is_like_itself_is_refused(archive, tmp_path):
+    recipe = recipe_with_cape(archive, tmp_path, in_table=True)
+    table = tmp_path / "mine.yaml"
+    table.write_text(yaml.safe_dump({"name": "mine", "like": str(table)}))
+    with pytest.raises(BadInput, match=r"in a circle: .*mine.yaml -> .*mine.yaml"):
+        load_recipe(str(recipe))

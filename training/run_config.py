@@ -20,7 +20,7 @@ Side = Annotated[int, Field(ge=8)]
 
 
 class RunConfig(BaseModel):
-    """What a run does. Lengths of time are in patches seen, over all processes: the only clock there is.
+    """The settings of a run. Lengths of time are in patches seen, over all processes: the only clock there is.
 
     Defaults of batch, patch and learning rate are those of NVIDIA's CorrDiff (arXiv 2309.15214, and its published
     configuration); the EMA is EDM's (arXiv 2206.00364, appendix F.2: a half-life of 500 000 with a ramp of 5 %).

@@ -39,7 +39,7 @@ class GribNumbers(BaseModel):
 
 
 class FieldRule(BaseModel):
-    """How one variable is found in an archive, and brought to corrstore's units: value x scale + offset.
+    """The rule by which one variable is found in an archive and brought to corrstore's units: value x scale + offset.
 
     `accumulates` says what window an accumulation holds: the one `encoded` in its message, the past `hour`,
     or the `day` since 00 UTC.

@@ -96,7 +96,7 @@ class PeriodSpec(IntervalSpec):
 
 
 class SplitsSpec(Part):
-    """Which part of the period is for what; at least `embargo` lies between train and the other two."""
+    """The parts of the period for train, validation and test; at least `embargo` lies between train and the others."""
 
     train: IntervalSpec
     validation: IntervalSpec | None = None
@@ -225,14 +225,14 @@ class StaticSpec(Part):
 
 
 class NormalisationSpec(Part):
-    """Where the constants come from: the train split (all samples or every n-th), or another store."""
+    """The origin of the constants of normalisation: the train split (all samples or every n-th), or another store."""
 
     every: Annotated[int, Field(ge=1)] = 1
     constants_from: str | None = None
 
 
 class StoreSpec(Part):
-    """How the store keeps its numbers."""
+    """The storage of the numbers: type, chunks and compression."""
 
     dtype: Literal["float16", "float32"] = "float16"
     chunk: Annotated[int, Field(ge=8, description="height and width of an inner chunk of the target, in pixels")] = 80

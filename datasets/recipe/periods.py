@@ -65,11 +65,11 @@ class Interval:
         return bool(self.start <= time < self.end)
 
     def holds(self, other: Interval) -> bool:
-        """Whether the other interval lies inside this one."""
+        """Tell whether the other interval lies inside this one."""
         return bool(self.start <= other.start and other.end <= self.end)
 
     def mask(self, times: Times) -> NDArray[np.bool_]:
-        """Which of the times lie inside."""
+        """Return the mask of the times that lie inside."""
         return (times >= self.start) & (times < self.end)
 
     def times(self, frequency: np.timedelta64) -> Times:

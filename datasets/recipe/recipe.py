@@ -33,7 +33,7 @@ from corrstore.datasets.variables.variable import Definition
 
 
 class Recipe(Part):
-    """What corrstore builds: two archives, a period, the channels, and how they are kept."""
+    """The recipe of a training store: two archives, a period, the channels, and how they are kept."""
 
     version: Literal[1] = 1
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")

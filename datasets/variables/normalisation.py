@@ -1,4 +1,4 @@
-"""How a physical field becomes the numbers of a store, and back: transform, centre, scale, round."""
+"""Normalisation of physical fields to the numbers of a store, and back: transform, centre, scale, round."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Normalisation:
 
     @cached_property
     def decoded_codes(self) -> NDArray[np.float64]:
-        """What each of the 65536 float16 codes decodes to, [65536], indexed by the code's bits."""
+        """The physical value of each of the 65536 float16 codes, [65536], indexed by the code's bits."""
         decoded = self._decoded(np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64))
         decoded.flags.writeable = False
         return decoded

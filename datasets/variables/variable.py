@@ -18,7 +18,7 @@ def _known_transform(name: str) -> str:
 
 
 class Definition(BaseModel):
-    """What a table of variables says of one; the table's key is its name."""
+    """The entry of one variable in a table of variables; the entry's key is the name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""From stored numbers to what a network sees, and back to physical units, all on the device."""
+"""The inputs of a network, made from stored numbers on the device, and the way back to physical units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.patches.patches import Geometry, Patch
 
 POSITION = ("cos_lat_1", "cos_lat_2", "cos_lon_1", "cos_lon_2")
-"""Where a pixel is: the first two cosine modes of the domain, along each axis."""
+"""The position of a pixel: the first two cosine modes of the domain, along each axis."""
 
 
 class StaticScale(NamedTuple):

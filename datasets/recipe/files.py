@@ -45,7 +45,8 @@ def _add_variables_of_tables(content: dict[str, Any]) -> None:
     """Take over what the user's source tables define: a store keeps its recipe, not the tables."""
     sources, variables = content.get("sources"), content.get("variables")
     for source in sources.values() if isinstance(sources, dict) else ():
-        table, seen = source.get("type") if isinstance(source, dict) else None, []
+        table = source.get("type") if isinstance(source, dict) else None
+        seen: list[str] = []
         while isinstance(table, str) and Path(table).is_file():
             if table in seen:
                 raise BadInput(f"source tables are like each other in a circle: {' -> '.join([*seen, table])}")

@@ -18,27 +18,15 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.pairs import used_rules
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.samples.checksums import file_checksum, files_taken_from, unchecked
+from corrstore.datasets.samples.checksums import file_checksum, files_in_use, files_without_checksum
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.constants import Constants, constants_from_records
-from corrstore.datasets.store.layout import LEDGER, ROLES, StorePlan
-from corrstore.datasets.store.ledger import (
-    CHECKSUMS,
-    MEASUREMENTS,
-    PAIRS,
-    RECORDS,
-    UNFINISHED,
-    VERDICT,
-    Begun,
-    read_begun,
-    read_pairs,
-    read_records,
-    write_begun,
-    write_pairs,
-    write_record,
-)
-from corrstore.datasets.store.opening import constants_from_store
+from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record
+from corrstore.datasets.store.constants import Constants, constants_from_records, constants_from_store
+from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.ledger import CHECKSUMS, LEDGER, MEASUREMENTS, PAIRS, RECORDS, UNFINISHED, VERDICT
+from corrstore.datasets.store.pairs_table import read_pairs, write_pairs
+from corrstore.datasets.store.records import read_records, write_task_record
 
 _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
@@ -57,42 +45,42 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
     Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store; a folder
     that this call made and wrote no sample into is then removed again.
     """
-    begun = read_begun(folder)
-    if begun is None and folder.names(""):
+    build_record = read_build_record(folder)
+    if build_record is None and folder.names(""):
         raise BadInput(f"{folder.url} holds something that is no store; give another --output")
-    if begun is not None:
-        refuse_changes(begun, recipe, folder.url)
+    if build_record is not None:
+        refuse_changes(build_record, recipe, folder.url)
     is_new = not folder.exists()
     preparation = prepare(recipe)
-    constants = begun.constants if begun else None
+    constants = build_record.constants if build_record else None
     try:
         todo = _begin(recipe, folder, preparation, constants, repair)
         if constants is None:
             constants = _constants(recipe, folder, preparation, runner, console)
-            write_begun(folder, Begun(recipe, used_rules(recipe), constants))
+            write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
         plan = StorePlan(recipe, constants.normalisations)
         if not todo and is_finished(folder, plan):
             return BuildResult(0, read_report(folder))
         spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
-        taken = files_taken_from(preparation.files, preparation.pairs)
-        _checksum(taken, folder, runner, console)
-        report = finish(folder, plan, preparation, taken, constants.notes)
+        used_files = files_in_use(preparation.files, preparation.pairs)
+        _checksum(used_files, folder, runner, console)
+        report = finish(folder, plan, preparation, used_files, constants.notes)
         if repair:
             folder.remove(VERDICT)
         return BuildResult(len(todo), report)
     except BadInput:
-        if begun is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
+        if build_record is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
             for key in ("",) if is_new else (LEDGER, *ROLES):
                 folder.remove(key)
         raise
 
 
-def _checksum(taken: pa.Table, folder: Folder, runner: Runner, console: Console) -> None:
+def _checksum(used_files: pa.Table, folder: Folder, runner: Runner, console: Console) -> None:
     """Leave the checksums of files that have none yet: little is read here, much is spread."""
-    files = unchecked(taken, folder)
-    if (pc.sum(taken["bytes"]).as_py() or 0) < _LITTLE:
+    files = files_without_checksum(used_files, folder)
+    if (pc.sum(used_files["bytes"]).as_py() or 0) < _LITTLE:
         for path in files:
-            write_record(folder, file_checksum(path), CHECKSUMS)
+            write_task_record(folder, file_checksum(path), CHECKSUMS)
         return
     spread(ChecksumFile(files), list(range(len(files))), folder, CHECKSUMS, runner, Progress("checksums", console))
 
@@ -106,7 +94,7 @@ def _begin(
     names = set(folder.names(RECORDS))
     keys = [f"{time_key(time)}.parquet" for time in recipe.times]
     todo = [index for index, key in enumerate(keys) if key not in names or index in stale]
-    write_begun(folder, Begun(recipe, used_rules(recipe), constants))
+    write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
     if todo or damaged:
         folder.write(UNFINISHED, b"a build is under way, or was stopped\n")
     for index in stale:  # before the pairs are replaced, by which they are known

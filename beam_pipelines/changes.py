@@ -7,19 +7,19 @@ from typing import Any
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.pairs import used_rules
 from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.store.ledger import Begun
+from corrstore.datasets.store.build_record import BuildRecord
 
 Key = tuple[str, ...]
 _FREE = {("title",), ("max_missing_share",), ("splits", "validation"), ("splits", "test"), ("splits", "embargo")}
 
 
-def refuse_changes(begun: Begun, new: Recipe, where: str) -> None:
+def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
     """BadInput, with every differing key and both values, unless the new recipe only lets the store grow.
 
     A store may grow at its end, gain or move validation and test splits, and find its archives elsewhere.
     """
-    before, after = _flat(begun.recipe.content), _flat(new.content)
-    before |= _flat(begun.rules, ("rules of", "source"))
+    before, after = _flat(build_record.recipe.content), _flat(new.content)
+    before |= _flat(build_record.rules, ("rules of", "source"))
     after |= _flat(used_rules(new), ("rules of", "source"))
     differing = [
         (key, before.get(key), after.get(key))

@@ -12,7 +12,7 @@ from corrstore.datasets.samples.checksums import with_checksums
 from corrstore.datasets.samples.preparation import Preparation
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.storage.folder import Folder, checksum
-from corrstore.datasets.store.layout import StorePlan, metadata_objects
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     HISTOGRAMS,
     PAIRS,
@@ -22,12 +22,12 @@ from corrstore.datasets.store.ledger import (
     SOURCES,
     STATISTICS,
     UNFINISHED,
-    consolidate,
-    histograms_table,
     parquet_bytes,
-    read_sample_plan,
-    write_manifest,
 )
+from corrstore.datasets.store.manifest import write_manifest
+from corrstore.datasets.store.metadata import metadata_objects
+from corrstore.datasets.store.pairs_table import read_sample_plan
+from corrstore.datasets.store.sample_tables import histograms_table, write_sample_tables
 
 
 @dataclass(frozen=True)
@@ -62,29 +62,31 @@ def read_report(folder: Folder) -> Report:
     return Report(**json.loads(folder.read(REPORT)))
 
 
-def finish(folder: Folder, plan: StorePlan, preparation: Preparation, taken: pa.Table, notes: dict[str, int]) -> Report:
+def finish(
+    folder: Folder, plan: StorePlan, preparation: Preparation, used_files: pa.Table, notes: dict[str, int]
+) -> Report:
     """Turn the records into tables and make the store readable; what killed writers left is swept away.
 
     Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
     """
-    consolidated = consolidate(folder)
-    sources = with_checksums(preparation.files, taken, plan.recipe.sources, folder)
+    summary = write_sample_tables(folder)
+    sources = with_checksums(preparation.files, used_files, plan.recipe.sources, folder)
     files = parquet_bytes(sources.sort_by([("source", "ascending"), ("path", "ascending")]))
     folder.write(SOURCES, files)
     folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))
     report = Report(
         samples=len(plan.recipe.times),
-        valid=consolidated.statuses.get("valid", 0),
-        partial=consolidated.statuses.get("partial", 0),
-        missing=consolidated.statuses.get("missing", 0),
-        reasons=consolidated.reasons,
+        valid=summary.statuses.get("valid", 0),
+        partial=summary.statuses.get("partial", 0),
+        missing=summary.statuses.get("missing", 0),
+        reasons=summary.reasons,
         problems=[str(problem) for problem in preparation.problems],
         notes=dict(sorted({**preparation.notes, **notes}.items())),
-        floored=consolidated.floored,
+        floored=summary.floored,
     )
     folder.write(REPORT, json.dumps(asdict(report), indent=1).encode())
     valid = np.zeros(len(plan.recipe.times), bool)
-    valid[consolidated.valid] = True
+    valid[summary.valid] = True
     static = static_fields(plan.recipe, read_sample_plan(folder, -1))
     folder.sweep()
     objects = metadata_objects(plan, plan.recipe.times, valid, static, checksum(files))

@@ -21,7 +21,7 @@ from corrstore.beam_pipelines.progress import Progress
 from corrstore.beam_pipelines.watch import watching_workers
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import Left, write_record
+from corrstore.datasets.store.records import TaskRecord, write_task_record
 
 _MARK = "corrstore cannot go on: "
 _MANY = 4  # samples for each worker, from which processes of their own pay
@@ -30,7 +30,7 @@ _MANY = 4  # samples for each worker, from which processes of their own pay
 class Task(Protocol):
     """What is done for one sample, or file: a picklable pure function from its index to the record to leave."""
 
-    def __call__(self, index: int) -> Left: ...
+    def __call__(self, index: int) -> TaskRecord: ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _refuse_unknown(options: tuple[str, ...]) -> None:
         )
 
 
-class LeaveRecord(beam.DoFn):
+class WriteTaskRecord(beam.DoFn):
     """Does the task for each key and leaves its record; nothing big goes back through the runner."""
 
     def __init__(self, task: Task, folder: Folder, place: str) -> None:
@@ -91,7 +91,7 @@ class LeaveRecord(beam.DoFn):
     def process(self, key: xbeam.Key) -> Iterator[xbeam.Key]:
         """One sample; an error that a user can act on keeps its one line through any runner."""
         try:
-            write_record(self.folder, self.task(key.offsets["time"]), self.place)
+            write_task_record(self.folder, self.task(key.offsets["time"]), self.place)
         except CorrstoreError as error:
             raise RuntimeError(f"{_MARK}{error}\n") from None
         except OSError as error:
@@ -118,7 +118,7 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
                 pipeline
                 | "Keys" >> beam.Create(keys, reshuffle=False)
                 | "Spread" >> beam.Reshuffle()
-                | "Do" >> beam.ParDo(LeaveRecord(task, folder, place))
+                | "Do" >> beam.ParDo(WriteTaskRecord(task, folder, place))
             )
     except BadInput:
         raise

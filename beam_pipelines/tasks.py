@@ -12,8 +12,8 @@ from corrstore.datasets.samples.sample import measure_sample
 from corrstore.datasets.samples.writing import write_sample
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import StorePlan
-from corrstore.datasets.store.ledger import read_sample_plan
-from corrstore.datasets.store.records import Record
+from corrstore.datasets.store.pairs_table import read_sample_plan
+from corrstore.datasets.store.records import SampleRecord
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class MeasureSample:
     folder: Folder
     recipe: Recipe
 
-    def __call__(self, index: int) -> Record:
+    def __call__(self, index: int) -> SampleRecord:
         """The record of sample `index`; nothing is written."""
         return measure_sample(self.recipe, planned(self.folder, index))
 
@@ -35,7 +35,7 @@ class WriteSample:
     folder: Folder
     plan: StorePlan
 
-    def __call__(self, index: int) -> Record:
+    def __call__(self, index: int) -> SampleRecord:
         """Write the shards of sample `index`; returns its record, with the statistics of what is stored."""
         return write_sample(self.folder, self.plan, planned(self.folder, index))
 

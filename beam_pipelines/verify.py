@@ -21,10 +21,11 @@ from corrstore.datasets.recipe.periods import format_time, time_key
 from corrstore.datasets.samples.checking import check_sample
 from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import LEDGER, ROLES, StorePlan
-from corrstore.datasets.store.ledger import RECORDS, VERDICT, damaged_objects, read_records
+from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.ledger import LEDGER, RECORDS, VERDICT
+from corrstore.datasets.store.manifest import damaged_objects
 from corrstore.datasets.store.opening import Store
-from corrstore.datasets.store.records import Record
+from corrstore.datasets.store.records import SampleRecord, read_records
 
 _CHECKS = f"{LEDGER}/checks"
 
@@ -38,13 +39,13 @@ class CheckSample:
     times: tuple[str, ...]
     compared: frozenset[int]
 
-    def __call__(self, index: int) -> Record:
+    def __call__(self, index: int) -> SampleRecord:
         """The record of the check; its reasons say what is wrong."""
         time = np.datetime64(self.times[index], "s")
         name = f"{RECORDS}/{time_key(time)}.parquet"
         if not self.folder.exists(name):
-            return Record(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is not there"])
-        record = Record.from_bytes(self.folder.read(name))
+            return SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is not there"])
+        record = SampleRecord.from_bytes(self.folder.read(name))
         source = planned(self.folder, index) if index in self.compared else None
         return check_sample(self.folder, self.plan, record, source)
 

@@ -39,7 +39,9 @@ from corrstore.datasets.statistics.histograms import physical_edges, residual_ed
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.constants import Constants, constants_from_records
 from corrstore.datasets.store.layout import StorePlan
-from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS, read_records, write_pairs, write_record
+from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
+from corrstore.datasets.store.pairs_table import write_pairs
+from corrstore.datasets.store.records import read_records, write_task_record
 
 Spread = Callable[[Task, list[int], Folder, str], None]
 QUIET = Console(file=io.StringIO())
@@ -73,7 +75,7 @@ def in_a_pool(task: Task, indices: list[int], folder: Folder, place: str) -> Non
     """The same function in a plain process pool."""
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         for record in pool.map(task, indices):
-            write_record(folder, record, place)
+            write_task_record(folder, record, place)
 
 
 def on_beam(task: Task, indices: list[int], folder: Folder, place: str) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.store.constants import stored_normalisation
+from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation

@@ -16,10 +16,10 @@ from corrstore.datasets.statistics.counting import stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
-from corrstore.datasets.store.records import Record, Status
+from corrstore.datasets.store.records import SampleRecord, Status
 
 
-def check_sample(folder: Folder, plan: StorePlan, record: Record, source: SamplePlan | None) -> Record:
+def check_sample(folder: Folder, plan: StorePlan, record: SampleRecord, source: SamplePlan | None) -> SampleRecord:
     """What is wrong with a sample, as the reasons of a record without statistics.
 
     Each shard must be there, have its size and checksum, and decode; the statistics of what it holds must be those
@@ -30,11 +30,11 @@ def check_sample(folder: Folder, plan: StorePlan, record: Record, source: Sample
     for role in ROLES:
         reasons += list(_shard_faults(folder, plan, record, role, source))
     status: Status = "partial" if reasons else "valid"
-    return Record(record.index, record.valid_time, STATISTICS_SCHEMA.empty_table(), status, reasons)
+    return SampleRecord(record.index, record.valid_time, STATISTICS_SCHEMA.empty_table(), status, reasons)
 
 
 def _shard_faults(
-    folder: Folder, plan: StorePlan, record: Record, role: StoredRole, source: SamplePlan | None
+    folder: Folder, plan: StorePlan, record: SampleRecord, role: StoredRole, source: SamplePlan | None
 ) -> Iterator[str]:
     row = next((shard for shard in record.shards if shard.role == role), None)
     if row is None:

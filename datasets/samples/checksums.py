@@ -36,13 +36,13 @@ class FileChecksum:
         return self.sha256.encode()
 
 
-def files_taken_from(files: pa.Table, pairs: pa.Table) -> pa.Table:
+def files_in_use(files: pa.Table, pairs: pa.Table) -> pa.Table:
     """The files and Zarr groups (SOURCES_SCHEMA) in which the fields in the pairs (PAIRS_SCHEMA) lie."""
     taken = [path.partition("!")[0] for path in pc.unique(pairs["path"]).to_pylist() if path]
     return files.filter(pc.is_in(files["path"], pa.array(taken, pa.string())))
 
 
-def unchecked(taken: pa.Table, folder: Folder) -> tuple[str, ...]:
+def files_without_checksum(taken: pa.Table, folder: Folder) -> tuple[str, ...]:
     """The paths of the files whose checksum, in their present state, is not in the ledger; no Zarr groups."""
     there = set(folder.names(CHECKSUMS))
     paths = [row["path"] for row in taken.to_pylist() if row["format"] != "zarr"]

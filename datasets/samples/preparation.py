@@ -19,8 +19,8 @@ from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.reading import fine_points, read_reference
 from corrstore.datasets.samples.sample import static_fields
+from corrstore.datasets.store.constants import constants_from_store
 from corrstore.datasets.store.layout import ROLES
-from corrstore.datasets.store.opening import constants_from_store
 
 _TRIED = 8  # messages, before a channel's grid is taken on trust
 _LONGEST_RUN = np.timedelta64(2, "D")  # how far outside the period an accumulation may begin or end

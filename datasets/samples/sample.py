@@ -21,7 +21,7 @@ from corrstore.datasets.statistics.counting import block_statistics, residual_st
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.store.constants import storage_error, transformed_range
 from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
-from corrstore.datasets.store.records import Record, Status
+from corrstore.datasets.store.records import SampleRecord, Status
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.transforms import transform_named
 
@@ -33,7 +33,7 @@ class Sample:
     """The stored numbers [channel, lat, lon] of `input` and `target`, and the record without its shards."""
 
     stored: dict[StoredRole, NDArray[Any]]
-    record: Record
+    record: SampleRecord
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]
             yield PhysicalField(*place, values, floored=floored)
 
 
-def measure_sample(recipe: Recipe, plan: SamplePlan) -> Record:
+def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
     """Statistics of the sample's transformed numbers, from which the constants of normalisation come."""
     blocks: Blocks = {}
     for field in physical_fields(recipe, plan):
@@ -80,7 +80,7 @@ def measure_sample(recipe: Recipe, plan: SamplePlan) -> Record:
         edges = transformed_range(recipe, field.channel)
         with suppress(BadInput):  # infinite: the second pass tells of it, and the constants do without
             blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
-    return Record(plan.index, plan.valid_time, rows_of(plan.valid_time, blocks))
+    return SampleRecord(plan.index, plan.valid_time, rows_of(plan.valid_time, blocks))
 
 
 def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
@@ -121,7 +121,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     if any(absent[role] == len(plan.channels(role)) for role in ROLES):
         status = "missing"
     table = rows_of(sample.valid_time, dict(sorted(blocks.items())))
-    return Sample(stored, Record(sample.index, sample.valid_time, table, status, reasons, floored))
+    return Sample(stored, SampleRecord(sample.index, sample.valid_time, table, status, reasons, floored))
 
 
 def faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:

@@ -8,10 +8,10 @@ from corrstore.datasets.pairing.pairs import SamplePlan
 from corrstore.datasets.samples.sample import build_sample
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.layout import ROLES, StorePlan
-from corrstore.datasets.store.records import Record, ShardRow
+from corrstore.datasets.store.records import SampleRecord, ShardRow
 
 
-def write_sample(folder: Folder, plan: StorePlan, sample_plan: SamplePlan) -> Record:
+def write_sample(folder: Folder, plan: StorePlan, sample_plan: SamplePlan) -> SampleRecord:
     """Build the sample and write its shards; returns the record, which the caller writes last.
 
     The bytes depend on the plan and the archives alone: repeated work replaces itself.

@@ -78,10 +78,9 @@ class Folder:
             root = Path(self.url)
             files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(_TEMPORARY))
             return sorted(path.relative_to(root).as_posix() for path in files)
-        remote = self._remote()
+        remote, root = self._remote_and_path()
         remote.invalidate_cache()
-        root = remote._strip_protocol(self.path()).rstrip("/") + "/"
-        return sorted(path.removeprefix(root) for path in remote.find(self.path()))
+        return sorted(path.removeprefix(f"{root.rstrip('/')}/") for path in remote.find(root))
 
     def remove(self, key: str) -> None:
         """Remove an object or a folder with all that is in it; nothing happens where there is none."""
@@ -98,8 +97,12 @@ class Folder:
                         path.unlink()
 
     def _remote(self) -> Any:
+        return self._remote_and_path()[0]
+
+    def _remote_and_path(self) -> tuple[Any, str]:
+        """Return the file system of the URL, and the folder's path on it, without the protocol."""
         try:
-            return fsspec.url_to_fs(self.url, **self.storage_options)[0]
+            return fsspec.url_to_fs(self.url, **self.storage_options)
         except (ImportError, ValueError) as error:
             raise BadInput(f"{self.url} cannot be reached: {error}") from None
 

@@ -1,4 +1,4 @@
-"""The training store: its layout, its shards, its ledger, and how it is opened.
+"""The training store: its layout, its shards, its ledger, and the functions that open it.
 
 It knows every object of a store and what is written beside the arrays. It never reads an archive. Start reading at
 `layout.py` to write one and at `opening.py` to read one.

@@ -1,4 +1,4 @@
-"""The constants of normalisation: from the statistics of the train split, or from another store."""
+"""Constants of normalisation, made from the statistics of the train split or read from another store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all, merged_by_channel
-from corrstore.datasets.store.layout import ROLES, Normalisations, StoredRole
-from corrstore.datasets.store.records import Record
+from corrstore.datasets.store.layout import ROLES, Normalisations, StoredRole, stored_normalisation
+from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.store.records import SampleRecord
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.datasets.variables.transforms import transform_named
@@ -24,19 +25,14 @@ _ROUNDING = 1e-6  # of the range: packed numbers may lie this far outside
 
 @dataclass(frozen=True)
 class Constants:
-    """The normalisation of each role's channels, and notes with counts on how it came about."""
+    """The normalisation of each role's channels, and notes on how it was made, each with a count."""
 
     normalisations: Normalisations
     notes: dict[str, int]
 
 
-def stored_normalisation(transform: str, mean: float, std: float) -> Normalisation:
-    """The normalisation that a store keeps as these three."""
-    return Normalisation(transform_named(transform), mean, std)
-
-
-def constants_from_records(recipe: Recipe, records: Iterable[Record]) -> Constants:
-    """Mean and standard deviation of each channel's transformed numbers over the records.
+def constants_from_records(recipe: Recipe, records: Iterable[SampleRecord]) -> Constants:
+    """Return the mean and standard deviation of each channel's transformed values over the records.
 
     A field that holds a number outside its physical range says nothing about the atmosphere and is left out; a
     channel that never changes gets the standard deviation 1. Raises BadInput where a channel has no number at all.
@@ -58,15 +54,35 @@ def constants_from_records(recipe: Recipe, records: Iterable[Record]) -> Constan
     return Constants(normalisations, dict(notes))
 
 
+def constants_from_store(recipe: Recipe, url: str) -> Constants:
+    """Return another store's constants for the recipe's channels.
+
+    Raises BadInput where that store lacks a channel or has another transform for it.
+    """
+    other = open_store(url).plan
+    constants: Normalisations = {}
+    for role in ROLES:
+        known = dict(zip([channel.name for channel in other.channels(role)], other.normalisations[role], strict=True))
+        for channel in recipe.channels[role]:
+            theirs, wanted = known.get(channel.name), recipe.transform_name(channel)
+            if theirs is None or theirs.transform.name != wanted:
+                has = "does not have it" if theirs is None else f"transforms it by {theirs.transform.name}"
+                raise BadInput(
+                    f"normalisation.constants_from {url}: {role} {channel.name} ({wanted}): that store {has}"
+                )
+        constants[role] = [known[channel.name] for channel in recipe.channels[role]]
+    return Constants(constants, {f"constants of normalisation taken from {url}": 1})
+
+
 def transformed_range(recipe: Recipe, channel: Channel) -> NDArray[np.float64]:
-    """The channel's physical range [low, high], transformed; low is raised to where the transform begins."""
+    """Return the channel's transformed physical range [low, high]; low is raised to the transform's lowest number."""
     transform = transform_named(recipe.transform_name(channel))
     low, high = channel.variable.valid_range
     return transform.forward(np.array([max(low, transform.lowest), high]))
 
 
 def storage_error(recipe: Recipe, channel: Channel) -> float:
-    """The most that storing a number inside the channel's physical range can change it, in physical units.
+    """Return the largest change, in physical units, that storing a number of the physical range can make.
 
     Whatever the constants: a stored number's half ulp is at most 2^-11 (float16) or 2^-24 (float32) of its distance
     from the mean, which lies in the range; the inverse transform stretches it by its steepest slope. A twentieth more

@@ -1,4 +1,4 @@
-"""A store described in plain values, for people and for scripts."""
+"""The description of a store in plain values, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from corrstore.datasets.store.opening import Store
 
 
 def describe(store: Store) -> dict[str, Any]:
-    """What a store holds, JSON-able: grids, period, channels with their constants, counts, size and lineage."""
+    """Return the store as JSON-able values: grids, period, channels with constants, counts, size and lineage."""
     recipe, plan = store.recipe, store.plan
     shards = store.table(SHARDS)
     description: dict[str, Any] = {

@@ -1,10 +1,13 @@
-"""Opening a training store: its numbers, normalised or physical, and what its ledger says."""
+"""An open training store: its normalised and physical values, and the tables of its ledger."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -20,31 +23,45 @@ from corrstore.datasets.grids.grid import RectilinearGrid
 from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.constants import Constants, stored_normalisation
-from corrstore.datasets.store.layout import LAYOUT_VERSION, ROLES, Normalisations, StoredRole, StorePlan
+from corrstore.datasets.store.layout import LAYOUT_VERSION, ROLES, StoredRole, StorePlan, stored_normalisation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Store:
     """A finished training store, as its group metadata describes it."""
 
     folder: Folder
     attributes: dict[str, Any]
 
+    def __repr__(self) -> str:
+        recipe = self.recipe
+        facts = {
+            "path": self.folder.path(),
+            "period": f"{recipe.period.interval}, every {recipe.period.frequency}",
+            "samples": f"{self.times.size}, {np.count_nonzero(self.valid)} of them valid",
+        }
+        for role in ROLES:
+            names = [channel.name for channel in self.plan.channels(role)]
+            facts[f"{role} grid"] = str(self.grid(role))
+            facts[f"{role} channels"] = f"{len(names)}: {', '.join(names)}"
+        facts |= {"dtype": recipe.store.dtype, "fingerprint": self.fingerprint}
+        lines = (fill(f"  {name:<16}{fact}", 120, subsequent_indent=" " * 18) for name, fact in facts.items())
+        return "\n".join([f"Training store: {recipe.title or recipe.name}", *lines])
+
     @cached_property
     def group(self) -> zarr.Group:
-        """The Zarr group, read by its consolidated metadata."""
+        """The Zarr group, opened by its consolidated metadata."""
         options = self.folder.storage_options or None
         return zarr.open_consolidated(self.folder.path(), mode="r", zarr_format=3, storage_options=options)
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe that it was built by."""
+        """The recipe that the store was built from."""
         return recipe_from(self.attributes["recipe"], self.folder.path("zarr.json"))
 
     @cached_property
     def plan(self) -> StorePlan:
-        """Recipe, constants, grids and channels."""
+        """The plan of the store: recipe, constants, grids and channels."""
         constants = self.attributes["fingerprint_fields"]
         return StorePlan(
             self.recipe,
@@ -53,7 +70,7 @@ class Store:
 
     @property
     def fingerprint(self) -> str:
-        """What a checkpoint remembers of the store that it was trained on."""
+        """The fingerprint, which a checkpoint keeps of the store that it was trained on."""
         return str(self.attributes["fingerprint"])
 
     @cached_property
@@ -63,16 +80,17 @@ class Store:
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
-        """Which samples are complete and inside their physical ranges."""
+        """True for each sample [time] that is complete and inside its physical ranges."""
         return np.asarray(self.group["valid"][:])  # type: ignore[index]
 
     def grid(self, role: StoredRole) -> RectilinearGrid:
-        """The grid of `input` or `target`."""
+        """Return the grid of `input` or `target`; raises BadInput for any other role."""
+        _check_role(role)
         return self.plan.grid(role)
 
     @cached_property
     def arrays(self) -> dict[str, ts.TensorStore]:
-        """`input` and `target` as tensorstore arrays [time, channel, lat, lon] (stores on a mounted folder)."""
+        """The tensorstore arrays `input` and `target` [time, channel, lat, lon]; local stores only."""
         if not self.folder.is_local:
             raise BadInput(f"{self.folder.url}: arrays of a remote store are read through `group`")
         return {
@@ -90,7 +108,11 @@ class Store:
         return np.asarray(self.group["static"][...])  # type: ignore[index]
 
     def stored(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[Any]:
-        """One sample's normalised numbers [channel, lat, lon]; BadInput where it is not valid, unless allowed."""
+        """Return one sample's normalised values [channel, lat, lon].
+
+        Raises BadInput for an unknown role, and where the sample is not valid unless `allow_invalid`.
+        """
+        _check_role(role)
         if not (allow_invalid or self.valid[index]):
             raise BadInput(
                 f"sample {index} ({self.times[index]}) of {self.folder.url} is not valid; skip it, or read it with"
@@ -99,24 +121,37 @@ class Store:
         return np.asarray(self.group[role][index])  # type: ignore[index]
 
     def physical(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[np.float64]:
-        """One sample in physical units [channel, lat, lon], float64: exactly what the statistics are of."""
+        """Return one sample in physical units [channel, lat, lon], float64: the values that the statistics describe.
+
+        Raises BadInput as `stored`.
+        """
         stored = self.stored(role, index, allow_invalid)
         return np.stack(
             [each.decode(field) for each, field in zip(self.plan.normalisations[role], stored, strict=True)]
         )
 
-    def dataset(self, role: StoredRole) -> xr.Dataset:
-        """The fields of `input` or `target` as named CF variables in physical units (time, lat, lon), read lazily."""
+    def dataset(self, role: StoredRole, channels: Sequence[str] | None = None) -> xr.Dataset:
+        """Return the fields of `input` or `target` as CF variables in physical units (time, lat, lon), read lazily.
+
+        `channels` names the fields to return, all of them by default. Raises BadInput for an unknown role or channel.
+        """
+        _check_role(role)
+        names = [channel.name for channel in self.plan.channels(role)]
+        wanted = names if channels is None else channels
+        for name in wanted:
+            if name not in names:
+                nearest = sorted(names, key=lambda known: -SequenceMatcher(None, known, name).ratio())
+                raise BadInput(f"channel: got {name!r}, expected a {role} channel of the store: {', '.join(nearest)}")
         options = self.folder.storage_options or None
         raw = xr.open_zarr(self.folder.path(), chunks=None, consolidated=True, storage_options=options)
         height, width = self.grid(role).shape
         stack = raw[role].chunk({"time": 1, f"{role}_channel": -1, raw[role].dims[2]: height, raw[role].dims[3]: width})
-        names = {"input_lat": "lat", "input_lon": "lon"} if role == "input" else {}
+        dimensions = {"input_lat": "lat", "input_lon": "lon"} if role == "input" else {}
         fields = {}
         for position, (channel, normalisation) in enumerate(
             zip(self.plan.channels(role), self.plan.normalisations[role], strict=True)
         ):
-            field = stack.isel({f"{role}_channel": position}, drop=True).rename(names)
+            field = stack.isel({f"{role}_channel": position}, drop=True).rename(dimensions)
             decoded = xr.apply_ufunc(
                 lambda stored, each=normalisation: each.decode_float32(stored),
                 field,
@@ -125,11 +160,18 @@ class Store:
             )
             decoded.attrs = _attributes(self.recipe, channel)
             fields[channel.name] = decoded.reset_coords(drop=True)
-        return xr.Dataset(fields, attrs={"Conventions": "CF-1.11", "title": self.recipe.title})
+        return xr.Dataset(
+            {name: fields[name] for name in wanted}, attrs={"Conventions": "CF-1.11", "title": self.recipe.title}
+        )
 
     def table(self, key: str) -> pa.Table:
-        """A table of the ledger, by its key (datasets.store.ledger)."""
+        """Return a table of the ledger by its key, see `datasets.store.ledger`."""
         return pq.read_table(pa.BufferReader(self.folder.read(key)))
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise BadInput(f"role: got {role!r}, expected one of {', '.join(ROLES)}")
 
 
 def _attributes(recipe: Recipe, channel: Any) -> dict[str, Any]:
@@ -147,7 +189,7 @@ def _attributes(recipe: Recipe, channel: Any) -> dict[str, Any]:
 
 
 def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store:
-    """Open a finished store; BadInput where there is none, it is unfinished, or its layout is another."""
+    """Open a finished store; raises BadInput where there is none, it is unfinished, or has another layout version."""
     folder = Folder(str(url), storage_options or {})
     if not folder.exists("zarr.json"):
         state = (
@@ -166,20 +208,3 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
     store = Store(folder, attributes)
     _ = store.group  # read now: a store that grows later stays, for this reader, as it was opened
     return store
-
-
-def constants_from_store(recipe: Recipe, url: str) -> Constants:
-    """Another store's constants for the recipe's channels; BadInput where it lacks one or transforms it otherwise."""
-    other = open_store(url).plan
-    constants: Normalisations = {}
-    for role in ROLES:
-        known = dict(zip([channel.name for channel in other.channels(role)], other.normalisations[role], strict=True))
-        for channel in recipe.channels[role]:
-            theirs, wanted = known.get(channel.name), recipe.transform_name(channel)
-            if theirs is None or theirs.transform.name != wanted:
-                has = "does not have it" if theirs is None else f"transforms it by {theirs.transform.name}"
-                raise BadInput(
-                    f"normalisation.constants_from {url}: {role} {channel.name} ({wanted}): that store {has}"
-                )
-        constants[role] = [known[channel.name] for channel in recipe.channels[role]]
-    return Constants(constants, {f"constants of normalisation taken from {url}": 1})

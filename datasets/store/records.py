@@ -1,10 +1,11 @@
-"""A record: what is known of one sample once its shards are written; the last thing that its writer leaves."""
+"""Sample records: the statistics, shards and faults of one sample, written after its shards."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +13,15 @@ import pyarrow.parquet as pq
 
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.ledger import RECORDS
 
 Status = Literal["valid", "partial", "missing"]
 
 
 @dataclass(frozen=True)
 class ShardRow:
-    """One object of the store and what its bytes are."""
+    """One shard of the store: its key, size and SHA-256."""
 
     role: str
     key: str
@@ -27,8 +30,8 @@ class ShardRow:
 
 
 @dataclass(frozen=True)
-class Record:
-    """One sample's statistics rows (STATISTICS_SCHEMA), its shards, and what was not as it should be.
+class SampleRecord:
+    """One sample's statistics (STATISTICS_SCHEMA), its shards, and its faults.
 
     `status` is `missing` where one side has no channel at all, `partial` where something else lacks or lies
     outside its physical range; `reasons` say what. `floored` counts the numbers raised to a declared floor.
@@ -48,7 +51,7 @@ class Record:
         return f"{time_key(self.valid_time)}.parquet"
 
     def to_bytes(self) -> bytes:
-        """The record as Parquet: the statistics as rows, the rest in the schema's metadata."""
+        """Return the record as Parquet: the statistics as rows, the rest in the schema's metadata."""
         about = {
             "index": self.index,
             "valid_time": str(self.valid_time),
@@ -63,10 +66,32 @@ class Record:
         return sink.getvalue().to_pybytes()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Record:
-        """The record in these bytes."""
+    def from_bytes(cls, content: bytes) -> SampleRecord:
+        """Return the record that `to_bytes` encoded."""
         table = pq.read_table(pa.BufferReader(content))
         about = json.loads(table.schema.metadata[b"corrstore"])
         about["shards"] = [ShardRow(**shard) for shard in about["shards"]]
         about["valid_time"] = np.datetime64(about["valid_time"], "s")
         return cls(statistics=table.replace_schema_metadata(None).cast(STATISTICS_SCHEMA), **about)
+
+
+class TaskRecord(Protocol):
+    """The record that a worker writes of a finished task, such as a SampleRecord: a file name and bytes."""
+
+    @property
+    def name(self) -> str:
+        """The name of the record's file."""
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the record's file."""
+
+
+def write_task_record(folder: Folder, record: TaskRecord, place: str = RECORDS) -> None:
+    """Write the record of a finished task."""
+    folder.write(f"{place}/{record.name}", record.to_bytes())
+
+
+def read_records(folder: Folder, place: str = RECORDS) -> Iterator[SampleRecord]:
+    """Yield the sample records in the order of time."""
+    for name in folder.names(place):
+        yield SampleRecord.from_bytes(folder.read(f"{place}/{name}"))

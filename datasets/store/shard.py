@@ -1,6 +1,7 @@
-"""A shard: one sample of `input` or `target`, as the one object that a Zarr v3 store keeps it in.
+"""The shard: one sample of `input` or `target` as one object of a Zarr v3 store.
 
-Written here chunk by chunk, so that a sample is in memory once; read by tensorstore, which knows nothing of the writer.
+The shard is written chunk by chunk, so that a sample is in memory once. tensorstore, which is independent of this
+writer, reads it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ blosc.use_threads = False  # several workers share the cores, and each has a sam
 
 @dataclass(frozen=True)
 class ShardLayout:
-    """How one sample [channel, lat, lon] is laid out: the whole of it, in inner chunks of `chunk` x `chunk` pixels.
+    """The layout of a shard: one whole sample [channel, lat, lon], in inner chunks of `chunk` x `chunk` pixels.
 
     The index lies at the start, so that a store can be read where ranges from an object's end are not served.
     """
@@ -39,7 +40,7 @@ class ShardLayout:
 
     @property
     def inner_chunk(self) -> tuple[int, int, int, int]:
-        """The shape of an inner chunk: one time, all channels, a piece of the domain."""
+        """The shape of an inner chunk: one time, all channels, a part of the domain."""
         channels, height, width = self.shape
         return (1, channels, min(self.chunk, height), min(self.chunk, width))
 
@@ -61,10 +62,10 @@ class ShardLayout:
         }
 
     def encode(self, sample: NDArray[Any]) -> bytes:
-        """The shard's bytes, a pure function of the numbers [channel, lat, lon]; empty chunks are written too.
+        """Return the bytes of the shard of a sample [channel, lat, lon]; empty chunks are written too.
 
-        Zarr v3, codec `sharding_indexed`: the index (offset and length of each inner chunk, uint64), its CRC-32C,
-        then the chunks in the order of the index.
+        The bytes depend on the values alone. Zarr v3, codec `sharding_indexed`: the index (offset and length of each
+        inner chunk, uint64), its CRC-32C, then the chunks in the order of the index.
         """
         chunks = [self._compress(piece) for piece in self._pieces(sample)]
         lengths = [len(chunk) for chunk in chunks]
@@ -75,7 +76,7 @@ class ShardLayout:
         return b"".join([index, checksum, *chunks])
 
     def decode(self, content: bytes) -> NDArray[Any]:
-        """The numbers in the shard's bytes; BadInput where they are damaged."""
+        """Return the values in the shard's bytes; raises BadInput where they are damaged."""
         array = ts.open(self._spec(), context=ts.Context()).result()
         assert array.kvstore is not None
         array.kvstore.write(_KEY, content).result()
@@ -85,7 +86,7 @@ class ShardLayout:
             raise BadInput(f"the shard does not decode: {error}") from None
 
     def _pieces(self, sample: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        """The inner chunks, row by row; those at the lower and right edges filled up with NaN."""
+        """Yield the inner chunks, row by row; those at the lower and right edges are filled up with NaN."""
         _, channels, high, wide = self.inner_chunk
         for top, left in product(range(0, self.shape[1], high), range(0, self.shape[2], wide)):
             piece = sample[:, top : top + high, left : left + wide]
@@ -99,7 +100,7 @@ class ShardLayout:
         return blosc.compress(piece, self.codec.encode(), _LEVELS[self.codec], blosc.BITSHUFFLE, 0)
 
     def _spec(self) -> dict[str, Any]:
-        """An array of one sample in memory of its own, as tensorstore wants it told."""
+        """Return the tensorstore spec of an array of one sample in memory."""
         little = {"name": "bytes", "configuration": {"endian": "little"}}
         sharding = {
             "chunk_shape": self.inner_chunk,

@@ -11,7 +11,8 @@ from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.samples.preparation import prepare
-from corrstore.datasets.store.constants import storage_error, stored_normalisation, transformed_range
+from corrstore.datasets.store.constants import storage_error, transformed_range
+from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.store.ledger import SHARDS
 from corrstore.datasets.variables.channels import channel_named
 from tests.conftest import small_recipe_content

@@ -24,17 +24,12 @@ from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.build_record import BuildRecord, write_build_record
 from corrstore.datasets.store.constants import constants_from_records
 from corrstore.datasets.store.layout import StorePlan
-from corrstore.datasets.store.ledger import (
-    MEASUREMENTS,
-    RECORDS,
-    Begun,
-    read_records,
-    write_begun,
-    write_pairs,
-    write_record,
-)
+from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
+from corrstore.datasets.store.pairs_table import write_pairs
+from corrstore.datasets.store.records import read_records, write_task_record
 from tests.command import corrstore
 from tests.conftest import QUIET, build_in_process, few_are_measured, small_recipe_content
 from tests.digests import digest
@@ -52,12 +47,12 @@ def test_a_plain_loop_over_the_functions_gives_the_same_bytes(recipe, tmp_path, 
     write_pairs(folder, preparation.pairs)
     train = recipe.splits.train.interval.mask(recipe.times).nonzero()[0]
     for index in train:
-        write_record(folder, MeasureSample(folder, recipe)(int(index)), MEASUREMENTS)
+        write_task_record(folder, MeasureSample(folder, recipe)(int(index)), MEASUREMENTS)
     constants = constants_from_records(recipe, read_records(folder, MEASUREMENTS))
     plan = StorePlan(recipe, constants.normalisations)
     for index in reversed(range(len(recipe.times))):
-        write_record(folder, WriteSample(folder, plan)(index), RECORDS)
-    write_begun(folder, Begun(recipe, used_rules(recipe), constants))
+        write_task_record(folder, WriteSample(folder, plan)(index), RECORDS)
+    write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
     result = build(recipe, folder, Runner(workers=1), QUIET)
     assert result.written == 0
     assert digest(tmp_path / "store") == expected

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from corrstore.datasets.store.constants import stored_normalisation
+from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.diffusion.edm import SIGMA_DATA, Denoiser
 from corrstore.training.networks.network import NetworkConfig, UNet

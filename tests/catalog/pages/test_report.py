@@ -21,8 +21,9 @@ from scipy.interpolate import RegularGridInterpolator
 from corrstore.catalog.pages.report import write_report
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.layout import ROLES
-from corrstore.datasets.store.ledger import REPORT, SAMPLES, SAMPLES_SCHEMA
+from corrstore.datasets.store.ledger import REPORT, SAMPLES
 from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.store.sample_tables import SAMPLES_SCHEMA
 from tests.html_page import parse
 
 MOST_BYTES = 6_000_000

@@ -21,9 +21,10 @@ from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.parts import SourceSpec
-from corrstore.datasets.samples.checksums import file_checksum, unchecked, with_checksums
+from corrstore.datasets.samples.checksums import file_checksum, files_without_checksum, with_checksums
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import CHECKSUMS, SOURCES, write_record
+from corrstore.datasets.store.ledger import CHECKSUMS, SOURCES
+from corrstore.datasets.store.records import write_task_record
 from tests.conftest import QUIET
 
 
@@ -36,8 +37,8 @@ def checked(folder: Path, table: pa.Table, *taken: Path, **options) -> list[dict
     """The rows with their checksums, the files read as workers do."""
     ledger, sources = Folder(str(folder)), {"era5": SourceSpec(type="era5", path="unused", **options)}
     chosen = table.filter(pc.is_in(table["path"], pa.array(list(map(str, taken)))))
-    for path in unchecked(chosen, ledger):
-        write_record(ledger, file_checksum(path), CHECKSUMS)
+    for path in files_without_checksum(chosen, ledger):
+        write_task_record(ledger, file_checksum(path), CHECKSUMS)
     return with_checksums(table, chosen, sources, ledger).to_pylist()
 
 
@@ -74,11 +75,11 @@ def test_files_that_gave_nothing_are_not_read(tmp_path):
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path):
     path, ledger = tmp_path / "a", Folder(str(tmp_path / "store"))
     path.write_bytes(b"GRIB")
-    assert unchecked(files(path), ledger) == (str(path),)
+    assert files_without_checksum(files(path), ledger) == (str(path),)
     (before,) = checked(tmp_path / "store", files(path), path)
-    assert unchecked(files(path), ledger) == ()
+    assert files_without_checksum(files(path), ledger) == ()
     path.write_bytes(b"GRIB, and more")
-    assert unchecked(files(path), ledger) == (str(path),)
+    assert files_without_checksum(files(path), ledger) == (str(path),)
     (after,) = checked(tmp_path / "store", files(path), path)
     assert after["sha256"] == hashlib.sha256(b"GRIB, and more").hexdigest() != before["sha256"]
 
@@ -89,10 +90,10 @@ def test_workers_leave_the_checksums(tmp_path):
         path.write_bytes(path.name.encode() * 1000)
     ledger, task = (
         Folder(str(tmp_path / "store")),
-        ChecksumFile(unchecked(files(*paths), Folder(str(tmp_path / "store")))),
+        ChecksumFile(files_without_checksum(files(*paths), Folder(str(tmp_path / "store")))),
     )
     spread(task, [0, 1, 2], ledger, CHECKSUMS, Runner(workers=1), Progress("checksums", QUIET))
-    assert unchecked(files(*paths), ledger) == ()
+    assert files_without_checksum(files(*paths), ledger) == ()
     sources = {"era5": SourceSpec(type="era5", path="unused")}
     for row, path in zip(with_checksums(files(*paths), files(*paths), sources, ledger).to_pylist(), paths, strict=True):
         assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

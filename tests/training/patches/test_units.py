@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.store.constants import stored_normalisation
+from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.variables.transforms import TRANSFORMS, transform_named
 from corrstore.training.patches.features import Units
 

@@ -1,0 +1,142 @@
+"""The metadata and coordinates of a store: every object but the shards and the ledger."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+from zarr.storage import MemoryStore
+
+from corrstore.datasets.recipe.periods import Times, parse_duration
+from corrstore.datasets.store.layout import LAYOUT_VERSION, ROLES, StoredRole, StorePlan
+
+_STATIC_CHUNK = 512
+
+
+def metadata_objects(
+    plan: StorePlan, times: Times, valid: NDArray[np.bool_], static: NDArray[np.float32], ledger_digest: str
+) -> dict[str, bytes]:
+    """Return all objects of the store but the shards and the ledger, in the order in which to write them.
+
+    The group's own zarr.json, which holds everyone's metadata and makes the store readable, is the last.
+    """
+    recipe = plan.recipe
+    content: dict[str, Any] = {}
+    memory = MemoryStore(content)
+    attributes = {
+        "Conventions": "CF-1.11",
+        "title": recipe.title or recipe.name,
+        "corrstore": {
+            "layout_version": LAYOUT_VERSION,
+            "software": f"corrstore {version('corrstore')}",
+            "recipe": recipe.content,
+            "fingerprint": plan.fingerprint,
+            "fingerprint_fields": plan.fingerprint_fields(),
+            "ledger_digest": ledger_digest,
+        },
+    }
+    group = zarr.create_group(memory, zarr_format=3, attributes=attributes)
+    _add_time(group, times, valid)
+    for role in ROLES:
+        _add_role(group, plan, role, len(times))
+    _add_static(group, plan, static)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata")  # Zarr 3 has it as an extension
+        zarr.consolidate_metadata(memory, zarr_format=3)
+    objects = {key: buffer.to_bytes() for key, buffer in content.items()}
+    return {key: objects[key] for key in sorted(objects, key=lambda key: (key == "zarr.json", key))}
+
+
+def _add_time(group: zarr.Group, times: Times, valid: NDArray[np.bool_]) -> None:
+    seconds = times.astype("datetime64[s]").astype(np.int64)
+    _add(
+        group,
+        "time",
+        seconds,
+        ("time",),
+        standard_name="time",
+        units="seconds since 1970-01-01",
+        calendar="standard",
+    )
+    _add(
+        group,
+        "valid",
+        valid,
+        ("time",),
+        long_name="whether the sample is complete and inside physical ranges",
+    )
+
+
+def _add_role(group: zarr.Group, plan: StorePlan, role: StoredRole, samples: int) -> None:
+    layout, channels = plan.shard_layout(role), plan.channels(role)
+    lat, lon = ("input_lat", "input_lon") if role == "input" else ("lat", "lon")
+    axis = f"{role}_channel"
+    group.create_array(
+        role,
+        shape=(samples, *layout.shape),
+        dtype=layout.dtype,
+        chunks=layout.inner_chunk,
+        shards={"shape": layout.shard_shape, "index_location": "start"},  # type: ignore[arg-type]
+        compressors=[BloscCodec(**layout.blosc)],
+        fill_value=np.nan,
+        dimension_names=("time", axis, lat, lon),
+        attributes={"long_name": f"normalised {role} fields", "coordinates": f"valid {role}_mean {role}_std"},
+        config={"write_empty_chunks": True},
+    )
+    grid = plan.grid(role)
+    _add(group, lat, grid.lat, (lat,), standard_name="latitude", units="degrees_north")
+    _add(group, lon, grid.lon, (lon,), standard_name="longitude", units="degrees_east")
+    normalisations = plan.normalisations[role]
+    window = parse_duration(plan.recipe.window or plan.recipe.period.frequency).astype(np.int64)
+    along: dict[str, tuple[Any, str]] = {
+        "channel": ([channel.name for channel in channels], "channel"),
+        "mean": (
+            [each.mean for each in normalisations],
+            "mean of the transformed numbers, train split alone",
+        ),
+        "std": ([each.std for each in normalisations], "standard deviation of the transformed numbers"),
+        "transform": ([each.transform.name for each in normalisations], "applied before mean and std"),
+        "units": ([channel.variable.units for channel in channels], "of the physical numbers"),
+        "standard_name": ([channel.variable.standard_name for channel in channels], "CF standard name"),
+        "level": ([float(channel.level or np.nan) for channel in channels], "pressure level in hPa"),
+        "window": (
+            [int(window) if channel.variable.windowed else 0 for channel in channels],
+            "seconds over which the number holds, up to the valid time; 0: instantaneous",
+        ),
+    }
+    for name, (values, long_name) in along.items():
+        _add(group, f"{role}_{name}", np.asarray(values), (axis,), long_name=long_name)
+
+
+def _add_static(group: zarr.Group, plan: StorePlan, static: NDArray[np.float32]) -> None:
+    height, width = plan.grid("target").shape
+    array = group.create_array(
+        "static",
+        shape=static.shape,
+        dtype="float32",
+        chunks=(1, min(_STATIC_CHUNK, height), min(_STATIC_CHUNK, width)),
+        fill_value=np.nan,
+        dimension_names=("static_channel", "lat", "lon"),
+        attributes={"long_name": "fields that do not change with time, in physical units"},
+    )
+    array[...] = static
+    names = [spec.variable for spec in plan.recipe.static]
+    _add(group, "static_channel", np.asarray(names, dtype=str), ("static_channel",), long_name="channel")
+
+
+def _add(group: zarr.Group, name: str, values: NDArray[Any], dimensions: tuple[str, ...], **attributes: str) -> None:
+    text = values.dtype.kind == "U"
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=str if text else values.dtype,
+        chunks=(max(1, min(len(values), 1 << 16)) if name not in ("time", "valid") else 1 << 16,),
+        dimension_names=dimensions,
+        attributes=dict(attributes),
+    )
+    array[...] = values.astype(object) if text else values

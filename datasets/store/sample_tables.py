@@ -1,0 +1,129 @@
+"""The tables of the ledger that are made from all sample records: statistics, shards, samples, histogram edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA
+from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.ledger import SAMPLES, SAMPLES_IN_ROW_GROUP, SHARDS, STATISTICS
+from corrstore.datasets.store.records import SampleRecord, read_records
+
+SAMPLES_SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("valid_time", pa.timestamp("s")),
+        ("status", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("floored", pa.list_(pa.struct([("channel", pa.string()), ("pixels", pa.int64())]))),
+    ]
+)
+SHARDS_SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("role", pa.string()),
+        ("key", pa.string()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+HISTOGRAMS_SCHEMA = pa.schema([("role", pa.string()), ("channel", pa.string()), ("edges", pa.list_(pa.float64()))])
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """All sample records in short: counts by status, indices of the valid samples, reasons of the others."""
+
+    statuses: dict[str, int]
+    valid: list[int]
+    reasons: dict[str, list[str]]
+    floored: dict[str, int]
+
+
+def write_sample_tables(folder: Folder) -> SampleSummary:
+    """Write the tables of statistics, shards and samples, in the order of time; a few records are in memory at once."""
+    statuses: dict[str, int] = {}
+    valid: list[int] = []
+    reasons: dict[str, list[str]] = {}
+    floored: dict[str, int] = {}
+    tables = {STATISTICS: STATISTICS_SCHEMA, SHARDS: SHARDS_SCHEMA, SAMPLES: SAMPLES_SCHEMA}
+    sinks = {key: pa.BufferOutputStream() for key in tables}
+    writers = {key: pq.ParquetWriter(sinks[key], schema, compression="zstd") for key, schema in tables.items()}
+    for batch in _batches(read_records(folder)):
+        for record in batch:
+            statuses[record.status] = statuses.get(record.status, 0) + 1
+            if record.status == "valid":
+                valid.append(record.index)
+            else:
+                reasons[format_time(record.valid_time)] = record.reasons
+            for channel, pixels in record.floored.items():
+                floored[channel] = floored.get(channel, 0) + pixels
+        writers[STATISTICS].write_table(pa.concat_tables([record.statistics for record in batch]).combine_chunks())
+        writers[SHARDS].write_table(_shards_table(batch))
+        writers[SAMPLES].write_table(_samples_table(batch))
+    for key, writer in writers.items():
+        writer.close()
+        folder.write(key, sinks[key].getvalue().to_pybytes())
+    return SampleSummary(statuses, valid, reasons, floored)
+
+
+def histograms_table(plan: StorePlan) -> pa.Table:
+    """Return the histogram edges of each channel of each role and of the residual."""
+    rows = [
+        {"role": role, "channel": channel.name, "edges": physical_edges(channel.variable)}
+        for role in ROLES
+        for channel in plan.channels(role)
+    ] + [
+        {"role": "residual", "channel": channel.name, "edges": residual_edges(channel.variable)}
+        for channel in plan.channels("target")
+        if channel.name in plan.recipe.input.channels
+    ]
+    return pa.Table.from_pylist(rows, schema=HISTOGRAMS_SCHEMA)
+
+
+def _batches(records: Iterable[SampleRecord]) -> Iterator[list[SampleRecord]]:
+    batch: list[SampleRecord] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == SAMPLES_IN_ROW_GROUP:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _shards_table(batch: list[SampleRecord]) -> pa.Table:
+    rows: list[dict[str, Any]] = [
+        {
+            "index": record.index,
+            "role": shard.role,
+            "key": shard.key,
+            "bytes": shard.bytes,
+            "sha256": shard.sha256,
+        }
+        for record in batch
+        for shard in record.shards
+    ]
+    return pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA)
+
+
+def _samples_table(batch: list[SampleRecord]) -> pa.Table:
+    rows: list[dict[str, Any]] = [
+        {
+            "index": record.index,
+            "valid_time": record.valid_time.astype(object),
+            "status": record.status,
+            "reasons": record.reasons,
+            "floored": [{"channel": name, "pixels": count} for name, count in sorted(record.floored.items())],
+        }
+        for record in batch
+    ]
+    return pa.Table.from_pylist(rows, schema=SAMPLES_SCHEMA)

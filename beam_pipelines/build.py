@@ -15,7 +15,7 @@ from corrstore.beam_pipelines.progress import Progress
 from corrstore.beam_pipelines.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.pairing.pairs import used_rules
+from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.checksums import file_checksum, files_in_use, files_without_checksum

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.pairing.pairs import used_rules
+from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.store.build_record import BuildRecord
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.datasets.pairing.pairs import sample_plans
+from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.preparation import Preparation, prepare

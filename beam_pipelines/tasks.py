@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.checksums import FileChecksum, file_checksum
 from corrstore.datasets.samples.sample import measure_sample

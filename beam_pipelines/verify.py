@@ -19,7 +19,7 @@ from corrstore.beam_pipelines.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import planned
 from corrstore.datasets.recipe.periods import format_time, time_key
 from corrstore.datasets.samples.checking import check_sample
-from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA
+from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import ROLES, StorePlan
 from corrstore.datasets.store.ledger import LEDGER, RECORDS, VERDICT

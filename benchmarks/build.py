@@ -29,7 +29,7 @@ from corrstore.beam_pipelines.progress import Progress
 from corrstore.beam_pipelines.spread import Runner, Task, spread
 from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
 from corrstore.datasets.grids.regrid import regridder
-from corrstore.datasets.pairing.pairs import SamplePlan, sample_plans
+from corrstore.datasets.pairing.sample_plan import SamplePlan, sample_plans
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.samples.reading import read_reference

@@ -8,7 +8,7 @@ import eccodes
 import numpy as np
 from pyproj import Proj
 
-from corrstore.datasets.grids.grid import ProjectedGrid
+from corrstore.datasets.grids.projected import ProjectedGrid
 
 HRRR_CRS = "+proj=lcc +lat_1=38.5 +lat_2=38.5 +lat_0=38.5 +lon_0=262.5 +R=6371229 +units=m"
 

@@ -15,7 +15,7 @@ from corrstore.catalog.drawing.merged import Counted
 from corrstore.catalog.drawing.pictures import CHARACTERS, Tick, legible
 from corrstore.catalog.printing.wording import number, power_of_ten, share, short_number, units
 from corrstore.datasets.statistics.blocks import BlockStatistics
-from corrstore.datasets.statistics.histograms import Edges, quantile, share_at_least
+from corrstore.datasets.statistics.histograms import BinEdges, quantile, share_at_least
 from corrstore.datasets.variables.variable import Variable
 
 WIDTH, HEIGHT = 1000, 400
@@ -127,7 +127,7 @@ def _histogram(
     return Histogram(curves, x_ticks, _powers(upright) if logarithmic else [], notes, alt)
 
 
-def _densities(block: BlockStatistics, edges: Edges, axis: _Axis) -> tuple[Edges, NDArray[np.float64]]:
+def _densities(block: BlockStatistics, edges: BinEdges, axis: _Axis) -> tuple[BinEdges, NDArray[np.float64]]:
     """The bins on the axis: their edges [n + 1], and the share of the block's numbers in each, per unit [n].
 
     The two open bins end with the block's extremes.

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from corrstore.catalog.drawing.charts import Histogram, channel_histogram, residual_histogram
 from corrstore.catalog.drawing.merged import Merged
 from corrstore.catalog.drawing.palette import Scale, field_scale, residual_scale
-from corrstore.catalog.drawing.pictures import ColourBar, Field, Frame, Picture, colour_bar
+from corrstore.catalog.drawing.pictures import ColourBar, Frame, Picture, colour_bar
 from corrstore.catalog.printing import wording
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.store.layout import StoredRole
 from corrstore.datasets.store.opening import Store
@@ -120,7 +121,7 @@ class Figures:
         inside = regridder(grid, self.store.grid("target"), "nearest")(coarse)
         return [self._map("input", channel, coarse, grid, field_scale(channel.variable, *_range(inside)))]
 
-    def _map(self, role: str, channel: Channel, field: Field, grid: RectilinearGrid, scale: Scale) -> Map:
+    def _map(self, role: str, channel: Channel, field: FieldArray, grid: RectilinearGrid, scale: Scale) -> Map:
         present = field[~np.isnan(field)]
         low, high = (float(present.min()), float(present.max())) if present.size else (np.nan, np.nan)
         of, unit = channel.variable.long_name, wording.units(channel.variable.units)
@@ -145,11 +146,11 @@ class Figures:
     def _stored(self) -> dict[StoredRole, NDArray[np.floating]]:
         return {role: self.store.stored(role, self.index or 0) for role in ("input", "target")}
 
-    def _decoded(self, role: StoredRole, position: int) -> Field:
+    def _decoded(self, role: StoredRole, position: int) -> FieldArray:
         return self.store.plan.normalisations[role][position].decode_float32(self._stored[role][position])
 
 
-def _range(field: Field) -> tuple[float, float]:
+def _range(field: FieldArray) -> tuple[float, float]:
     """Between which all but a few of the numbers lie; 0 and 0 where there is none."""
     present = field[~np.isnan(field)]
     few = present[:: max(1, present.size // _MOST_SORTED)]

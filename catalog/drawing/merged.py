@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corrstore.catalog.printing.wording import share, short_number, units
-from corrstore.datasets.statistics.blocks import BlockStatistics, Role, merged_by_channel, statistics_from_table
-from corrstore.datasets.statistics.histograms import Edges, share_at_least
+from corrstore.datasets.statistics.blocks import BlockStatistics
+from corrstore.datasets.statistics.histograms import BinEdges, share_at_least
+from corrstore.datasets.statistics.table import Role, blocks_from_table, merged_by_channel
 from corrstore.datasets.store.ledger import HISTOGRAMS, STATISTICS
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.table import VARIABLES
@@ -23,7 +24,7 @@ class Counted(NamedTuple):
     """Merged statistics and the edges that their histogram was counted with."""
 
     statistics: BlockStatistics
-    edges: Edges
+    edges: BinEdges
 
 
 Merged = dict[tuple[Role, str], Counted]
@@ -98,9 +99,9 @@ def _valid_rows(store: Store) -> Iterator[pa.Table]:
             yield kept
 
 
-def _wet_shares(rows: pa.Table, edges: Edges, threshold: float) -> Iterator[tuple[float, np.datetime64]]:
+def _wet_shares(rows: pa.Table, edges: BinEdges, threshold: float) -> Iterator[tuple[float, np.datetime64]]:
     rain = rows.filter(pc.and_(pc.equal(rows["role"], "target"), pc.equal(rows["channel"], "tp")))
-    for time, block in zip(rain["valid_time"].to_numpy(), statistics_from_table(rain), strict=True):
+    for time, block in zip(rain["valid_time"].to_numpy(), blocks_from_table(rain), strict=True):
         yield share_at_least(block.histogram, edges, threshold), time
 
 

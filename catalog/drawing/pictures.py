@@ -15,9 +15,8 @@ from PIL import Image
 
 from corrstore.catalog.drawing.palette import Scale
 from corrstore.catalog.printing.wording import latitude, longitude, short_number
-from corrstore.datasets.grids.grid import RectilinearGrid
-
-Field = NDArray[np.floating]
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 
 _NARROW = 0.7
 _LONGEST = 10
@@ -103,7 +102,7 @@ class Frame:
         numbers = _round_numbers(self.south, self.north)
         return [Tick(_percent(degrees, self.south, self.north), latitude(degrees)) for degrees in numbers]
 
-    def picture(self, field: Field, grid: RectilinearGrid, scale: Scale, most_bytes: int) -> Picture:
+    def picture(self, field: FieldArray, grid: RectilinearGrid, scale: Scale, most_bytes: int) -> Picture:
         """The part of a field on `grid` [lat, lon] that is in the frame, in no more bytes of PNG than `most_bytes`.
 
         Fields that take more are averaged over blocks.
@@ -138,13 +137,13 @@ def colour_bar(scale: Scale, lowest: float, highest: float, characters: float) -
     )
 
 
-def block_mean(field: Field, shape: tuple[int, int]) -> Field:
+def block_mean(field: FieldArray, shape: tuple[int, int]) -> FieldArray:
     """The field averaged over `shape` blocks of nearly equal size; NaN where a block has no number."""
     rows, columns = (
         np.linspace(0, full, few, endpoint=False).astype(int) for full, few in zip(field.shape, shape, strict=True)
     )
 
-    def total(values: Field) -> Field:
+    def total(values: FieldArray) -> FieldArray:
         return np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
 
     missing = np.isnan(field)
@@ -155,7 +154,7 @@ def block_mean(field: Field, shape: tuple[int, int]) -> Field:
     return np.divide(total(np.where(missing, 0.0, field)), present, out=np.full(shape, np.nan), where=present > 0)
 
 
-def _fitting_png(field: Field, scale: Scale, most_bytes: int) -> tuple[bytes, int]:
+def _fitting_png(field: FieldArray, scale: Scale, most_bytes: int) -> tuple[bytes, int]:
     """The picture, and how many pixels wide it is."""
     height, width = field.shape
     factor = max(1.0, width / _WIDEST)

@@ -26,7 +26,7 @@ class Stretch(NamedTuple):
     title: str
 
 
-class Row(NamedTuple):
+class StripRow(NamedTuple):
     """A day, a month or a year: its stretches of one status, and those of one split."""
 
     label: str
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 class Strip:
     """The rows, what their axis is, and the width of a sample in per cent, None where it is too thin to be seen."""
 
-    rows: list[Row]
+    rows: list[StripRow]
     axis: str
     ticks: list[Tick]
     cell: float | None
@@ -81,7 +81,7 @@ def strip(times: Times, frequency: np.timedelta64, covered: Coverage) -> Strip:
     return Strip(rows, unit.axis, unit.ticks, width if width * _MOST_CELLS >= 100 else None)
 
 
-def _rows(times: Times, width: float, unit: _Unit, covered: Coverage) -> Iterator[Row]:
+def _rows(times: Times, width: float, unit: _Unit, covered: Coverage) -> Iterator[StripRow]:
     starts = times.astype(f"datetime64[{unit.name}]")
     left = 100 * (times - starts.astype("datetime64[s]")) / np.timedelta64(unit.seconds, "s")
     for start in np.unique(starts):
@@ -98,7 +98,7 @@ def _rows(times: Times, width: float, unit: _Unit, covered: Coverage) -> Iterato
             ]
             for kinds in (covered.statuses, covered.split_names)
         )
-        yield Row(str(start), *both)
+        yield StripRow(str(start), *both)
 
 
 def _runs(kinds: Names, inside: np.ndarray) -> Iterator[tuple[str, int, int]]:

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import format_time
 
 NONE = "–"

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from corrstore.catalog.tables.reading import Tables
 from corrstore.datasets.recipe.periods import Times
+from corrstore.datasets.statistics.histograms import BinEdges
 
 MOMENTS = ("count", "missing", "mean", "m2", "minimum", "maximum")
 _COLUMNS = ("valid_time", *MOMENTS, "histogram_first", "histogram")
 _MOST_BYTES = 96 * 2**20
 _AT_ONCE = 8
 Key = tuple[str, str, str]
-Edges = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Series:
     """
 
     channel: dict[str, Any]
-    edges: Edges
+    edges: BinEdges
     times: Times
     moments: dict[str, NDArray[Any]]
     first_bin: int

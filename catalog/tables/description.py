@@ -16,7 +16,7 @@ from corrstore.catalog.tables.entry import Registration
 from corrstore.catalog.tables.names import location_of
 from corrstore.catalog.tables.schemas import SCHEMAS, TIME, TableName
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import parse_duration
 from corrstore.datasets.storage.folder import checksum
 from corrstore.datasets.store.layout import ROLES

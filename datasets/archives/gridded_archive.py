@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import SourceTable
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import RectilinearGrid, regular_axis
+from corrstore.datasets.grids.axes import regular_axis
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from corrstore.datasets.errors import BadInput
 
 Axis = NDArray[np.float64]
+
+
+class LatLonPoints(Protocol):
+    """Points whose latitudes and longitudes are known: a grid of any kind."""
+
+    def latlon(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the latitudes and the longitudes of the points, two-dimensional, in degrees."""
+
 
 SAME_POINT = 1e-4
 """Points closer than this part of a cell are the same point: archives round their coordinates."""
@@ -130,3 +139,12 @@ def axis_from_json(description: dict[str, Any] | list[float]) -> Axis:
 def axis_text(name: str, axis: Axis) -> str:
     """An axis in a few words, for messages."""
     return f"{name} {axis[0]:g} .. {axis[-1]:g} ({axis.size})"
+
+
+def axes_digest(kind: str, *axes: NDArray[np.int64]) -> str:
+    """Return 16 hex digits that identify the kind of a grid and its rounded coordinates."""
+    digest = blake2b(kind.encode(), digest_size=8)
+    for axis in axes:
+        digest.update(b"%d:" % axis.size)
+        digest.update(axis.astype("<i8").tobytes())
+    return digest.hexdigest()

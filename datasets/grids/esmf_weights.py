@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.regrid import Field, check_shape, room_for
+from corrstore.datasets.grids.fields import FieldArray, check_shape, output_array
 
 _SUM_TOLERANCE = 1e-4
 
@@ -49,7 +49,7 @@ class EsmfWeights:
         matrix.eliminate_zeros()
         return cls(source_shape, destination_shape, matrix)
 
-    def __call__(self, field: ArrayLike, out: Field | None = None) -> Field:
+    def __call__(self, field: ArrayLike, out: FieldArray | None = None) -> FieldArray:
         """A field [..., h, w] on the destination grid, from one [..., H, W] on the source grid, float32.
 
         A point whose weights do not add up to 1 is outside the source and NaN: it has none, or is a cell that
@@ -58,7 +58,7 @@ class EsmfWeights:
         """
         field = np.asarray(field, np.float32)
         check_shape(field, self.source_shape, "the source grid of the weights")
-        result = room_for(field, self.destination_shape, out)
+        result = output_array(field, self.destination_shape, out)
         planes = field.reshape(-1, math.prod(self.source_shape))
         into = result.reshape(-1, math.prod(self.destination_shape))
         for plane, regridded in zip(planes, into, strict=True):

@@ -16,22 +16,21 @@ from pyproj import Proj
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import fractional_index, longitude_index
-from corrstore.datasets.grids.grid import Grid, ProjectedGrid, RectilinearGrid
+from corrstore.datasets.grids.fields import FieldArray, check_shape, output_array
+from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid_kernels import average_cells, interpolate_axes, interpolate_points
 from corrstore.datasets.grids.regrid_weights import (
     Overlaps,
     TwoPoints,
-    bilinear_axis,
     latitude_overlaps,
     longitude_overlaps,
     nearest_index,
     two_points,
 )
 
-__all__ = ["Method", "Regridder", "bilinear_axis", "regridder"]
-
 Method = Literal["bilinear", "conservative", "nearest"]
-Field = NDArray[np.float32]
 
 
 class Selection(NamedTuple):
@@ -92,7 +91,7 @@ class Regridder:
     method: Method
     weights: Weights
 
-    def __call__(self, field: ArrayLike, out: Field | None = None) -> Field:
+    def __call__(self, field: ArrayLike, out: FieldArray | None = None) -> FieldArray:
         """A field [..., lat, lon] on the destination grid, from one [..., H, W] on the source grid, float32.
 
         A selection is a view of `field` where it can be. `out`, if given, receives the result; it is float32
@@ -104,9 +103,9 @@ class Regridder:
             selected = field[..., self.weights.rows, :][..., self.weights.columns]
             if out is None:
                 return selected
-            np.copyto(room_for(field, self.destination.shape, out), selected)
+            np.copyto(output_array(field, self.destination.shape, out), selected)
             return out
-        result = room_for(field, self.destination.shape, out)
+        result = output_array(field, self.destination.shape, out)
         planes = np.ascontiguousarray(field).reshape(-1, *self.source.shape)
         into = result.reshape(-1, *self.destination.shape)
         match self.weights:
@@ -120,22 +119,6 @@ class Regridder:
 
     def __reduce__(self) -> tuple[Callable[..., Regridder], tuple[Grid, RectilinearGrid, Method]]:
         return regridder, (self.source, self.destination, self.method)
-
-
-def check_shape(field: Field, shape: tuple[int, int], where: str) -> None:
-    """Raise BadInput unless the last two dimensions of `field` are `shape`, those of `where`."""
-    if field.shape[-2:] != shape:
-        raise BadInput(f"field: got the shape {field.shape}, expected (..., {shape[0]}, {shape[1]}) of {where}")
-
-
-def room_for(field: Field, shape: tuple[int, int], out: Field | None) -> Field:
-    """`out` or a new array, of the leading dimensions of `field` and then `shape`; BadInput if it is not."""
-    expected = (*field.shape[:-2], *shape)
-    if out is None:
-        return np.empty(expected, np.float32)
-    if out.shape != expected or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise BadInput(f"out: got {out.dtype} {out.shape}, expected C-contiguous float32 {expected}")
-    return out
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corrstore.datasets.grids.axes import SAME_POINT, Axis, fractional_index, longitude_index
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 
 
 class TwoPoints(NamedTuple):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pyproj import Proj
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import ProjectedGrid
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.grids.projected import ProjectedGrid
 
-Field = NDArray[np.float32]
 
-
-def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[Field, Field]:
+def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[FieldArray, FieldArray]:
     """Eastward and northward wind [..., y, x], float32, in the unit of `u` and `v`.
 
     `u` is the component along rising x and `v` along rising y of the grid's projection, which is conformal
@@ -33,7 +32,7 @@ def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[Fie
 
 
 @lru_cache(maxsize=4)
-def _convergence(grid: ProjectedGrid) -> tuple[Field, Field]:
+def _convergence(grid: ProjectedGrid) -> tuple[FieldArray, FieldArray]:
     lat, lon = grid.latlon()
     angle = np.deg2rad(Proj(grid.crs).get_factors(lon, lat).meridian_convergence)
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)

@@ -4,84 +4,23 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.archives.inventory import Inventory
-from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
-from corrstore.datasets.archives.table import load_table
+from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
+from corrstore.datasets.pairing.sources import needed_channels
 from corrstore.datasets.pairing.windows import Accumulations
 from corrstore.datasets.recipe.periods import Times, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.variables.channels import Channel
 
-PAIRS_SCHEMA = pa.schema(
-    [
-        ("index", pa.int64()),  # along the store's time axis; -1 for static fields
-        ("time", pa.timestamp("s")),
-        ("source", pa.string()),
-        ("wanted", pa.string()),  # the channel that the terms below add up to
-        ("sign", pa.int64()),  # 1 or -1; 0 in a row that says why the field is missing
-        ("missing", pa.string()),
-        *REFERENCE_SCHEMA,
-    ]
-)
-
-Row = dict[str, Any]
-_NO_REFERENCE: Row = dict.fromkeys(REFERENCE_SCHEMA.names)
-
-
-@dataclass(frozen=True)
-class Term:
-    """A field that is added (sign 1) or subtracted (sign -1)."""
-
-    sign: int
-    reference: FieldReference
-
-
-@dataclass(frozen=True)
-class SamplePlan:
-    """One valid time: for each (source, channel) the terms of its field, or the reason why it is missing."""
-
-    index: int
-    valid_time: np.datetime64
-    fields: dict[tuple[str, str], list[Term]]
-    missing: dict[tuple[str, str], str]
-
-
-def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
-    """The channels to look for in each source that has an archive; both components of a wind, static ones too."""
-    needed: dict[str, dict[str, Channel]] = defaultdict(dict)
-    for role, spec in (("input", recipe.input), ("target", recipe.target)):
-        source = read_source(recipe, spec.source)
-        for channel in recipe.channels[role]:
-            for each in (channel, channel.vector_partner):
-                if each is not None:
-                    needed[source][each.name] = each
-    for static in recipe.static:
-        channel = recipe.channel(static.variable)
-        needed[read_source(recipe, static.source)][channel.name] = channel
-    return {source: list(channels.values()) for source, channels in needed.items()}
-
-
-def used_rules(recipe: Recipe) -> dict[str, Any]:
-    """The rules by which the recipe's channels are read from each archive, as plain values: tables may change."""
-    rules: dict[str, Any] = {}
-    for source, channels in needed_channels(recipe).items():
-        table = load_table(recipe.sources[source].type, recipe.known_variables)
-        names = sorted({channel.variable.name for channel in channels} & set(table.fields))
-        rules[source] = {name: table.fields[name].model_dump(mode="json") for name in names}
-    return rules
-
-
-def read_source(recipe: Recipe, name: str) -> str:
-    """The source whose archive is read for the source of that name: itself, or what it is coarsened from."""
-    return recipe.sources[name].of or name
+PairRow = dict[str, Any]
+_NO_REFERENCE: PairRow = dict.fromkeys(REFERENCE_SCHEMA.names)
 
 
 def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, dict[str, int]]:
@@ -98,14 +37,14 @@ def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, d
         _refuse_mixtures(source, references)
         for channel in channels:
             held = references.filter(pc.equal(references["channel"], channel.name))
-            best = _best(_useful(held, channel, recipe.times).to_pylist(), notes)
+            best = _best_rows(_useful_references(held, channel, recipe.times).to_pylist(), notes)
             rows = list(_rows_of(recipe, source, channel, best))
             tables.append(pa.Table.from_pylist(rows, schema=PAIRS_SCHEMA))
     order = [(key, "ascending") for key in ("index", "source", "wanted", "window_start", "valid_time")]
     return pa.concat_tables(tables).sort_by(order), dict(notes)
 
 
-def _useful(held: pa.Table, channel: Channel, times: Times) -> pa.Table:
+def _useful_references(held: pa.Table, channel: Channel, times: Times) -> pa.Table:
     """Instantaneous fields matter at the store's own times alone; of static ones the first will do."""
     if channel.variable.static:
         return held.sort_by([("path", "ascending"), ("offset", "ascending")]).slice(0, 1)
@@ -114,26 +53,8 @@ def _useful(held: pa.Table, channel: Channel, times: Times) -> pa.Table:
     return held.filter(pc.is_in(held["valid_time"], pa.array(times)))
 
 
-def sample_plans(pairs: pa.Table) -> Iterator[SamplePlan]:
-    """The samples in the rows, in their order; the static fields come first as the sample of index -1."""
-    index_column = pairs["index"].to_numpy()
-    starts = [0, *(np.flatnonzero(np.diff(index_column)) + 1)] if len(pairs) else []
-    for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=False):
-        rows = pairs.slice(start, stop - start).to_pylist()
-        fields: dict[tuple[str, str], list[Term]] = defaultdict(list)
-        missing = {}
-        for row in rows:
-            key = (row["source"], row["wanted"])
-            if row["sign"] == 0:
-                missing[key] = row["missing"]
-            else:
-                fields[key].append(Term(row["sign"], FieldReference.from_row(row)))
-        time = np.datetime64(rows[0]["time"], "s") if rows[0]["time"] else np.datetime64("NaT")
-        yield SamplePlan(int(index_column[start]), time, dict(fields), missing)
-
-
-def _rows_of(recipe: Recipe, source: str, channel: Channel, best: dict[tuple[Any, Any], Row]) -> Iterator[Row]:
-    base: Row = {"source": source, "wanted": channel.name, "missing": None}
+def _rows_of(recipe: Recipe, source: str, channel: Channel, best: dict[tuple[Any, Any], PairRow]) -> Iterator[PairRow]:
+    base: PairRow = {"source": source, "wanted": channel.name, "missing": None}
     if channel.variable.static:
         row = next(iter(best.values()), None)
         reference = row or {**_NO_REFERENCE, "channel": channel.name}
@@ -164,9 +85,9 @@ def _rows_of(recipe: Recipe, source: str, channel: Channel, best: dict[tuple[Any
             yield {**best[window], **place, "sign": sign}
 
 
-def _best(rows: list[Row], notes: Counter[str]) -> dict[tuple[Any, Any], Row]:
+def _best_rows(rows: list[PairRow], notes: Counter[str]) -> dict[tuple[Any, Any], PairRow]:
     """The best row of each (window start, valid time): final before preliminary, then the shortest lead."""
-    best: dict[tuple[Any, Any], Row] = {}
+    best: dict[tuple[Any, Any], PairRow] = {}
     for row in sorted(rows, key=lambda row: (row["expver"] or "", row["lead_time"], row["path"], row["offset"])):
         window = (row["window_start"], row["valid_time"])
         if window not in best:
@@ -184,7 +105,7 @@ def _best(rows: list[Row], notes: Counter[str]) -> dict[tuple[Any, Any], Row]:
 def _refuse_mixtures(source: str, references: pa.Table) -> None:
     for column, what in (("member", "ensemble members"), ("grid_hash", "grids")):
         counted = references.group_by(["channel", column]).aggregate([("path", "count"), ("path", "min")])
-        found: dict[str, list[Row]] = defaultdict(list)
+        found: dict[str, list[PairRow]] = defaultdict(list)
         for row in counted.sort_by("path_count").to_pylist():
             found[row["channel"]].append(row)
         for channel, kinds in found.items():

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import PRESETS, RectilinearGrid, preset
+from corrstore.datasets.grids.grid import PRESETS, preset
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration, parse_time
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.samples.sample import faults, physical_fields
-from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA, BlockStatistics, merged_by_channel
+from corrstore.datasets.statistics.blocks import BlockStatistics
 from corrstore.datasets.statistics.counting import stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges
+from corrstore.datasets.statistics.table import STATISTICS_SCHEMA, merged_by_channel
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
 from corrstore.datasets.store.records import SampleRecord, Status

@@ -14,7 +14,9 @@ from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.archives.inventory import Inventory, take_inventory
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.pairing.pairs import needed_channels, pair, read_source, sample_plans
+from corrstore.datasets.pairing.pairs import pair
+from corrstore.datasets.pairing.sample_plan import sample_plans
+from corrstore.datasets.pairing.sources import archive_source, needed_channels
 from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.reading import fine_points, read_reference
@@ -22,7 +24,7 @@ from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.store.constants import constants_from_store
 from corrstore.datasets.store.layout import ROLES
 
-_TRIED = 8  # messages, before a channel's grid is taken on trust
+_MESSAGES_CHECKED = 8  # messages, before a channel's grid is taken on trust
 _LONGEST_RUN = np.timedelta64(2, "D")  # how far outside the period an accumulation may begin or end
 
 
@@ -55,7 +57,7 @@ def prepare(recipe: Recipe) -> Preparation:
         for source, channels in needed_channels(recipe).items()
     }
     for role, spec in (("input", recipe.input), ("target", recipe.target)):
-        source = read_source(recipe, spec.source)
+        source = archive_source(recipe, spec.source)
         _refuse_absent_channels(source, spec.channels, inventories[source], recipe)
         _refuse_uncovered(recipe, role, inventories[source])
     pairs, notes = pair(recipe, inventories)
@@ -103,10 +105,10 @@ def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
     wanted = spec.store_grid
     if recipe.sources[spec.source].type == "coarsened":
         wanted = fine_points(wanted, recipe.target.store_grid)
-    source = read_source(recipe, spec.source)
+    source = archive_source(recipe, spec.source)
     for channel in spec.channels:
         held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
-        for row in held.slice(0, _TRIED).to_pylist():
+        for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
             reference = FieldReference.from_row(row)
             try:
                 _, grid = read_reference(reference, recipe.sources[source].storage_options)
@@ -128,8 +130,8 @@ def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set
     channels: dict[tuple[int, str], set[str]] = {}
     wanted = {role: set(spec.channels) for role, spec in (("input", recipe.input), ("target", recipe.target))}
     sources = {
-        "input": read_source(recipe, recipe.input.source),
-        "target": read_source(recipe, recipe.target.source),
+        "input": archive_source(recipe, recipe.input.source),
+        "target": archive_source(recipe, recipe.target.source),
     }
     for row in lacking.select(["index", "source", "wanted", "missing"]).to_pylist():
         if any(sources[role] == row["source"] and row["wanted"] in wanted[role] for role in ROLES):

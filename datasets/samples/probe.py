@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.sample import build_sample, measure_sample
 from corrstore.datasets.store.constants import constants_from_records

@@ -13,14 +13,16 @@ from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.archives.references import FieldReference
-from corrstore.datasets.grids.grid import ProjectedGrid, RectilinearGrid
+from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.grids.winds import earth_relative
-from corrstore.datasets.pairing.pairs import SamplePlan, Term, read_source
+from corrstore.datasets.pairing.sample_plan import SamplePlan, Term
+from corrstore.datasets.pairing.sources import archive_source
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.variables.channels import Channel
 
-Grid = RectilinearGrid | ProjectedGrid
 _KEPT = 2  # fields: the two components of a wind
 
 
@@ -58,7 +60,7 @@ class FieldReader:
         A coarsened source goes first to points at the target's spacing that fill the destination's cells, and is
         then averaged over each cell (conservative, on the sphere). Raises MissingField.
         """
-        found = self._earth_relative(read_source(self._recipe, source), channel)
+        found = self._earth_relative(archive_source(self._recipe, source), channel)
         if self._recipe.sources[source].type != "coarsened":
             return regridder(found.grid, destination, method)(found.values)  # type: ignore[arg-type]
         fine = fine_points(destination, target_grid)

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.regrid import regridder
-from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.parts import InputSpec, TargetSpec
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.reading import FieldReader, MissingField
-from corrstore.datasets.statistics.blocks import BlockStatistics, Role, rows_of
+from corrstore.datasets.statistics.blocks import BlockStatistics
 from corrstore.datasets.statistics.counting import block_statistics, residual_statistics, stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
+from corrstore.datasets.statistics.table import Role, statistics_table
 from corrstore.datasets.store.constants import storage_error, transformed_range
 from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
 from corrstore.datasets.store.records import SampleRecord, Status
@@ -80,7 +81,7 @@ def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
         edges = transformed_range(recipe, field.channel)
         with suppress(BadInput):  # infinite: the second pass tells of it, and the constants do without
             blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
-    return SampleRecord(plan.index, plan.valid_time, rows_of(plan.valid_time, blocks))
+    return SampleRecord(plan.index, plan.valid_time, statistics_table(plan.valid_time, blocks))
 
 
 def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
@@ -120,7 +121,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     status: Status = "partial" if reasons else "valid"
     if any(absent[role] == len(plan.channels(role)) for role in ROLES):
         status = "missing"
-    table = rows_of(sample.valid_time, dict(sorted(blocks.items())))
+    table = statistics_table(sample.valid_time, dict(sorted(blocks.items())))
     return Sample(stored, SampleRecord(sample.index, sample.valid_time, table, status, reasons, floored))
 
 

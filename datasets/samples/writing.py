@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from corrstore.datasets.pairing.pairs import SamplePlan
+from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.samples.sample import build_sample
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.layout import ROLES, StorePlan

@@ -8,36 +8,17 @@ be known of their union.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.statistics.histograms import Counts
+from corrstore.datasets.statistics.histograms import BinCounts
 
-Role = Literal["input", "target", "residual"]
-
-STATISTICS_SCHEMA = pa.schema(
-    [
-        pa.field("role", pa.string(), nullable=False),
-        pa.field("channel", pa.string(), nullable=False),
-        pa.field("valid_time", pa.timestamp("s"), nullable=False),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("missing", pa.int64(), nullable=False),
-        pa.field("mean", pa.float64(), nullable=False),
-        pa.field("m2", pa.float64(), nullable=False),
-        pa.field("minimum", pa.float64(), nullable=False),
-        pa.field("maximum", pa.float64(), nullable=False),
-        pa.field("histogram", pa.list_(pa.field("element", pa.int64(), nullable=False)), nullable=False),
-    ]
-)
 MOMENTS = ("count", "missing", "mean", "m2", "minimum", "maximum")
-_ROWS_AT_A_TIME = 16384
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +36,7 @@ class BlockStatistics:
     m2: float
     minimum: float
     maximum: float
-    histogram: Counts
+    histogram: BinCounts
 
     @classmethod
     def empty(cls, bins: int) -> BlockStatistics:
@@ -86,7 +67,7 @@ class BlockStatistics:
         )
 
 
-def _refuse_other_edges(left: Counts, right: Counts) -> None:
+def _refuse_other_edges(left: BinCounts, right: BinCounts) -> None:
     if left.size != right.size:
         raise BadInput(
             f"histograms of {left.size} and {right.size} counts cannot be merged; merge blocks of one channel, "
@@ -145,66 +126,6 @@ def merge_columns(
     return merged
 
 
-def rows_of(valid_time: np.datetime64, statistics: Mapping[tuple[Role, str], BlockStatistics]) -> pa.Table:
-    """One sample's statistics, keyed by (role, channel), as rows of `STATISTICS_SCHEMA`."""
-    columns: dict[str, Any] = {name: [getattr(block, name) for block in statistics.values()] for name in MOMENTS}
-    columns["histogram"] = [block.histogram for block in statistics.values()]
-    columns["role"] = [role for role, _ in statistics]
-    columns["channel"] = [channel for _, channel in statistics]
-    columns["valid_time"] = np.full(len(statistics), valid_time, "datetime64[s]")
-    return pa.table(columns, schema=STATISTICS_SCHEMA)
-
-
-def statistics_from_table(table: pa.Table) -> list[BlockStatistics]:
-    """The blocks in rows of `STATISTICS_SCHEMA`, in the order of the rows, to the last bit as they were written."""
-    columns = _columns(table)
-    histograms = (np.array(row.as_py(), np.int64) for row in table["histogram"])
-    return [block_at(columns, i, histogram) for i, histogram in enumerate(histograms)]
-
-
-def merged_by_channel(table: pa.Table) -> dict[tuple[Role, str], BlockStatistics]:
-    """Rows of `STATISTICS_SCHEMA`, of any valid times, merged for each (role, channel).
-
-    The order of the rows changes no bit of the result. Errors: BadInput where the histograms of a channel differ in
-    length.
-    """
-    roles, channels = (table[name].combine_chunks().dictionary_encode() for name in ("role", "channel"))
-    pair = roles.indices.to_numpy() * len(channels.dictionary) + channels.indices.to_numpy()
-    present, group = np.unique(pair, return_inverse=True)
-    places = (divmod(int(number), len(channels.dictionary)) for number in present)
-    names = [(roles.dictionary[role].as_py(), channels.dictionary[channel].as_py()) for role, channel in places]
-    merged = merge_columns(_columns(table), group, groups=len(names))
-    histograms = _merged_histograms(table["histogram"], group, names)
-    return {name: block_at(merged, i, histograms[i]) for i, name in enumerate(names)}
-
-
-def _merged_histograms(
-    column: pa.ChunkedArray, group: NDArray[np.int64], names: Sequence[tuple[Role, str]]
-) -> list[Counts]:
-    lengths = pc.list_value_length(column).to_numpy()
-    length_of = np.zeros(len(names), np.int64)
-    length_of[group] = lengths
-    wrong = np.flatnonzero(lengths != length_of[group])
-    if wrong.size:
-        role, channel = names[group[wrong[0]]]
-        raise BadInput(
-            f"{role} {channel} has histograms of {lengths[wrong[0]]} and of {length_of[group[wrong[0]]]} counts, which "
-            "have other edges and cannot be merged; rebuild the statistics of the older store"
-        )
-    ends = np.cumsum(length_of)
-    merged = np.zeros(length_of.sum(), np.int64)
-    for start in range(0, len(column), _ROWS_AT_A_TIME):
-        part = slice(start, start + _ROWS_AT_A_TIME)
-        counts = pc.list_flatten(column[part]).to_numpy()
-        shift = (ends - length_of)[group[part]] - (np.cumsum(lengths[part]) - lengths[part])
-        np.add.at(merged, np.arange(counts.size) + np.repeat(shift, lengths[part]), counts)
-    return np.split(merged, ends[:-1])
-
-
-def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:
-    return {name: table[name].to_numpy() for name in MOMENTS}
-
-
-def block_at(columns: Mapping[str, NDArray[Any]], index: int, histogram: Counts) -> BlockStatistics:
+def block_at(columns: Mapping[str, NDArray[Any]], index: int, histogram: BinCounts) -> BlockStatistics:
     """The block in one row of merged columns, with its histogram."""
     return BlockStatistics(**{name: columns[name][index].item() for name in MOMENTS}, histogram=histogram)

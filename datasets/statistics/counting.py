@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.statistics.blocks import BlockStatistics, block_at, merge_columns
-from corrstore.datasets.statistics.histograms import BinGuide, Counts, Edges, bin_guide
+from corrstore.datasets.statistics.histograms import BinCounts, BinEdges, BinLookup, bin_lookup
 from corrstore.datasets.variables.normalisation import Normalisation
 
 _ROWS_DECODED_AT_A_TIME = 64
 
 
-def block_statistics(values: NDArray[Any], edges: Edges) -> BlockStatistics:
+def block_statistics(values: NDArray[Any], edges: BinEdges) -> BlockStatistics:
     """Of physical values [ny, nx], float32 or float64; BadInput for an infinite one."""
     return _statistics_of_rows([(values, None, None)], edges)
 
 
-def stored_statistics(stored: NDArray[Any], normalisation: Normalisation, edges: Edges) -> BlockStatistics:
+def stored_statistics(stored: NDArray[Any], normalisation: Normalisation, edges: BinEdges) -> BlockStatistics:
     """Of what stored numbers [ny, nx] decode to, in physical units; BadInput for an infinite one.
 
     There are only 65536 float16 codes, so a float16 field is the merge of as many blocks of equal numbers.
@@ -49,7 +49,7 @@ def stored_statistics(stored: NDArray[Any], normalisation: Normalisation, edges:
 
 
 def residual_statistics(
-    stored: NDArray[Any], normalisation: Normalisation, upsampled: NDArray[np.float32], edges: Edges
+    stored: NDArray[Any], normalisation: Normalisation, upsampled: NDArray[np.float32], edges: BinEdges
 ) -> BlockStatistics:
     """Of the residual: what the stored target [ny, nx] decodes to minus the upsampled input, in physical units.
 
@@ -90,13 +90,13 @@ _RUNNING = np.dtype(
 Rows = tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.float32] | None]
 
 
-def _statistics_of_rows(blocks: Iterable[Rows], edges: Edges) -> BlockStatistics:
+def _statistics_of_rows(blocks: Iterable[Rows], edges: BinEdges) -> BlockStatistics:
     """Of all rows of the blocks: (numbers, what they decode to if they are codes, what to subtract if anything)."""
     histogram = np.zeros(edges.size + 1, np.int64)
     running = np.zeros(1, _RUNNING)
     running["low"], running["high"] = np.inf, -np.inf
     for values, decoded_codes, subtracted in blocks:
-        _add_rows(values, decoded_codes, subtracted, bin_guide(edges), running, histogram)
+        _add_rows(values, decoded_codes, subtracted, bin_lookup(edges), running, histogram)
     count, missing, shift, mean, m2, low, high = running[0].item()
     if low > high:
         return replace(BlockStatistics.empty(histogram.size), missing=missing)
@@ -109,9 +109,9 @@ def _add_rows(
     values: NDArray[Any],
     decoded_codes: NDArray[np.float64] | None,
     subtracted: NDArray[np.float32] | None,
-    guide: BinGuide,
+    guide: BinLookup,
     running: NDArray[Any],
-    histogram: Counts,
+    histogram: BinCounts,
 ) -> None:
     row = np.empty(values.shape[1], np.float64)
     for i in range(values.shape[0]):
@@ -128,7 +128,7 @@ def _add_rows(
 
 
 @njit(cache=True, nogil=True)
-def _add_row(row: NDArray[np.float64], guide: BinGuide, running: NDArray[Any], histogram: Counts) -> None:
+def _add_row(row: NDArray[np.float64], guide: BinLookup, running: NDArray[Any], histogram: BinCounts) -> None:
     """Add numbers, none of them NaN, by two passes over them and Chan's formula; where one is infinite, no more than
     the extremes.
 
@@ -155,7 +155,7 @@ def _add_row(row: NDArray[np.float64], guide: BinGuide, running: NDArray[Any], h
 
 
 @njit(cache=True, nogil=True)
-def _count_into_bins(row: NDArray[np.float64], guide: BinGuide, histogram: Counts) -> None:
+def _count_into_bins(row: NDArray[np.float64], guide: BinLookup, histogram: BinCounts) -> None:
     differences = np.empty(row.size, np.float32)
     for i in range(row.size):
         differences[i] = np.float32(row[i] - guide.origin)
@@ -180,7 +180,7 @@ def _pairwise_sum(terms: NDArray[np.float64]) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _count_codes(codes: NDArray[np.uint16], counts: Counts) -> None:
+def _count_codes(codes: NDArray[np.uint16], counts: BinCounts) -> None:
     for i in range(codes.shape[0]):
         for j in range(codes.shape[1]):
             counts[codes[i, j]] += 1

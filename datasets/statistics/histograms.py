@@ -18,8 +18,8 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.transforms import transform_named
 from corrstore.datasets.variables.variable import Variable
 
-Counts = NDArray[np.int64]
-Edges = NDArray[np.float64]
+BinCounts = NDArray[np.int64]
+BinEdges = NDArray[np.float64]
 
 _LEAST_BINS = 200
 _RESIDUAL_BINS_A_SIDE = 128
@@ -27,7 +27,7 @@ _RESIDUAL_LINEAR_SHARE = 1e-3
 _DROPPED_BITS = np.uint32(14)
 
 
-def physical_edges(variable: Variable) -> Edges:
+def physical_edges(variable: Variable) -> BinEdges:
     """Bin edges for a variable's values, in its units, [n + 1] with 200 < n < 410.
 
     Uniform in the variable's transformed space, by a round step (so that an untransformed variable has round
@@ -53,7 +53,7 @@ def _round_step(longest: float) -> tuple[int, int]:
     return tenths * 10 ** max(exponent - 1, 0), 10 ** max(1 - exponent, 0)
 
 
-def residual_edges(variable: Variable) -> Edges:
+def residual_edges(variable: Variable) -> BinEdges:
     """Bin edges for a variable's residual (target minus input), in its units, [257].
 
     Symmetric about zero, which is an edge, out to the width of the valid range; spaced by asinh, so nearly uniform
@@ -67,7 +67,7 @@ def residual_edges(variable: Variable) -> Edges:
     return np.concatenate([-positive[::-1], [0.0], positive])
 
 
-def quantile(counts: Counts, edges: Edges, minimum: float, maximum: float, q: float) -> tuple[float, float]:
+def quantile(counts: BinCounts, edges: BinEdges, minimum: float, maximum: float, q: float) -> tuple[float, float]:
     """The q-quantile that a histogram knows, and how far it may be off: (value, error bound), in the edges' units.
 
     The truth is NumPy's method `inverted_cdf`: the least of the counted numbers x such that at least the share q of
@@ -93,7 +93,7 @@ def quantile(counts: Counts, edges: Edges, minimum: float, maximum: float, q: fl
     return value, math.nextafter(max(value - low, high - value), math.inf)
 
 
-def share_at_least(counts: Counts, edges: Edges, threshold: float) -> float:
+def share_at_least(counts: BinCounts, edges: BinEdges, threshold: float) -> float:
     """The share of the counted numbers that is >= threshold, exactly; NaN where nothing was counted.
 
     Errors: BadInput, with the nearest edges, where the threshold is not an edge.
@@ -107,31 +107,31 @@ def share_at_least(counts: Counts, edges: Edges, threshold: float) -> float:
     return int(counts[place + 1 :].sum()) / total if total else math.nan
 
 
-def _check_counts(counts: Counts, edges: Edges) -> None:
+def _check_counts(counts: BinCounts, edges: BinEdges) -> None:
     if counts.shape != (edges.size + 1,):
         raise BadInput(f"histogram has {counts.shape} counts, expected {edges.size + 1} for {edges.size} edges")
 
 
-class BinGuide(NamedTuple):
+class BinLookup(NamedTuple):
     """Where to begin the search for a number's bin.
 
     `first_bin` [2^18], indexed by the bits of float32(x - origin) without the last `dropped_bits`, is a bin that is
     never above that of x and seldom below it; `edges` ends in +inf, which stops the search.
     """
 
-    edges: Edges
+    edges: BinEdges
     origin: float
     dropped_bits: np.uint32
     first_bin: NDArray[np.int16]
 
 
-def bin_guide(edges: Edges) -> BinGuide:
+def bin_lookup(edges: BinEdges) -> BinLookup:
     """The guide to the bins between those edges."""
-    return _bin_guide(np.ascontiguousarray(edges, np.float64).tobytes())
+    return _bin_lookup(np.ascontiguousarray(edges, np.float64).tobytes())
 
 
 @lru_cache(maxsize=64)
-def _bin_guide(edges_bytes: bytes) -> BinGuide:
+def _bin_lookup(edges_bytes: bytes) -> BinLookup:
     edges = np.frombuffer(edges_bytes, np.float64)
     if not (edges.size > 1 and np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
         raise BadInput(f"{edges.size} histogram edges, expected at least 2, finite and increasing")
@@ -143,4 +143,4 @@ def _bin_guide(edges_bytes: bytes) -> BinGuide:
         least = np.nextafter(bits.view(np.float32), np.float32(-np.inf)).astype(np.float64) + origin
     least[np.isnan(least)] = -np.inf
     first_bin = np.searchsorted(edges, least, "right").astype(np.int16)
-    return BinGuide(np.append(edges, np.inf), origin, _DROPPED_BITS, first_bin)
+    return BinLookup(np.append(edges, np.inf), origin, _DROPPED_BITS, first_bin)

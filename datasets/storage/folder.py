@@ -76,11 +76,11 @@ class Folder:
         """The sorted keys of all objects below the folder; unfinished ones are not among them."""
         if self.is_local:
             root = Path(self.url)
-            files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(_TEMPORARY))
-            return sorted(path.relative_to(root).as_posix() for path in files)
-        remote, root = self._remote_and_path()
+            files = (file for file in root.rglob("*") if file.is_file() and not file.name.startswith(_TEMPORARY))
+            return sorted(file.relative_to(root).as_posix() for file in files)
+        remote, path = self._remote_and_path()
         remote.invalidate_cache()
-        return sorted(path.removeprefix(f"{root.rstrip('/')}/") for path in remote.find(root))
+        return sorted(found.removeprefix(f"{path.rstrip('/')}/") for found in remote.find(path))
 
     def remove(self, key: str) -> None:
         """Remove an object or a folder with all that is in it; nothing happens where there is none."""

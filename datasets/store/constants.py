@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all, merged_by_channel
+from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all
+from corrstore.datasets.statistics.table import merged_by_channel
 from corrstore.datasets.store.layout import ROLES, Normalisations, StoredRole, stored_normalisation
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.store.records import SampleRecord

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.store.shard import ShardLayout
 from corrstore.datasets.variables.channels import Channel

@@ -19,7 +19,7 @@ import zarr
 from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corrstore.datasets.pairing.pairs import PAIRS_SCHEMA, SamplePlan, sample_plans
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import PAIRS, SAMPLES_IN_ROW_GROUP, parquet_bytes
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corrstore.datasets.recipe.periods import time_key
-from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA
+from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import RECORDS
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corrstore.datasets.recipe.periods import format_time
-from corrstore.datasets.statistics.blocks import STATISTICS_SCHEMA
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
+from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import ROLES, StorePlan
 from corrstore.datasets.store.ledger import SAMPLES, SAMPLES_IN_ROW_GROUP, SHARDS, STATISTICS

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.cma_rra import CmaRra, file_name, init_time_of
-from corrstore.datasets.synthetic.domain import Field, domain_of
+from corrstore.datasets.synthetic.domain import domain_of
 from corrstore.datasets.synthetic.era5 import Era5
-from corrstore.datasets.synthetic.faults import Fault, Saboteur
+from corrstore.datasets.synthetic.faults import Fault, FaultMaker
 from corrstore.datasets.synthetic.grib import Message
 from corrstore.datasets.synthetic.spec import RUN_HOURS, SyntheticSpec
 from corrstore.datasets.synthetic.weather.weather import Weather
@@ -49,7 +50,7 @@ class SyntheticArchive:
         return self.era5_files + self.cma_rra_files
 
 
-class Hour(NamedTuple):
+class HourlyMessages(NamedTuple):
     """What the coarse archive holds of an hour, and, where it is a valid time, the fine file."""
 
     hour: np.datetime64
@@ -77,22 +78,22 @@ def synthesise(
             raise BadInput(f"{directory / name} exists; remove it or name another folder for the synthetic archive")
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "README.txt").write_text(README, encoding="utf-8")
-    saboteur = Saboteur(spec)
+    fault_maker = FaultMaker(spec)
     coarse_files: dict[str, Path] = {}
     fine_files: dict[str, Path] = {}
     for hour, coarse, fine in _messages(spec, processes):
         month = f"era5/era5_synthetic_{str(hour.astype('datetime64[M]')).replace('-', '')}.grib"
-        coarse_files[month] = _append(directory / month, saboteur.damage_hour(month, hour, coarse))
+        coarse_files[month] = _append(directory / month, fault_maker.damage_hour(month, hour, coarse))
         if fine:
             name = f"cma_rra/{file_name(hour)}"
-            fine_files[name] = _append(directory / name, saboteur.damage_fine(name, hour, fine))
+            fine_files[name] = _append(directory / name, fault_maker.damage_fine(name, hour, fine))
             on_file(fine_files[name])
     for path in coarse_files.values():
         on_file(path)
-    faults = json.dumps([asdict(fault) for fault in saboteur.done], indent=2)
+    faults = json.dumps([asdict(fault) for fault in fault_maker.done], indent=2)
     (directory / "faults.json").write_text(f"{faults}\n", encoding="utf-8")
     return SyntheticArchive(
-        directory, spec, tuple(coarse_files.values()), tuple(fine_files.values()), tuple(saboteur.done)
+        directory, spec, tuple(coarse_files.values()), tuple(fine_files.values()), tuple(fault_maker.done)
     )
 
 
@@ -103,7 +104,7 @@ def _append(path: Path, messages: list[Message]) -> Path:
     return path
 
 
-def _messages(spec: SyntheticSpec, processes: int) -> Iterator[Hour]:
+def _messages(spec: SyntheticSpec, processes: int) -> Iterator[HourlyMessages]:
     """Every hour, in order; the runs are independent of each other, and made side by side."""
     last = init_time_of(spec.hours[-1])
     runs = np.arange(init_time_of(spec.valid_times[0]), last + _HOUR, RUN_HOURS * _HOUR)
@@ -116,9 +117,9 @@ def _messages(spec: SyntheticSpec, processes: int) -> Iterator[Hour]:
             yield from hours
 
 
-def _run(spec: SyntheticSpec, init_time: np.datetime64) -> list[Hour]:
+def _run(spec: SyntheticSpec, init_time: np.datetime64) -> list[HourlyMessages]:
     """What the archives hold of the hours that a run of the fine model forecasts."""
-    weather, era5, cma_rra = _makers(spec)
+    weather, era5, cma_rra = _weather_and_encoders(spec)
     first = spec.valid_times[0]
     made = []
     for hour, amount, total, peak_rate in _rain(weather, spec, init_time):
@@ -138,12 +139,12 @@ def _run(spec: SyntheticSpec, init_time: np.datetime64) -> list[Hour]:
             coarse += era5.invariants(weather.land, hour) if hour == first else []
         if hour >= spec.hours[0]:
             coarse.append(era5.precipitation(amount, hour))
-            made.append(Hour(hour, coarse, fine))
+            made.append(HourlyMessages(hour, coarse, fine))
     return made
 
 
 @lru_cache(maxsize=1)
-def _makers(spec: SyntheticSpec) -> tuple[Weather, Era5, CmaRra]:
+def _weather_and_encoders(spec: SyntheticSpec) -> tuple[Weather, Era5, CmaRra]:
     """The weather, and the two that encode it."""
     domain = domain_of(spec)
     return Weather(spec.seed, domain), Era5(spec.seed, domain), CmaRra(domain, spec.frequency, spec.packing)
@@ -151,8 +152,8 @@ def _makers(spec: SyntheticSpec) -> tuple[Weather, Era5, CmaRra]:
 
 def _rain(
     weather: Weather, spec: SyntheticSpec, init_time: np.datetime64
-) -> Iterator[tuple[np.datetime64, Field, Field, Field]]:
-    """Hour by hour of a run: the rain, the run's total, the highest rate since the run's last output.
+) -> Iterator[tuple[np.datetime64, FieldArray, FieldArray, FieldArray]]:
+    """HourlyMessages by hour of a run: the rain, the run's total, the highest rate since the run's last output.
 
     A run's total is the sum of the very hourly amounts of which the coarse side has the box means.
     """

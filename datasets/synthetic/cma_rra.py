@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from corrstore.datasets.synthetic.domain import Domain, Field, Grid
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.synthetic.domain import Domain, MicrodegreeGrid
 from corrstore.datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, Message, Template
 from corrstore.datasets.synthetic.spec import RUN_HOURS
 from corrstore.datasets.synthetic.weather.land import Land
@@ -75,7 +76,7 @@ def _pressure(level: int) -> dict[str, Key]:
 
 
 @dataclass(frozen=True)
-class _Record:
+class _FieldKeys:
     """A field of the file: its name here, its numbers there, its level, its statistic if it is over a window."""
 
     name: str
@@ -84,20 +85,20 @@ class _Record:
     statistic: int | None = None
 
 
-_NEAR_THE_GROUND = (
-    _Record("t2m", (0, 0, 0), _height(2)),
-    _Record("d2m", (0, 0, 6), _height(2)),
-    _Record("q2m", (0, 1, 0), _height(2)),
-    _Record("u10m", (0, 2, 2), _height(10)),
-    _Record("v10m", (0, 2, 3), _height(10)),
-    _Record("u10m_max", (0, 2, 2), _height(10), _MAXIMUM),
-    _Record("v10m_max", (0, 2, 3), _height(10), _MAXIMUM),
-    _Record("sp", (0, 3, 0), _SURFACE),
-    _Record("msl", (0, 3, 1), _MEAN_SEA),
-    _Record("rain", (0, 1, 8), _SURFACE, _ACCUMULATION),
-    _Record("refc", (0, 16, 224), _SURFACE),
-    _Record("refc_max", (0, 16, 224), _SURFACE, _MAXIMUM),
-    _Record("soil", (0, 0, 0), _SOIL),
+_SURFACE_FIELDS = (
+    _FieldKeys("t2m", (0, 0, 0), _height(2)),
+    _FieldKeys("d2m", (0, 0, 6), _height(2)),
+    _FieldKeys("q2m", (0, 1, 0), _height(2)),
+    _FieldKeys("u10m", (0, 2, 2), _height(10)),
+    _FieldKeys("v10m", (0, 2, 3), _height(10)),
+    _FieldKeys("u10m_max", (0, 2, 2), _height(10), _MAXIMUM),
+    _FieldKeys("v10m_max", (0, 2, 3), _height(10), _MAXIMUM),
+    _FieldKeys("sp", (0, 3, 0), _SURFACE),
+    _FieldKeys("msl", (0, 3, 1), _MEAN_SEA),
+    _FieldKeys("rain", (0, 1, 8), _SURFACE, _ACCUMULATION),
+    _FieldKeys("refc", (0, 16, 224), _SURFACE),
+    _FieldKeys("refc_max", (0, 16, 224), _SURFACE, _MAXIMUM),
+    _FieldKeys("soil", (0, 0, 0), _SOIL),
 )
 _ON_LEVELS = {"z": (0, 3, 5), "t": (0, 0, 0), "u": (0, 2, 2), "v": (0, 2, 3), "q": (0, 1, 0)}
 
@@ -115,26 +116,26 @@ class CmaRra:
     frequency: int
     packing: str
 
-    def on_surface(self, fields: Mapping[str, Field], time: np.datetime64) -> list[Message]:
+    def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[Message]:
         """The fields near the ground; `fields` holds `rain` and `refc_max` besides those of `surface_fields`."""
-        return [self._message(record, fields[record.name], time) for record in _NEAR_THE_GROUND]
+        return [self._message(record, fields[record.name], time) for record in _SURFACE_FIELDS]
 
-    def on_level(self, fields: Mapping[str, Field], level: int, time: np.datetime64) -> list[Message]:
+    def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[Message]:
         """Geopotential height in gpm, t, u, v and q on a pressure level in hPa."""
         in_cma_units = {**fields, "z": fields["z"] / np.float32(GRAVITY)}
         return [
-            self._message(_Record(f"{name}_{level}", parameter, _pressure(level)), in_cma_units[name], time)
+            self._message(_FieldKeys(f"{name}_{level}", parameter, _pressure(level)), in_cma_units[name], time)
             for name, parameter in _ON_LEVELS.items()
         ]
 
     def invariants(self, land: Land, time: np.datetime64) -> list[Message]:
         """Terrain height in gpm and the land-sea mask."""
         return [
-            self._message(_Record("orog", (0, 3, 5), _SURFACE), land.height, time),
-            self._message(_Record("lsm", (2, 0, 0), _SURFACE), land.land_mask, time),
+            self._message(_FieldKeys("orog", (0, 3, 5), _SURFACE), land.height, time),
+            self._message(_FieldKeys("lsm", (2, 0, 0), _SURFACE), land.land_mask, time),
         ]
 
-    def _message(self, record: _Record, field: Field, time: np.datetime64) -> Message:
+    def _message(self, record: _FieldKeys, field: FieldArray, time: np.datetime64) -> Message:
         parameter = dict(zip(("discipline", "parameterCategory", "parameterNumber"), record.parameter, strict=True))
         keys = {**self._steps(record.statistic, time), **parameter, **record.level}
         return self._template.message(record.name, keys, self.domain.crop(field))
@@ -156,7 +157,7 @@ class CmaRra:
         return Template("regular_ll_sfc_grib2", keys)
 
 
-def _grid_keys(grid: Grid) -> dict[str, Key]:
+def _grid_keys(grid: MicrodegreeGrid) -> dict[str, Key]:
     return {
         "shapeOfTheEarth": 6,
         "Ni": grid.nx,

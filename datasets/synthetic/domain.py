@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.spec import FINE_STEP, SyntheticSpec
 
-Field = NDArray[np.float32]
 COARSE_STEP = 250_000
 EARTH_RADIUS_KM = 6371.229
 _HALO = 1_500_000
 
 
 @dataclass(frozen=True)
-class Grid:
+class MicrodegreeGrid:
     """A regular grid from its north-west point, in micro-degrees, so that no coordinate is ever rounded twice."""
 
     north: int
@@ -52,10 +52,10 @@ class Grid:
 class Domain:
     """The target grid, the window that the fine files hold, the coarse grid, and the fine grid that covers them all."""
 
-    target: Grid
-    window: Grid
-    coarse: Grid
-    fine: Grid
+    target: MicrodegreeGrid
+    window: MicrodegreeGrid
+    coarse: MicrodegreeGrid
+    fine: MicrodegreeGrid
 
     @cached_property
     def km_per_step(self) -> tuple[float, float]:
@@ -63,13 +63,13 @@ class Domain:
         south_north = np.radians(self.fine.step / 1e6) * EARTH_RADIUS_KM
         return float(south_north), float(south_north * np.cos(np.radians(self.fine.lat.mean())))
 
-    def crop(self, fine: Field) -> Field:
+    def crop(self, fine: FieldArray) -> FieldArray:
         """The part of a field on the fine grid that the fine files hold."""
         row = (self.fine.north - self.window.north) // FINE_STEP
         column = (self.window.west - self.fine.west) // FINE_STEP
         return fine[row : row + self.window.ny, column : column + self.window.nx]
 
-    def box_mean(self, fine: Field) -> Field:
+    def box_mean(self, fine: FieldArray) -> FieldArray:
         """The area-weighted mean of a field on the fine grid over the box around each coarse point."""
         over_rows, over_columns = self._box_weights
         return (over_columns @ (over_rows @ fine).T).T
@@ -84,21 +84,23 @@ class Domain:
 def domain_of(spec: SyntheticSpec) -> Domain:
     """The grids of an archive of that specification."""
     ny, nx = spec.shape
-    target = Grid(round(spec.north * 1e6), round(spec.west * 1e6), ny, nx, FINE_STEP)
+    target = MicrodegreeGrid(round(spec.north * 1e6), round(spec.west * 1e6), ny, nx, FINE_STEP)
     window = _grown(target, *(spec.margin,) * 4)
     north = -(-(target.north + _HALO) // COARSE_STEP) * COARSE_STEP
     south = (target.south - _HALO) // COARSE_STEP * COARSE_STEP
     west = (target.west - _HALO) // COARSE_STEP * COARSE_STEP
     east = -(-(target.east + _HALO) // COARSE_STEP) * COARSE_STEP
-    coarse = Grid(north, west, (north - south) // COARSE_STEP + 1, (east - west) // COARSE_STEP + 1, COARSE_STEP)
+    coarse = MicrodegreeGrid(
+        north, west, (north - south) // COARSE_STEP + 1, (east - west) // COARSE_STEP + 1, COARSE_STEP
+    )
     beyond = COARSE_STEP // 2
     sides = (north - target.north, target.south - south, target.west - west, east - target.east)
     fine = _grown(target, *(max(spec.margin, -(-(side + beyond) // FINE_STEP)) for side in sides))
     return Domain(target, window, coarse, fine)
 
 
-def _grown(grid: Grid, north: int, south: int, west: int, east: int) -> Grid:
-    return Grid(
+def _grown(grid: MicrodegreeGrid, north: int, south: int, west: int, east: int) -> MicrodegreeGrid:
+    return MicrodegreeGrid(
         grid.north + north * grid.step,
         grid.west - west * grid.step,
         grid.ny + north + south,

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from corrstore.datasets.synthetic.domain import Domain, Field, Grid
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.synthetic.domain import Domain, MicrodegreeGrid
 from corrstore.datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, Message, Template
 from corrstore.datasets.synthetic.weather.land import Land
 from corrstore.datasets.synthetic.weather.noise import Waves
@@ -42,17 +43,17 @@ class Era5:
     seed: int
     domain: Domain
 
-    def on_surface(self, fields: Mapping[str, Field], time: np.datetime64) -> list[Message]:
+    def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[Message]:
         """The instantaneous fields near the ground."""
         return [
-            self._analysis(name, time, _surface(number), self._seen(name, fields[name], time))
+            self._analysis(name, time, _surface(number), self._coarsened(name, fields[name], time))
             for name, number in _PARAMETERS.items()
         ]
 
-    def on_level(self, fields: Mapping[str, Field], level: int, time: np.datetime64) -> list[Message]:
+    def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[Message]:
         """z, t, u, v and q on a pressure level in hPa."""
         return [
-            self._analysis(f"{name}_{level}", time, _on_level(number, level), self._seen(name, fields[name], time))
+            self._analysis(f"{name}_{level}", time, _on_level(number, level), self._coarsened(name, fields[name], time))
             for name, number in _LEVEL_PARAMETERS.items()
         ]
 
@@ -65,7 +66,7 @@ class Era5:
             self._analysis("lsm", time, _surface(_LAND_SEA_MASK), share),
         ]
 
-    def precipitation(self, amount: Field, valid_time: np.datetime64) -> Message:
+    def precipitation(self, amount: FieldArray, valid_time: np.datetime64) -> Message:
         """tp in metres over the hour that ends then, a step of the forecast from 06 or 18 UTC before it."""
         init_time = valid_time - _HOUR - (valid_time - _HOUR - np.datetime64("2000-01-01T06")) % (12 * _HOUR)
         step = int((valid_time - init_time) / _HOUR)
@@ -77,9 +78,9 @@ class Era5:
             "P2": step,
             **_surface(_TP),
         }
-        return self._template.message("tp", keys, self._seen("tp", amount, valid_time) / 1000)
+        return self._template.message("tp", keys, self._coarsened("tp", amount, valid_time) / 1000)
 
-    def _seen(self, name: str, fine: Field, time: np.datetime64) -> Field:
+    def _coarsened(self, name: str, fine: FieldArray, time: np.datetime64) -> FieldArray:
         """A field of the truth as the coarse model has it: the mean over each box, and a smooth error."""
         mean = self.domain.box_mean(fine)
         if name in _ADDED:
@@ -88,10 +89,10 @@ class Era5:
         waves, offset, deviation = _MULTIPLIED[name]
         return mean * (1 + offset + deviation * self._error(waves, time)).clip(0.5, 1.5)
 
-    def _error(self, name: str, time: np.datetime64) -> Field:
+    def _error(self, name: str, time: np.datetime64) -> FieldArray:
         return Waves(self.seed, f"coarse error {name}", 400, 2500, 1.0, 30).on(self.domain.coarse, time)
 
-    def _analysis(self, name: str, time: np.datetime64, keys: Mapping[str, Key], field: Field) -> Message:
+    def _analysis(self, name: str, time: np.datetime64, keys: Mapping[str, Key], field: FieldArray) -> Message:
         analysed = {**_reference(time), "timeRangeIndicator": 0, "marsType": "an", **keys}
         return self._template.message(name, analysed, field)
 
@@ -126,7 +127,7 @@ def _reference(time: np.datetime64) -> dict[str, Key]:
     return {"dataDate": int(date.replace("-", "")), "dataTime": int(clock.replace(":", "")), "unitOfTimeRange": 1}
 
 
-def _grid_keys(grid: Grid) -> dict[str, Key]:
+def _grid_keys(grid: MicrodegreeGrid) -> dict[str, Key]:
     return {
         "Ni": grid.nx,
         "Nj": grid.ny,

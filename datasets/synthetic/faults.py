@@ -30,7 +30,7 @@ class Fault:
 
 
 @dataclass
-class Saboteur:
+class FaultMaker:
     """Damages the messages of some valid times, a different time for each kind of fault, and keeps the list."""
 
     spec: SyntheticSpec
@@ -48,7 +48,7 @@ class Saboteur:
         for kind, damage in _DAMAGES.items():
             if self._times.get(kind) == valid_time:
                 messages, names = damage(messages)
-                self._tell(kind, file, valid_time, names)
+                self._note(kind, file, valid_time, names)
         return messages
 
     def damage_hour(self, file: str, hour: np.datetime64, messages: list[Message]) -> list[Message]:
@@ -59,15 +59,15 @@ class Saboteur:
         names = [message.name for message in messages]
         inside = (min(self.spec.frequency, 2) - 1) * _HOUR
         if "missing_hour" in self._times and hour == self._times["missing_hour"] - inside:
-            self._tell("missing_hour", file, hour, names)
+            self._note("missing_hour", file, hour, names)
             return []
         window = self.spec.frequency * _HOUR
         if "expver_mix" in self._times and 0 * _HOUR <= self._times["expver_mix"] - hour < window:
-            self._tell("expver_mix", file, hour, names)
+            self._note("expver_mix", file, hour, names)
             return [*messages, *(_preliminary(message) for message in messages)]
         return messages
 
-    def _tell(self, kind: str, file: str, valid_time: np.datetime64, names: list[str]) -> None:
+    def _note(self, kind: str, file: str, valid_time: np.datetime64, names: list[str]) -> None:
         self.done.append(Fault(kind, file, format_time(valid_time), tuple(names)))
 
 

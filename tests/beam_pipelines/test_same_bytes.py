@@ -19,7 +19,7 @@ import yaml
 from corrstore.beam_pipelines.build import build
 from corrstore.beam_pipelines.spread import Runner
 from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
-from corrstore.datasets.pairing.pairs import used_rules
+from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.samples.preparation import prepare

@@ -28,7 +28,7 @@ Tallies = dict[tuple[str, str], Tally]
 """By channel and predictor."""
 
 
-class Row(NamedTuple):
+class ScoreRow(NamedTuple):
     """A score of a channel's predictor; `threshold` and `width_km` are None but for the fractions skill score."""
 
     channel: str
@@ -61,7 +61,7 @@ class Evaluation:
         return self._scores[channel.name, predictor, name]
 
     @property
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[ScoreRow]:
         """Every score of every channel and predictor."""
         for channel in self.channels:
             units = channel.variable.units
@@ -69,7 +69,7 @@ class Evaluation:
                 for name in self._measures:
                     found = self.score(channel, predictor, name)
                     unit = "dB" if name == "spectral_distance" else "1" if name == "spread_skill" else units
-                    yield Row(channel.name, unit, predictor, name, None, None, *map(float, found))
+                    yield ScoreRow(channel.name, unit, predictor, name, None, None, *map(float, found))
                 if channel.variable.thresholds:
                     yield from self._skills(channel, predictor)
 
@@ -78,16 +78,16 @@ class Evaluation:
         """The rows as comma-separated values."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(Row._fields)
+        writer.writerow(ScoreRow._fields)
         writer.writerows(self.rows)
         return text.getvalue()
 
-    def _skills(self, channel: Channel, predictor: str) -> Iterator[Row]:
+    def _skills(self, channel: Channel, predictor: str) -> Iterator[ScoreRow]:
         skill = with_interval(scores.fss, self.tallies[channel.name, predictor])
         for i, threshold in enumerate(channel.variable.thresholds):
             for j, width_km in enumerate(self.domain.widths_km):
                 values = (float(each[i, j]) for each in skill)
-                yield Row(channel.name, "1", predictor, "fss", threshold, width_km, *values)
+                yield ScoreRow(channel.name, "1", predictor, "fss", threshold, width_km, *values)
 
     @cached_property
     def _scores(self) -> dict[tuple[str, str, str], Score]:

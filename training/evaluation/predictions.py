@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.store.layout import StoredRole
@@ -21,8 +22,6 @@ from corrstore.training.forecasts.header import Part
 INTERPOLATION, REGRESSION, MEAN, ENSEMBLE = "interpolation", "regression", "CorrDiff mean", "CorrDiff ensemble"
 PREDICTORS = (INTERPOLATION, REGRESSION, MEAN, ENSEMBLE)
 
-Field = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Moment:
@@ -32,11 +31,11 @@ class Moment:
     forecast: Forecast
     time: int
 
-    def truth(self, channel: Channel) -> Field:
+    def truth(self, channel: Channel) -> FieldArray:
         """The target (lat, lon) in physical units."""
         return self._decoded("target", channel)
 
-    def predictions(self, channel: Channel) -> dict[str, Field]:
+    def predictions(self, channel: Channel) -> dict[str, FieldArray]:
         """The fields (member, lat, lon) of each predictor that there is of the channel, in physical units.
 
         Interpolation is bilinear, of the input's physical numbers; what the input lacks has none.
@@ -52,7 +51,7 @@ class Moment:
             found[ENSEMBLE] = ensemble
         return found
 
-    def _decoded(self, role: StoredRole, channel: Channel) -> Field:
+    def _decoded(self, role: StoredRole, channel: Channel) -> FieldArray:
         position = self.store.plan.channels(role).index(channel)
         return self.store.plan.normalisations[role][position].decode_float32(self._stored[role][position])
 

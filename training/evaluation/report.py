@@ -16,12 +16,13 @@ from corrstore.catalog.drawing.palette import Scale, field_scale
 from corrstore.catalog.drawing.pictures import Frame, colour_bar
 from corrstore.catalog.pages.report import page_templates
 from corrstore.catalog.printing import wording
+from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.charts import Chart, charts
 from corrstore.training.evaluation.evaluate import Evaluation
-from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION, Field, Moment
+from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION, Moment
 from corrstore.training.evaluation.scores import Score, fss
 from corrstore.training.evaluation.tallies import Floats
 from corrstore.training.forecasts.files import Forecast
@@ -134,7 +135,7 @@ def channel_maps(moment: Moment, channel: Channel, most_bytes: int) -> list[Map]
     return [_map(moment.store, channel, name, field, scale, most_bytes) for name, field in fields.items()]
 
 
-def _map(store: Store, channel: Channel, name: str, field: Field, scale: Scale, most_bytes: int) -> Map:
+def _map(store: Store, channel: Channel, name: str, field: FieldArray, scale: Scale, most_bytes: int) -> Map:
     grid = store.grid("target")
     frame, known = Frame.around(grid), field[~np.isnan(field)]
     low, high = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)

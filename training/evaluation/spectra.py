@@ -9,7 +9,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 
 EARTH_RADIUS_KM = 6371.229
 _RATIO = 1.08

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.training.evaluation.neighbourhoods import WIDTHS, fraction_errors
 from corrstore.training.evaluation.spectra import Wavenumbers
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from corrstore.datasets.grids.grid import RectilinearGrid, grid_from_dict
+from corrstore.datasets.grids.grid import grid_from_dict
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Times, parse_time
 
 Format = Literal["zarr", "netcdf"]

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import RectilinearGrid
-from corrstore.datasets.grids.regrid import bilinear_axis
-from corrstore.datasets.grids.regrid_weights import TwoPoints
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.grids.regrid_weights import TwoPoints, bilinear_axis
 
 
 class Patch(NamedTuple):

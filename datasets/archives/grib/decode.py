@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.datasets.archives.grib.grid import layout_of
+from corrstore.datasets.archives.grib.grid import scanned_grid
 from corrstore.datasets.archives.grib.handle import eccodes, opened
 from corrstore.datasets.archives.grib.sections import END, CorruptMessage, FieldSections, Read, message_at
 from corrstore.datasets.errors import BadInput
@@ -20,15 +20,15 @@ _DECODED_AS_FLOAT64 = {"grid_jpeg", "grid_png", "grid_ieee"}
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class GribField:
     """Values on a grid, as float32 [row, column], NaN where missing: rows north first, columns west first."""
 
     values: NDArray[np.float32]
     grid: Grid
 
 
-def read_field(source: str | Path | bytes, offset: int, length: int, part: int = 0) -> Field:
-    """Field number `part` of the GRIB message of `length` bytes at `offset`.
+def read_field(source: str | Path | bytes, offset: int, length: int, part: int = 0) -> GribField:
+    """Return field number `part` of the GRIB message of `length` bytes at `offset`.
 
     `source` is the path of the file, or the message itself. Wind components stay as they are encoded, relative to
     the grid or to the earth. Raises CorruptMessage where the message is not whole or cannot be decoded, and
@@ -51,20 +51,20 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
             f"{name}: GRIB message at byte {offset}: it has {len(found.fields)} fields, expected part {part} too"
         )
     field = found.fields[part]
-    alone = message if len(found.fields) == 1 else _alone(read, field)
+    alone = message if len(found.fields) == 1 else _single_field_message(read, field)
     try:
         with opened(alone) as handle:
-            layout = layout_of(handle, field.grid)
+            scanned = scanned_grid(handle, field.grid)
             values = _values(handle)
     except eccodes.CodesInternalError as error:
         raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
     except BadInput as error:
         raise BadInput(f"{name}: GRIB message at byte {offset}: {error}") from error
-    rows, columns = layout.grid.shape
+    rows, columns = scanned.grid.shape
     if values.size != rows * columns:
         reason = f"it has {values.size} values, expected {rows} x {columns}, which is its grid"
         raise CorruptMessage(name, offset, "corrupt", reason)
-    return Field(layout.oriented(values), layout.grid)
+    return GribField(scanned.oriented(values), scanned.grid)
 
 
 def _read(path: str | Path, offset: int, length: int) -> bytes:
@@ -72,7 +72,7 @@ def _read(path: str | Path, offset: int, length: int) -> bytes:
         return os.pread(file.fileno(), length, offset)
 
 
-def _alone(read: Read, field: FieldSections) -> bytes:
+def _single_field_message(read: Read, field: FieldSections) -> bytes:
     """A GRIB2 message of this field alone."""
     body = b"".join(read(*field.extents[number]) for number in sorted(field.extents)) + END
     return field.header[0][:8] + (16 + len(body)).to_bytes(8) + body

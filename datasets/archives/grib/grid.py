@@ -15,8 +15,10 @@ from pyproj import Proj
 from corrstore.datasets.archives.grib.handle import eccodes, integer
 from corrstore.datasets.archives.grib.projection import proj_string
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.axes import Axis
-from corrstore.datasets.grids.grid import Grid, ProjectedGrid, RectilinearGrid, regular_axis
+from corrstore.datasets.grids.axes import Axis, regular_axis
+from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 
 _I_NEGATIVE, _J_POSITIVE, _J_CONSECUTIVE, _ALTERNATING, _STAGGERED = 0x80, 0x40, 0x20, 0x10, 0x0F
 """Scanning mode, WMO FM 92 GRIB2 flag table 3.4."""
@@ -31,7 +33,7 @@ _ADVICE = {"sh": _SPECTRAL, "reduced_gg": _REDUCED, "reduced_ll": _REDUCED}
 
 
 @dataclass(frozen=True)
-class Layout:
+class ScannedGrid:
     """The grid of a message, its rows north first and its columns west first, and the order of the values."""
 
     grid: Grid
@@ -50,21 +52,21 @@ class Layout:
         return np.ascontiguousarray(field[:: -1 if south_first else 1, :: -1 if east_first else 1])
 
 
-_layouts: dict[bytes, Layout] = {}
+_scanned_grids: dict[bytes, ScannedGrid] = {}
 
 
-def layout_of(handle: int, section: bytes) -> Layout:
-    """The layout of a message; `section` is what defines its grid, and is made sense of once.
+def scanned_grid(handle: int, section: bytes) -> ScannedGrid:
+    """The scanned of a message; `section` is what defines its grid, and is made sense of once.
 
     Regular latitude-longitude and Gaussian grids are rectilinear; Lambert, Mercator and polar stereographic ones
     projected. BadInput, with what to do, for other grids, and for those that contradict themselves.
     """
-    if section not in _layouts:
-        _layouts[section] = _layout(handle)
-    return _layouts[section]
+    if section not in _scanned_grids:
+        _scanned_grids[section] = _scanned_grid(handle)
+    return _scanned_grids[section]
 
 
-def _layout(handle: int) -> Layout:
+def _scanned_grid(handle: int) -> ScannedGrid:
     kind = eccodes.codes_get(handle, "gridType")
     if kind not in _RECTILINEAR | _PROJECTED:
         raise BadInput(f"its grid is {kind}, which is not read: {_ADVICE.get(kind, _OTHER)}")
@@ -76,7 +78,7 @@ def _layout(handle: int) -> Layout:
     if rows * columns != count:
         raise BadInput(f"its grid has {rows} x {columns} points, but there are {count} values: it is damaged")
     make = _rectilinear if kind in _RECTILINEAR else _projected
-    return Layout(make(handle, kind, rows, columns, scanning_mode), scanning_mode)
+    return ScannedGrid(make(handle, kind, rows, columns, scanning_mode), scanning_mode)
 
 
 def _rectilinear(handle: int, kind: str, rows: int, columns: int, scanning_mode: int) -> RectilinearGrid:

@@ -17,8 +17,8 @@ from corrstore.datasets.archives.grib.sections import END, FieldSections
 from corrstore.datasets.errors import BadInput
 
 _NO_BITMAP, _NO_DATA = b"\0\0\0\x06\x06\xff", b"\0\0\0\x05\x07"
-_SOME_DAY = (2000).to_bytes(2) + bytes([1, 1, 0, 0, 0])
-_GRIB1_SOME_DAY, _GRIB1_CENTURY = bytes([100, 1, 1, 0, 0]), bytes([20])
+_PLACEHOLDER_DATE = (2000).to_bytes(2) + bytes([1, 1, 0, 0, 0])
+_GRIB1_PLACEHOLDER_DATE, _GRIB1_CENTURY = bytes([100, 1, 1, 0, 0]), bytes([20])
 _END_OF_WINDOW = {8: 34, 9: 47, 10: 35, 11: 37, 12: 36}
 """Where in section 4 the date of a window's end begins, by product definition template; the number of time
 ranges follows it. ecCodes takes the end of a single range from its length, not from this date."""
@@ -29,7 +29,7 @@ _SEASONAL_ENSEMBLES = {12, 15, 16, 18}
 """ECMWF's local definitions of GRIB1 in which number 0 of 0 is a member; in others it means no ensemble."""
 
 
-class Meaning(NamedTuple):
+class FieldHeader(NamedTuple):
     """What a header says apart from its reference time: the columns of the index, and the field's step.
 
     `start` and `end` are seconds after the reference time; `start` is None of an instantaneous field.
@@ -70,19 +70,19 @@ def reference_time(field: FieldSections) -> datetime:
         raise BadInput(f"its reference time is {[year, *rest]}: {error}") from error
 
 
-def meaning(field: FieldSections) -> Meaning:
+def field_header(field: FieldSections) -> FieldHeader:
     """What the header of a field says; BadInput or eccodes.CodesInternalError where it makes no sense."""
-    return _meaning(_grib2_timeless(field) if field.edition == 2 else _grib1_timeless(field), field.grid)
+    return _decoded_header(_grib2_timeless(field) if field.edition == 2 else _grib1_timeless(field), field.grid)
 
 
 def _grib2_timeless(field: FieldSections) -> bytes:
     """A message of the field's header alone, the same for all reference times and scalings of the data."""
     section = field.header
-    identity = section[1][:12] + _SOME_DAY + section[1][19:]
+    identity = section[1][:12] + _PLACEHOLDER_DATE + section[1][19:]
     product = section[4]
     date = _END_OF_WINDOW.get(int.from_bytes(product[7:9]))
     if date and product[date + 7 : date + 8] == b"\x01":
-        product = product[:date] + _SOME_DAY + product[date + 7 :]
+        product = product[:date] + _PLACEHOLDER_DATE + product[date + 7 :]
     packing = section[5][:11] + bytes(len(section[5]) - 11)
     body = identity + section.get(2, b"") + section[3] + product + packing + _NO_BITMAP + _NO_DATA + END
     return section[0][:8] + (16 + len(body)).to_bytes(8) + body
@@ -93,7 +93,7 @@ def _grib1_timeless(field: FieldSections) -> bytes:
     section = field.header
     product = bytearray(section[1])
     product[7] &= ~0x40
-    product[12:17], product[24:25] = _GRIB1_SOME_DAY, _GRIB1_CENTURY
+    product[12:17], product[24:25] = _GRIB1_PLACEHOLDER_DATE, _GRIB1_CENTURY
     flags = section[4][3] & 0xF0
     more_flags = section[4][13:] if flags & _GRIB1_COMPLEX else b"\0"
     packing = bytes([0, 0, 14, flags]) + bytes(9) + more_flags
@@ -102,7 +102,7 @@ def _grib1_timeless(field: FieldSections) -> bytes:
 
 
 @lru_cache(maxsize=1 << 14)
-def _meaning(message: bytes, grid: bytes) -> Meaning:
+def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
     edition = message[7]
     with opened(message) as handle:
         level, level_2 = grib2_levels(handle) if edition == 2 else grib1_levels(*message[17:20])
@@ -110,7 +110,7 @@ def _meaning(message: bytes, grid: bytes) -> Meaning:
         short_name = eccodes.codes_get(handle, "shortName")
         has_expver = eccodes.codes_is_defined(handle, "expver")
         start, end = _step(handle)
-        return Meaning(
+        return FieldHeader(
             edition=edition,
             discipline=integer(handle, "discipline"),
             category=integer(handle, "parameterCategory"),

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from corrstore.datasets.archives.grib.handle import eccodes
-from corrstore.datasets.archives.grib.header import meaning, reference_time
+from corrstore.datasets.archives.grib.header import field_header, reference_time
 from corrstore.datasets.archives.grib.scan import Problem, messages
 from corrstore.datasets.archives.grib.sections import FieldSections, ProblemKind, Read
 from corrstore.datasets.errors import BadInput
@@ -142,10 +142,10 @@ class _ReadAhead:
 
 def _described(field: FieldSections) -> tuple[Any, ...]:
     """The columns of INDEX_SCHEMA from `init_time` on."""
-    said = meaning(field)
+    header = field_header(field)
     init = (reference_time(field) - _EPOCH) // _MICROSECOND
-    window_start = None if said.start is None else init + said.start * 1_000_000
-    return init, init + said.end * 1_000_000, window_start, *said[:-2]
+    window_start = None if header.start is None else init + header.start * 1_000_000
+    return init, init + header.end * 1_000_000, window_start, *header[:-2]
 
 
 def _refuse_other_formats(name: str, head: bytes) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from corrstore.datasets.synthetic.domain import Domain, Field
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.synthetic.domain import Domain
 from corrstore.datasets.synthetic.weather.noise import Texture
 
 _TIMELESS = np.datetime64("2018-01-01T00:00:00")
@@ -24,14 +25,14 @@ class Land:
     over tens of km; `prominence` the height above that smooth terrain in units of 300 m, negative in a valley.
     """
 
-    height: Field
-    sea_mask: Field
-    slope: tuple[Field, Field]
-    flank: tuple[Field, Field]
-    prominence: Field
+    height: FieldArray
+    sea_mask: FieldArray
+    slope: tuple[FieldArray, FieldArray]
+    flank: tuple[FieldArray, FieldArray]
+    prominence: FieldArray
 
     @property
-    def land_mask(self) -> Field:
+    def land_mask(self) -> FieldArray:
         """1 over land, 0 over sea."""
         return np.float32(1) - self.sea_mask
 
@@ -50,14 +51,14 @@ def land_of(seed: int, domain: Domain) -> Land:
     )
 
 
-def gradient(field: Field, domain: Domain) -> tuple[Field, Field]:
+def gradient(field: FieldArray, domain: Domain) -> tuple[FieldArray, FieldArray]:
     """The change of a field on the fine grid per metre (to the north, to the east)."""
     south_north, west_east = domain.km_per_step
     down, right = np.gradient(field, axis=0), np.gradient(field, axis=1)
     return down / np.float32(-1000 * south_north), right / np.float32(1000 * west_east)
 
 
-def _height_above_sea(seed: int, domain: Domain) -> Field:
+def _height_above_sea(seed: int, domain: Domain) -> FieldArray:
     """Metres, negative at sea: a plateau's edge and a coast that wander, and ridges where the land is high or steep."""
     target, fine = domain.target, domain.fine
     across = ((fine.west - target.west + fine.step * np.arange(fine.nx)) / (target.east - target.west))[None, :]
@@ -74,7 +75,7 @@ def _height_above_sea(seed: int, domain: Domain) -> Field:
     return (base + ridges * inland * (150 + 650 * edge + 1700 * steep)).astype(np.float32).clip(None, 6000)
 
 
-def _ridges(seed: int, domain: Domain) -> Field:
+def _ridges(seed: int, domain: Domain) -> FieldArray:
     """About 0 in the valleys to 1.5 on the highest crests: ridges along the level lines of fractal fields.
 
     Where two ridges meet they add up and branch, and what is high is rougher (a multifractal, after Musgrave 1994).
@@ -86,5 +87,5 @@ def _ridges(seed: int, domain: Domain) -> Field:
     return height
 
 
-def _step(x: NDArray[np.floating]) -> Field:
+def _step(x: NDArray[np.floating]) -> FieldArray:
     return (0.5 + 0.5 * np.tanh(x)).astype(np.float32)

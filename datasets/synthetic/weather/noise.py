@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len
 
-from corrstore.datasets.synthetic.domain import EARTH_RADIUS_KM, Domain, Field, Grid
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.synthetic.domain import EARTH_RADIUS_KM, Domain, MicrodegreeGrid
 
 _EPOCH = np.datetime64("2018-01-01T00:00:00")
 _ROSSBY_BETA = 1.6e-11 * 3.6e6
@@ -43,7 +44,7 @@ class Waves:
     slope: float
     flow: float
 
-    def on(self, grid: Grid, time: np.datetime64, west_km: float = 0.0) -> Field:
+    def on(self, grid: MicrodegreeGrid, time: np.datetime64, west_km: float = 0.0) -> FieldArray:
         """The waves at that time on the grid, displaced to the west by `west_km`."""
         random = stream(self.seed, self.name)
         wavenumber = 2 * np.pi / np.exp(random.uniform(np.log(self.shortest), np.log(self.longest), _MODES))
@@ -80,18 +81,18 @@ class Texture:
     drift: tuple[float, float] = (0.0, 0.0)
     lifetime: float = 24.0
 
-    def at(self, time: np.datetime64) -> Field:
+    def at(self, time: np.datetime64) -> FieldArray:
         """The texture at that time."""
         return self._on_fine_grid(_spectrum(self).at(time))
 
-    def rotation(self, time: np.datetime64) -> tuple[Field, Field]:
+    def rotation(self, time: np.datetime64) -> tuple[FieldArray, FieldArray]:
         """The wind (u, v) that has the texture for its stream function, of expected variance 1 a component."""
         spectrum = _spectrum(self)
         per_speed = np.sqrt(2 / np.sum(spectrum.power * (spectrum.kx**2 + spectrum.ky**2)))
         stream_function = spectrum.at(time) * np.complex64(1j * per_speed)
         return self._on_fine_grid(-spectrum.ky * stream_function), self._on_fine_grid(spectrum.kx * stream_function)
 
-    def _on_fine_grid(self, coefficients: NDArray[np.complex64]) -> Field:
+    def _on_fine_grid(self, coefficients: NDArray[np.complex64]) -> FieldArray:
         ny, nx = self.periodic_shape
         field = irfft2(coefficients * np.float32(ny * nx / 2), s=(ny, nx))
         return field[: self.domain.fine.ny, : self.domain.fine.nx]
@@ -107,11 +108,11 @@ class Texture:
 class _Spectrum:
     """A texture's Fourier coefficients, their frequencies in radians per hour, their shares of the variance."""
 
-    kx: Field
-    ky: Field
+    kx: FieldArray
+    ky: FieldArray
     coefficients: NDArray[np.complex64]
     frequency: NDArray[np.float64]
-    power: Field
+    power: FieldArray
 
     def at(self, time: np.datetime64) -> NDArray[np.complex64]:
         """The coefficients at that time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corrstore.datasets.synthetic.domain import Field
+from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.weather.land import Land
 from corrstore.datasets.synthetic.weather.noise import Texture
 from corrstore.datasets.synthetic.weather.synoptic import Synoptic
@@ -12,7 +12,7 @@ from corrstore.datasets.synthetic.weather.synoptic import Synoptic
 _DRIFT = (22.0, 6.0)
 
 
-def rain_rate(synoptic: Synoptic, land: Land) -> Field:
+def rain_rate(synoptic: Synoptic, land: Land) -> FieldArray:
     """Rain in kg m-2 per hour at the synoptic's time.
 
     Showers stand where a texture of 16 to 260 km rises above a threshold. Ascent along the front and up the
@@ -34,14 +34,14 @@ def rain_rate(synoptic: Synoptic, land: Land) -> Field:
     return (showers + steady).astype(np.float32)
 
 
-def upslope(synoptic: Synoptic, land: Land) -> Field:
+def upslope(synoptic: Synoptic, land: Land) -> FieldArray:
     """Vertical wind in m s-1 that the low-level flow has on the flanks of the terrain."""
     u, v = synoptic.low_wind
     north, east = land.flank
     return u * east + v * north
 
 
-def reflectivity(rate: Field, synoptic: Synoptic) -> Field:
+def reflectivity(rate: FieldArray, synoptic: Synoptic) -> FieldArray:
     """Composite reflectivity in dBZ, Z = 200 R^1.6 (Marshall and Palmer 1948), about -25 in clear air.
 
     The drop size varies from place to place, by 2 dB.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corrstore.datasets.synthetic.domain import Field
+from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.weather.humidity import dew_point, specific_humidity
 from corrstore.datasets.synthetic.weather.land import Land, gradient
 from corrstore.datasets.synthetic.weather.noise import Texture
@@ -15,7 +15,7 @@ _GUST_FACTOR = np.float32(1.25)
 _TURNED = np.float32(np.radians(20))
 
 
-def surface_fields(synoptic: Synoptic, land: Land, rate: Field) -> dict[str, Field]:
+def surface_fields(synoptic: Synoptic, land: Land, rate: FieldArray) -> dict[str, FieldArray]:
     """t2m, d2m, q2m, u10m, v10m, sp, msl and refc by channel name, and three that are no channel.
 
     These are `soil`, the soil's temperature in K, and `u10m_max` and `v10m_max`, the strongest gust's wind in m s-1.
@@ -45,8 +45,8 @@ def surface_fields(synoptic: Synoptic, land: Land, rate: Field) -> dict[str, Fie
 
 
 def _temperatures(
-    synoptic: Synoptic, land: Land, rate: Field, level_temperature: Field, wind: Field
-) -> tuple[Field, Field]:
+    synoptic: Synoptic, land: Land, rate: FieldArray, level_temperature: FieldArray, wind: FieldArray
+) -> tuple[FieldArray, FieldArray]:
     """Of the soil and at 2 m: lapse rate, day and night, cold pools in calm valleys, foehn in the lee, cold showers."""
     daily_range = (4.5 + land.height / 1500) * land.land_mask + 0.6 * land.sea_mask
     day = synoptic.warmth_of_day * daily_range * (1 - 0.6 * synoptic.cloud)
@@ -58,7 +58,7 @@ def _temperatures(
     return (ground + 0.4 * day).astype(np.float32), t2m.astype(np.float32)
 
 
-def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: Field) -> tuple[Field, Field]:
+def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: FieldArray) -> tuple[FieldArray, FieldArray]:
     """The low-level wind, slowed and turned by friction; ridges, slope winds, the outflow of showers, and gusts."""
     high = (land.height / 4000).clip(0, 1)
     low, aloft = synoptic.wind(925), synoptic.wind(600)
@@ -80,7 +80,7 @@ def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: Field) -> tuple[Field, F
     )
 
 
-def _relative_humidity(synoptic: Synoptic, land: Land, rate: Field) -> Field:
+def _relative_humidity(synoptic: Synoptic, land: Land, rate: FieldArray) -> FieldArray:
     noise = Texture(synoptic.seed, "humidity at 2 m", synoptic.domain, 12, 300, 1.7, drift=(25, 5), lifetime=15)
     return (
         0.62

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from corrstore.datasets.synthetic.domain import Domain, Field
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.synthetic.domain import Domain
 from corrstore.datasets.synthetic.weather.land import gradient
 from corrstore.datasets.synthetic.weather.noise import Texture, Waves
 
@@ -26,20 +27,20 @@ class Synoptic:
     domain: Domain
     time: np.datetime64
 
-    def height(self, level: float) -> Field:
+    def height(self, level: float) -> FieldArray:
         """Geopotential height in gpm of a pressure level in hPa."""
         mean = 110 + self._mean_temperature(1000) / LAPSE_RATE * (1 - (level / 1000) ** _POLYTROPE)
         trough = -8 * (level / 1000) ** 2 * self._toward_pole * np.exp(-((self._front_wave / 0.2) ** 2))
         return (mean + self._height_waves(level) + trough).astype(np.float32)
 
-    def temperature(self, level: float) -> Field:
+    def temperature(self, level: float) -> FieldArray:
         """Temperature in K: that of the mean polytrope, of the waves' thickness, and of the air mass."""
         thicker, ratio = self._height_waves(level / 1.05) - self._height_waves(level * 1.05), 2 * np.log(1.05)
         waves = GRAVITY / DRY_GAS_CONSTANT / ratio * thicker
         air_mass = 3.5 * level / 1000 * np.tanh(self.front / 0.15)
         return (self._mean_temperature(level) + waves + air_mass).astype(np.float32)
 
-    def wind(self, level: float) -> tuple[Field, Field]:
+    def wind(self, level: float) -> tuple[FieldArray, FieldArray]:
         """The geostrophic wind (u, v) in m s-1 of a level in hPa, with the Coriolis parameter of 15 N or more."""
         latitude = np.radians(np.maximum(self.domain.fine.lat, 15))[:, None]
         per_slope = (GRAVITY / (2 * _EARTH_ROTATION * np.sin(latitude))).astype(np.float32)
@@ -47,33 +48,33 @@ class Synoptic:
         return -per_slope * north, per_slope * east
 
     @cached_property
-    def low_wind(self) -> tuple[Field, Field]:
+    def low_wind(self) -> tuple[FieldArray, FieldArray]:
         """The wind that the terrain meets, that of 850 hPa."""
         return self.wind(850)
 
     @cached_property
-    def front(self) -> Field:
+    def front(self) -> FieldArray:
         """Positive in warm air, negative in cold air, 0 along the front; about 1 some 400 km from it."""
         meander = Texture(self.seed, "front meander", self.domain, 40, 350, 3.0, drift=(38, 0), lifetime=18)
         return self._front_wave + np.float32(0.09) * meander.at(self.time)
 
     @cached_property
-    def front_band(self) -> Field:
+    def front_band(self) -> FieldArray:
         """From 0 to 1 in the band of ascent on the front's warm side."""
         return np.exp(-(((self.front - 0.1) / 0.2) ** 2))
 
     @cached_property
-    def moisture(self) -> Field:
+    def moisture(self) -> FieldArray:
         """Large-scale moisture, of mean 0 and variance 1."""
         return Waves(self.seed, "moisture", 350, 3500, 1.2, 34).on(self.domain.fine, self.time)
 
     @cached_property
-    def cloud(self) -> Field:
+    def cloud(self) -> FieldArray:
         """From 0 (clear) to 1 (overcast)."""
         return (0.3 + 0.25 * self.moisture + 0.7 * self.front_band).clip(0, 1)
 
     @cached_property
-    def warmth_of_day(self) -> Field:
+    def warmth_of_day(self) -> FieldArray:
         """From -1 to 1 with the hour: highest at half past two in the afternoon, local solar time; one row."""
         midnight = self.time.astype("datetime64[D]")
         solar_hour = (self.time - midnight) / np.timedelta64(3600, "s") + self.domain.fine.lon / 15
@@ -86,21 +87,21 @@ class Synoptic:
         return float(np.cos(2 * np.pi * (day - 197) / 365.25))
 
     @cached_property
-    def _front_wave(self) -> Field:
+    def _front_wave(self) -> FieldArray:
         return Waves(self.seed, "front", 600, 4000, 1.3, 42).on(self.domain.fine, self.time)
 
     @cached_property
-    def _toward_pole(self) -> Field:
+    def _toward_pole(self) -> FieldArray:
         """How strong weather systems are: little in the tropics, 1 at 50 N; one column."""
         return (1.3 * np.sin(np.radians(np.maximum(self.domain.fine.lat, 5)))).astype(np.float32)[:, None]
 
-    def _height_waves(self, level: float) -> Field:
+    def _height_waves(self, level: float) -> FieldArray:
         """The waves grow with height and latitude and lean to the west, as baroclinic waves do."""
         amplitude, west_km = 40 + 90 * (1 - level / 1000), 600 * (1 - level / 1000)
         waves = Waves(self.seed, "height", 700, 6000, 2.0, 65).on(self.domain.fine, self.time, west_km)
         return np.float32(amplitude) * self._toward_pole * waves
 
-    def _mean_temperature(self, level: float) -> Field:
+    def _mean_temperature(self, level: float) -> FieldArray:
         from_tropics = np.maximum(self.domain.fine.lat - 12, 0)[:, None] ** 1.5
         at_1000 = 299 + 2.5 * self.summer - (0.0775 - 0.0425 * self.summer) * from_tropics
         return at_1000 * (level / 1000) ** _POLYTROPE

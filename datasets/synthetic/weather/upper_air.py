@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corrstore.datasets.synthetic.domain import Field
+from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.weather.humidity import specific_humidity
 from corrstore.datasets.synthetic.weather.land import Land
 from corrstore.datasets.synthetic.weather.noise import Texture
@@ -12,7 +12,7 @@ from corrstore.datasets.synthetic.weather.rain import upslope
 from corrstore.datasets.synthetic.weather.synoptic import GRAVITY, Synoptic
 
 
-def level_fields(synoptic: Synoptic, land: Land, rate: Field, level: int) -> dict[str, Field]:
+def level_fields(synoptic: Synoptic, land: Land, rate: FieldArray, level: int) -> dict[str, FieldArray]:
     """z (m2 s-2), t (K), u and v (m s-1), q (kg kg-1) on a level in hPa, below the ground too as reanalyses have it.
 
     Above the mountains there is the cold of their ascent, under their tops less wind; eddies are those of the whole
@@ -47,7 +47,7 @@ def level_fields(synoptic: Synoptic, land: Land, rate: Field, level: int) -> dic
     }
 
 
-def _wind(synoptic: Synoptic, above_ground: Field, level: int) -> tuple[Field, Field]:
+def _wind(synoptic: Synoptic, above_ground: FieldArray, level: int) -> tuple[FieldArray, FieldArray]:
     sheltered = np.float32(0.75) + np.float32(0.25) * np.tanh(above_ground / 500)
     strength = 0.9 + 1.6 * (1 - level / 1000)
     column = _eddies(synoptic, "column").rotation(synoptic.time)
@@ -63,5 +63,5 @@ def _eddies(synoptic: Synoptic, name: str) -> Texture:
     return Texture(synoptic.seed, f"eddies of {name}", synoptic.domain, 14, 500, 11 / 3, drift=(45, 0), lifetime=14)
 
 
-def _noise(synoptic: Synoptic, name: str, slope: float) -> Field:
+def _noise(synoptic: Synoptic, name: str, slope: float) -> FieldArray:
     return Texture(synoptic.seed, name, synoptic.domain, 14, 400, slope, drift=(40, 0), lifetime=14).at(synoptic.time)

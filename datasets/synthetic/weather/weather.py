@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from corrstore.datasets.synthetic.domain import Domain, Field
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.synthetic.domain import Domain
 from corrstore.datasets.synthetic.weather.land import Land, land_of
 from corrstore.datasets.synthetic.weather.rain import rain_rate, reflectivity
 from corrstore.datasets.synthetic.weather.surface import surface_fields
@@ -25,19 +26,19 @@ class Moment:
     land: Land
 
     @cached_property
-    def rate(self) -> Field:
+    def rate(self) -> FieldArray:
         """Rain in kg m-2 per hour."""
         return rain_rate(self.synoptic, self.land)
 
-    def surface(self) -> dict[str, Field]:
+    def surface(self) -> dict[str, FieldArray]:
         """The fields near the ground, as `surface_fields` names them."""
         return surface_fields(self.synoptic, self.land, self.rate)
 
-    def on_level(self, level: int) -> dict[str, Field]:
+    def on_level(self, level: int) -> dict[str, FieldArray]:
         """z, t, u, v and q on a pressure level in hPa."""
         return level_fields(self.synoptic, self.land, self.rate, level)
 
-    def reflectivity_of(self, rate: Field) -> Field:
+    def reflectivity_of(self, rate: FieldArray) -> FieldArray:
         """Composite reflectivity in dBZ of that rain in kg m-2 per hour, with the drops of this moment."""
         return reflectivity(rate, self.synoptic)
 
@@ -58,7 +59,7 @@ class Weather:
         """The weather at that time."""
         return Moment(Synoptic(self.seed, self.domain, time), self.land)
 
-    def rain_over_hour(self, end: np.datetime64) -> tuple[Field, Field]:
+    def rain_over_hour(self, end: np.datetime64) -> tuple[FieldArray, FieldArray]:
         """Rain in kg m-2 over the hour that ends then, the sum of three midpoints; and its highest rate per hour."""
         part = np.timedelta64(3600 // _SNAPSHOTS, "s")
         rates = [self.at(end - part * n - part // 2).rate for n in reversed(range(_SNAPSHOTS))]

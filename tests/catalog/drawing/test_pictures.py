@@ -19,7 +19,8 @@ from corrstore.catalog.drawing.pictures import Frame, block_mean, colour_bar
 from corrstore.catalog.pages.coverage import Coverage
 from corrstore.catalog.pages.strip import strip
 from corrstore.catalog.printing import wording
-from corrstore.datasets.grids.grid import RectilinearGrid, preset
+from corrstore.datasets.grids.grid import preset
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.statistics.counting import block_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.variables.table import VARIABLES, variable_named

@@ -11,7 +11,7 @@ import pytest
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.diff import Difference
 from corrstore.catalog.tables.registration import register, register_store
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import open_store

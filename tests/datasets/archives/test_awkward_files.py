@@ -16,7 +16,8 @@ from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.archives.grib.handle import eccodes, opened
 from corrstore.datasets.archives.grib.index import index_file
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import ProjectedGrid, RectilinearGrid
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from tests.paths import SHARED, needs_shared
 
 pytestmark = needs_shared

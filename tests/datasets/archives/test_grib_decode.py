@@ -12,7 +12,8 @@ from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.archives.grib.handle import eccodes, opened
 from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import ProjectedGrid, RectilinearGrid
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from tests.grib_made import changed, eccodes_handles, in_one_message, made, regular
 from tests.paths import SHARED, needs_shared
 

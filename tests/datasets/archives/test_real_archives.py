@@ -12,7 +12,7 @@ from corrstore.beam_pipelines.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.references import FieldReference
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.recipe.periods import Interval, parse_time

@@ -13,7 +13,9 @@ import xarray as xr
 from pyproj import Proj
 from scipy.interpolate import RegularGridInterpolator
 
-from corrstore.datasets.grids.grid import ProjectedGrid, RectilinearGrid, regular_axis
+from corrstore.datasets.grids.axes import regular_axis
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from tests.hrrr import HRRR_CRS
 from tests.paths import SHARED, needs_shared

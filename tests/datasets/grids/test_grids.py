@@ -9,14 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import (
-    PRESETS,
-    ProjectedGrid,
-    RectilinearGrid,
-    grid_from_dict,
-    preset,
-    regular_axis,
-)
+from corrstore.datasets.grids.axes import regular_axis
+from corrstore.datasets.grids.grid import PRESETS, grid_from_dict, preset
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from tests.hrrr import HRRR_CRS, hrrr_grid
 from tests.paths import SHARED, needs_shared
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pyproj import Geod, Proj
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import ProjectedGrid
+from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.winds import earth_relative
 from tests.hrrr import HRRR_CRS, hrrr_grid
 from tests.paths import SHARED, needs_shared

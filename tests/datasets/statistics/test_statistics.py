@@ -11,17 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.statistics.blocks import (
-    STATISTICS_SCHEMA,
-    BlockStatistics,
-    merge_all,
-    merge_columns,
-    merged_by_channel,
-    rows_of,
-    statistics_from_table,
-)
+from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all, merge_columns
 from corrstore.datasets.statistics.counting import block_statistics, residual_statistics, stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
+from corrstore.datasets.statistics.table import (
+    STATISTICS_SCHEMA,
+    blocks_from_table,
+    merged_by_channel,
+    statistics_table,
+)
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.datasets.variables.table import VARIABLES
 from corrstore.datasets.variables.transforms import transform_named
@@ -305,28 +303,28 @@ def some_blocks(seed):
 
 def test_statistics_come_back_from_parquet_to_the_last_bit(tmp_path):
     blocks, time = some_blocks(1), np.datetime64("2019-07-01T03:00:00")
-    table = rows_of(time, blocks)
+    table = statistics_table(time, blocks)
     pq.write_table(table, tmp_path / "statistics.parquet")
     back = pq.read_table(tmp_path / "statistics.parquet", schema=STATISTICS_SCHEMA)
     assert back.schema.equals(STATISTICS_SCHEMA)
     assert list(zip(back["role"].to_pylist(), back["channel"].to_pylist(), strict=True)) == list(blocks)
     assert (back["valid_time"].to_numpy() == time).all()
-    for written, read in zip(blocks.values(), statistics_from_table(back), strict=True):
+    for written, read in zip(blocks.values(), blocks_from_table(back), strict=True):
         assert_same(read, written)
 
 
 def test_a_sample_without_statistics_is_a_table_without_rows():
-    table = rows_of(np.datetime64("2019-07-01"), {})
+    table = statistics_table(np.datetime64("2019-07-01"), {})
     assert table.schema.equals(STATISTICS_SCHEMA)
     assert table.num_rows == 0
-    assert statistics_from_table(table) == []
+    assert blocks_from_table(table) == []
     assert merged_by_channel(table) == {}
 
 
 def test_rows_of_many_times_merge_by_role_and_channel_in_any_order():
     samples = [some_blocks(seed) for seed in range(12)]
     times = np.datetime64("2019-01-01T00") + np.arange(12) * np.timedelta64(3, "h")
-    table = pa.concat_tables([rows_of(time, blocks) for time, blocks in zip(times, samples, strict=True)])
+    table = pa.concat_tables([statistics_table(time, blocks) for time, blocks in zip(times, samples, strict=True)])
     merged = merged_by_channel(table)
     assert set(merged) == set(samples[0])
     for key, block in merged.items():
@@ -361,6 +359,6 @@ def test_more_rows_than_are_merged_at_a_time():
 def test_rows_of_one_channel_with_other_edges_are_refused():
     time = np.datetime64("2019-01-01")
     blocks = [{("target", "t2m"): BlockStatistics.empty(bins)} for bins in (5, 6)]
-    table = pa.concat_tables([rows_of(time, each) for each in blocks])
+    table = pa.concat_tables([statistics_table(time, each) for each in blocks])
     with pytest.raises(BadInput, match="target t2m has histograms of 5 and of 6 counts"):
         merged_by_channel(table)

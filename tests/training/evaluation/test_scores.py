@@ -14,7 +14,7 @@ from scipy.stats import norm
 from scores.probability import crps_for_ensemble
 from scores.spatial import fss_2d_single_field
 
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.training.evaluation import scores
 from corrstore.training.evaluation.neighbourhoods import fraction_errors
 from corrstore.training.evaluation.scores import with_interval

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import RectilinearGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.store.opening import Store, open_store

@@ -1,0 +1,109 @@
+"""Projected grids: regular in a map projection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Proj
+from pyproj.exceptions import CRSError
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.axes import (
+    Axis,
+    LatLonPoints,
+    axes_digest,
+    axis_text,
+    axis_to_json,
+    checked_axis,
+    spacing,
+    within,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectedGrid:
+    """A grid that is regular in a map projection; fields on it are [y, x].
+
+    `crs` is a PROJ string, `x` and `y` are metres in it, each monotonic either way. Raises BadInput.
+    """
+
+    crs: str
+    x: Axis
+    y: Axis
+
+    def __post_init__(self) -> None:
+        try:
+            Proj(self.crs)
+        except CRSError as error:
+            raise BadInput(f"crs: got {self.crs!r}, expected a PROJ string: {error}") from error
+        object.__setattr__(self, "x", checked_axis("x", self.x))
+        object.__setattr__(self, "y", checked_axis("y", self.y))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows (y) and of columns (x)."""
+        return self.y.size, self.x.size
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hex digits of the projection and of the coordinates rounded to a millimetre."""
+        y, x = (np.rint(axis * 1e3).astype(np.int64) for axis in (self.y, self.x))
+        return axes_digest(" ".join(self.crs.split()), y, x)
+
+    def latlon(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Latitudes and longitudes of the points, [y, x] each, in degrees; read-only."""
+        return _latlon(self)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """South, west, north and east of the points, in degrees; west or east may leave -180 .. 180."""
+        lat, lon = self.latlon()
+        lon = (lon - lon[0, 0] + 180.0) % 360.0 - 180.0 + lon[0, 0]
+        return float(lat.min()), float(lon.min()), float(lat.max()), float(lon.max())
+
+    @property
+    def resolution(self) -> tuple[float, float]:
+        """Mean spacing of the rows (y) and of the columns (x), in metres; NaN of a lone point."""
+        return spacing(self.y), spacing(self.x)
+
+    @property
+    def is_global_in_lon(self) -> bool:
+        """False: a projected grid has an outermost column on each side."""
+        return False
+
+    def covers(self, other: LatLonPoints, margin: float = 0.0) -> bool:
+        """Whether every point of `other` is among these, `margin` metres or more from the outermost.
+
+        Only the outermost points of `other` are looked at: the others lie between them.
+        """
+        lat, lon = other.latlon()
+        x, y = Proj(self.crs)(_outermost(lon), _outermost(lat))
+        return within(self.x, x, margin) and within(self.y, y, margin)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able description, of which `grid_from_dict` makes this very grid."""
+        return {"type": "projected", "crs": self.crs, "y": axis_to_json(self.y), "x": axis_to_json(self.x)}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProjectedGrid) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return int(self.hash, 16)
+
+    def __str__(self) -> str:
+        return f"{self.crs}, {axis_text('y', self.y)}, {axis_text('x', self.x)}"
+
+
+@lru_cache(maxsize=4)
+def _latlon(grid: ProjectedGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lon, lat = Proj(grid.crs)(*np.meshgrid(grid.x, grid.y), inverse=True)
+    lat.flags.writeable = lon.flags.writeable = False
+    return lat, lon
+
+
+def _outermost(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([points[0], points[-1], points[:, 0], points[:, -1]])

@@ -1,0 +1,40 @@
+"""The archives that a recipe reads, and what it needs of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from corrstore.datasets.archives.table import load_table
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.variables.channels import Channel
+
+
+def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
+    """The channels to look for in each source that has an archive; both components of a wind, static ones too."""
+    needed: dict[str, dict[str, Channel]] = defaultdict(dict)
+    for role, spec in (("input", recipe.input), ("target", recipe.target)):
+        source = archive_source(recipe, spec.source)
+        for channel in recipe.channels[role]:
+            for each in (channel, channel.vector_partner):
+                if each is not None:
+                    needed[source][each.name] = each
+    for static in recipe.static:
+        channel = recipe.channel(static.variable)
+        needed[archive_source(recipe, static.source)][channel.name] = channel
+    return {source: list(channels.values()) for source, channels in needed.items()}
+
+
+def used_rules(recipe: Recipe) -> dict[str, Any]:
+    """The rules by which the recipe's channels are read from each archive, as plain values: tables may change."""
+    rules: dict[str, Any] = {}
+    for source, channels in needed_channels(recipe).items():
+        table = load_table(recipe.sources[source].type, recipe.known_variables)
+        names = sorted({channel.variable.name for channel in channels} & set(table.fields))
+        rules[source] = {name: table.fields[name].model_dump(mode="json") for name in names}
+    return rules
+
+
+def archive_source(recipe: Recipe, name: str) -> str:
+    """The source whose archive is read for the source of that name: itself, or what it is coarsened from."""
+    return recipe.sources[name].of or name

@@ -1,4 +1,6 @@
-"""Building at full size: 1600 x 2400, 24 targets, 16-bit GRIB2; corrstore, a plain pool, and the script by hand.
+"""A benchmark of the build at full size: corrstore, a plain process pool, and the script by hand.
+
+Samples have 1600 x 2400 points and 24 targets, from 16-bit GRIB2.
 
 Run: python -m benchmarks.build [--samples 16] [--folder /tmp/corrstore-bench]
 """
@@ -49,7 +51,7 @@ WORKERS = 2
 
 
 class Peak:
-    """The largest resident memory of any one process of ours, sampled ten times a second."""
+    """The largest resident memory of any child process, sampled ten times a second."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -72,19 +74,19 @@ class Peak:
 
 
 def in_a_pool(task: Task, indices: list[int], folder: Folder, place: str) -> None:
-    """The same function in a plain process pool."""
+    """Do the task for every index in a plain process pool."""
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         for record in pool.map(task, indices):
             write_task_record(folder, record, place)
 
 
 def on_beam(task: Task, indices: list[int], folder: Folder, place: str) -> None:
-    """The same function on Beam's embedded runner."""
+    """Do the task for every index on Beam's embedded runner."""
     spread(task, indices, folder, place, Runner(workers=WORKERS), Progress("", QUIET))
 
 
 def both_passes(how: Spread, recipe: Recipe, folder: Folder, pairs: pa.Table) -> tuple[float, float, Constants]:
-    """Seconds of the pass that measures and of the pass that writes."""
+    """Return the seconds of the measuring and of the writing pass, and the constants."""
     indices = list(range(len(recipe.times)))
     write_pairs(folder, pairs)
     started = time.perf_counter()
@@ -96,7 +98,7 @@ def both_passes(how: Spread, recipe: Recipe, folder: Folder, pairs: pa.Table) ->
 
 
 def split_of_one_sample(plan: StorePlan, sample_plan: SamplePlan) -> dict[str, float]:
-    """Seconds of each step of one sample's second pass, in this process, each step done alone; the best of three."""
+    """Return the seconds of each step of one sample's second pass, in this process; the best of three."""
     seconds: dict[str, float] = {}
 
     def best_of_three(name: str, step: Callable[[], Any]) -> Any:
@@ -154,7 +156,7 @@ def split_of_one_sample(plan: StorePlan, sample_plan: SamplePlan) -> dict[str, f
 
 
 def main() -> None:
-    """Build the archive once, then everything in one run."""
+    """Build the archive once, then measure everything in one run."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--samples", type=int, default=16)
     arguments.add_argument("--by-hand-samples", type=int, default=4)

@@ -1,4 +1,4 @@
-"""The script that a user would write instead: cfgrib, xarray, dask, `to_zarr`."""
+"""The script that a user would write without corrstore: cfgrib, xarray, dask, `to_zarr`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNKNOWN = {"tp": (0, 1, 8, "accum"), "refc": (0, 16, 224, "instant")}
 
 
 def build_by_hand(files: list[Path], output: Path, levels: list[int]) -> float:
-    """Build a float32 Zarr of 24 normalised fields of each file; returns the seconds it took."""
+    """Build a float32 Zarr of 24 normalised fields of each file, and return the seconds it took."""
     warnings.simplefilter("ignore")
     started = time.perf_counter()
     stack = xr.concat([_one_time(file, levels) for file in files], "time", join="override")

@@ -1,4 +1,4 @@
-"""How fast a catalog of 1,000 stores answers: corrstore, pandas over CSV (intake-esm's way), DuckDB over its files.
+"""A benchmark of a catalog of 1,000 stores: corrstore, pandas over CSV (as intake-esm does), and DuckDB.
 
 Run `python -m benchmarks.catalog [STORES] [FOLDER]`. The catalog is made in a new folder in FOLDER (SYNTHETIC, 1,000
 rows of coverage and of statistics and 10,000 of shards a store), then each contender answers in a process of its own.
@@ -37,7 +37,7 @@ Answers = dict[str, Callable[[], object]]
 
 
 def corrstore(folder: Path) -> Answers:
-    """Every question to a `Catalog`, the first of each to a new one."""
+    """Ask every question of a `Catalog`; the first of each kind goes to a new one."""
     import corrstore.catalog.queries.diff
     import corrstore.catalog.queries.statistics  # noqa: F401
     from corrstore.catalog.queries.access import Catalog
@@ -76,7 +76,7 @@ _STATISTICS = """
 
 
 def duckdb(folder: Path) -> Answers:
-    """The same in SQL over the catalog's files: shares of the period alone, no combination and no quantiles."""
+    """Ask in SQL over the catalog's files: shares of the period alone, no combination and no quantiles."""
     import duckdb as engine
 
     connection = engine.connect()
@@ -110,7 +110,7 @@ def duckdb(folder: Path) -> Answers:
 
 
 def pandas(folder: Path) -> Answers:
-    """The same over one CSV a table, kept once it is read: shares alone, no combination and no histograms."""
+    """Ask in pandas over one CSV a table, read once: shares alone, no combination and no histograms."""
     import pandas as pd
 
     kept: dict[str, pd.DataFrame] = {}
@@ -165,7 +165,7 @@ def pandas(folder: Path) -> Answers:
 
 
 def measure(contender: str, folder: Path) -> dict[str, tuple[float, float]]:
-    """Seconds of each question, cold and warm, and the peak memory of this process."""
+    """Return the seconds of each question, cold and warm, and the peak memory of this process."""
     answers = {"corrstore": corrstore, "duckdb": duckdb, "pandas": pandas}[contender](folder)
     times = {}
     for question, ask in answers.items():
@@ -182,7 +182,7 @@ def measure(contender: str, folder: Path) -> dict[str, tuple[float, float]]:
 
 
 def write_csv(folder: Path) -> None:
-    """The catalog's tables as one CSV each, without histograms and edges."""
+    """Write the catalog's tables as one CSV each, without histograms and edges."""
     import duckdb as engine
 
     columns = {
@@ -199,7 +199,7 @@ def write_csv(folder: Path) -> None:
 
 
 def main(stores: int, folder: Path) -> None:
-    """Make the catalog, ask all, print the table."""
+    """Make the catalog, ask all questions, and print the table."""
     begin = time.perf_counter()
     make_catalog(folder, stores)
     print(f"{stores} stores registered in {time.perf_counter() - begin:.0f} s")
@@ -217,7 +217,7 @@ def main(stores: int, folder: Path) -> None:
 
 
 def print_table(found: dict[str, dict[str, tuple[float, float]]]) -> None:
-    """A line for each question: milliseconds cold and warm, and how many times corrstore's warm the others take."""
+    """Print a line for each question: milliseconds cold and warm, and the ratios to corrstore's warm time."""
     print(
         f"{'milliseconds':<28}"
         + "".join(f"{f'{name}: cold':>18}{'warm':>9}" for name in CONTENDERS)

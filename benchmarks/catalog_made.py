@@ -1,4 +1,4 @@
-"""A large catalog of SYNTHETIC stores for the benchmark: tables of stores that do not exist, registered for real."""
+"""A large catalog of SYNTHETIC stores for the benchmark: tables of stores that do not exist, really registered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOUR = np.timedelta64(1, "h")
 
 
 def made_registration(number: int, folder: Path, rng: np.random.Generator) -> Registration:
-    """One of forty kinds of store, of one year, hourly: 1,000 intervals, 1,000 rows of statistics, 10,000 shards."""
+    """Return the registration of one of forty kinds of store: one year, hourly, 10,000 shards."""
     kind, year = number % KINDS, 1999 + number // KINDS
     start = np.datetime64(f"{year}-{'05' if kind % 2 else '01'}-01T00", "ms")
     location = folder / f"store{number:04d}"
@@ -63,7 +63,7 @@ def made_registration(number: int, folder: Path, rng: np.random.Generator) -> Re
 
 
 def make_catalog(folder: Path, stores: int) -> None:
-    """Register so many made stores in `folder/catalog`."""
+    """Register that many made stores in `folder/catalog`."""
     rng = np.random.default_rng(0)
     for number in range(stores):
         register(Folder(str(folder / "catalog")), made_registration(number, folder / "stores", rng))
@@ -87,7 +87,7 @@ def _channels() -> pa.Table:
 
 
 def _coverage(start: np.datetime64) -> pa.Table:
-    """Runs of nine valid hours, and a partial one after each."""
+    """Return runs of nine valid hours, each followed by a partial one."""
     per_run = 2 * SAMPLES // INTERVALS
     runs = start + np.arange(INTERVALS // 2) * per_run * HOUR
     starts = np.stack([runs, runs + (per_run - 1) * HOUR], 1).ravel()

@@ -1,4 +1,4 @@
-"""SYNTHETIC archives at full size: one time synthesised, the others its copies at other dates."""
+"""SYNTHETIC archives at full size: one valid time is synthesised, the others are copies of it at other dates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST = np.datetime64("2020-06-01T03", "s")
 
 
 def full_size_archive(folder: Path, samples: int) -> Recipe:
-    """Archives of that many valid times 12 hours apart, and the recipe over them: 24 targets at 1600 x 2400."""
+    """Write archives of that many valid times, 12 hours apart, and return a recipe: 24 targets at 1600 x 2400."""
     if not (folder / "era5").exists():
         end = _FIRST + np.timedelta64(3, "h")
         synthesise(folder, SyntheticSpec(_FIRST, end, north=60.10, west=70.0, shape=(1600, 2400), levels=_LEVELS))

@@ -1,4 +1,4 @@
-"""Reading 448 x 448 patches of 24 channels from a full-size store: our loader, zarr-python, zarrs, xarray + DataLoader.
+"""A benchmark of reading 448 x 448 patches of 24 channels: corrstore's loader, zarr-python, zarrs, and xarray.
 
 Run: python -m benchmarks.loader [--folder /tmp/corrstore-loader] [--patches 256]
 
@@ -47,7 +47,7 @@ Reader = Callable[[Path, int], tuple[int, float]]
 
 
 def write_store(folder: Path) -> None:
-    """The store, its shards written by the build's own encoder."""
+    """Write the store, its shards encoded as by the build."""
     span = "{start: 2018-01-01, end: 2018-01-06}"
     recipe = load_recipe("china_3km_sff", [f"period={span[:-1]}, frequency: 3h}}", f"splits={{train: {span}}}"])
     roles = {role: [stored_normalisation("identity", 0.0, 1.0) for _ in recipe.channels[role]] for role in ROLES}
@@ -67,7 +67,7 @@ def write_store(folder: Path) -> None:
 
 
 def write_scripts_store(folder: Path, store: Store) -> None:
-    """A float32 array a variable, as `Dataset.to_zarr` writes it where it is told nothing but the chunks."""
+    """Write a float32 array a variable, as `Dataset.to_zarr` does when only the chunks are given."""
     names = [channel.name for channel in store.plan.channels("target")]
     times = [store.stored("target", index).astype(np.float32) for index in range(SCRIPT_TIMES)]
     fields = {
@@ -79,7 +79,7 @@ def write_scripts_store(folder: Path, store: Store) -> None:
 
 
 def weather(shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """Waves, and noise of a tenth of their size."""
+    """Return waves with noise of a tenth of their size."""
     channels, height, width = shape
     random = np.random.default_rng(seed)
     y, x = np.linspace(0, 20, height, dtype=np.float32)[:, None], np.linspace(0, 30, width, dtype=np.float32)
@@ -91,7 +91,7 @@ def weather(shape: tuple[int, int, int], seed: int) -> np.ndarray:
 
 
 def our_loader(folder: Path, patches: int) -> tuple[int, float]:
-    """`corrstore.training.patches.loader.Loader`, input windows and targets."""
+    """Read input windows and targets by `corrstore.training.patches.loader.Loader`."""
     store = open_store(str(folder / "store"))
     loader = Loader(store, split_order(store, "train", CONFIG), CONFIG.prefetch)
     batches = loader.batches((start, start + BATCH) for start in itertools.count(0, BATCH))
@@ -99,7 +99,7 @@ def our_loader(folder: Path, patches: int) -> tuple[int, float]:
 
 
 def zarr_python(folder: Path, patches: int) -> tuple[int, float]:
-    """zarr-python 3 with its own codecs on the same store, input windows and targets."""
+    """Read input windows and targets of the same store by zarr-python 3 and its own codecs."""
     store = open_store(str(folder / "store"))
     loader = Loader(store, split_order(store, "train", CONFIG))
 
@@ -111,13 +111,13 @@ def zarr_python(folder: Path, patches: int) -> tuple[int, float]:
 
 
 def zarrs(folder: Path, patches: int) -> tuple[int, float]:
-    """zarr-python with zarrs as its codec pipeline."""
+    """Read by zarr-python with zarrs as its codec pipeline."""
     zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
     return zarr_python(folder, patches)
 
 
 class XarrayPatches(Dataset[Any]):
-    """Random patches of the script's store through xarray."""
+    """A dataset of random patches of the script's store, read by xarray."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -138,7 +138,7 @@ class XarrayPatches(Dataset[Any]):
 
 
 def xarray_dataloader(folder: Path, patches: int, workers: int = 0) -> tuple[int, float]:
-    """xarray over the script's store in a torch DataLoader; a quarter of the patches."""
+    """Read the script's store by xarray in a torch DataLoader; a quarter of the patches."""
     source = XarrayPatches(folder / "script.zarr")
     loading = DataLoader(source, BATCH, num_workers=workers, multiprocessing_context="spawn" if workers else None)
     batches = iter(loading)
@@ -146,7 +146,7 @@ def xarray_dataloader(folder: Path, patches: int, workers: int = 0) -> tuple[int
 
 
 def timed(items: Any, read: Callable[[Any], object], patches: int, each: int = BATCH) -> tuple[int, float]:
-    """Patches and seconds, after some reads that are not counted; `each` patches a read."""
+    """Return patches and seconds after some unmeasured reads; `each` read gives that many patches."""
     items = iter(items)
     for _ in range(WARM_UP):
         read(next(items))
@@ -157,13 +157,13 @@ def timed(items: Any, read: Callable[[Any], object], patches: int, each: int = B
 
 
 def in_a_process(answers: Any, reader: Reader, folder: Path, patches: int) -> None:
-    """Put patches a second and the peak memory in MB of this process and its children."""
+    """Put the patches a second and the peak memory in MB of this process on the queue."""
     count, seconds = reader(folder, patches)
     answers.put((count / seconds, peak_bytes() / 1e6))
 
 
 def measured(reader: Reader, folder: Path, patches: int) -> tuple[float, float]:
-    """A reader's answer from a spawned process of its own."""
+    """Return a reader's result, measured in a spawned process of its own."""
     context = get_context("spawn")
     answers = context.Queue()
     process = context.Process(target=in_a_process, args=(answers, reader, folder, patches))
@@ -174,7 +174,7 @@ def measured(reader: Reader, folder: Path, patches: int) -> tuple[float, float]:
 
 
 def stall(folder: Path) -> None:
-    """The step, an accelerator's that leaves the CPU alone, with the loader and without."""
+    """Print the time of an accelerator's step, which leaves the CPU idle, with the loader and without."""
     store = open_store(str(folder / "store"))
     loader = Loader(store, split_order(store, "train", CONFIG), CONFIG.prefetch)
 
@@ -190,7 +190,7 @@ def stall(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write what is not there yet, measure, print."""
+    """Write the stores that do not exist yet, measure, and print."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path, default=Path("/tmp/corrstore-loader"))
     arguments.add_argument("--patches", type=int, default=256)

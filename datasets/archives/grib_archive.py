@@ -27,7 +27,7 @@ _POOL_FROM = 64  # files: below it starting processes costs more than it saves
 
 
 def index_files(paths: list[Path]) -> tuple[pa.Table, list[Problem]]:
-    """The messages of all files, INDEX_SCHEMA and `path`, and what is wrong with them.
+    """Return the messages of all files (INDEX_SCHEMA and `path`) and the problems found in them.
 
     A file is scanned once: its index is kept in $XDG_CACHE_HOME/corrstore, by path, size and time of change. Where
     that folder cannot be written, one notice says so and the files are scanned each time.
@@ -51,7 +51,7 @@ def index_files(paths: list[Path]) -> tuple[pa.Table, list[Problem]]:
 
 
 def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) -> pa.Table:
-    """The messages that hold the channels, as references (REFERENCE_SCHEMA)."""
+    """Return the messages that hold the channels, as references (REFERENCE_SCHEMA)."""
     columns = {name: np.asarray(messages[name].to_numpy(zero_copy_only=False)) for name in (*_NUMBERS, "level")}
     is_of_process = {
         name: pc.equal(messages["process"], name).to_numpy() for name in pc.unique(messages["process"]).to_pylist()
@@ -112,7 +112,7 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule) -> pa.Tabl
 
 
 def window_start(valid_time: pa.ChunkedArray, encoded: pa.ChunkedArray, rule: FieldRule) -> pa.ChunkedArray:
-    """When the window of each field began, by the rule of its accumulation; null for instantaneous fields."""
+    """Return the start of each field's window by its accumulation rule; null for instantaneous fields."""
     if rule.accumulates is None:
         return pa.chunked_array([pa.nulls(len(valid_time), pa.timestamp("s"))])
     times = valid_time.to_numpy().astype("datetime64[s]")
@@ -128,7 +128,7 @@ def _cache_path(path: Path) -> Path:
 
 
 def _index_into_cache(path: Path) -> pa.Table | None:
-    """Scan a file and keep its index; the index itself where the cache cannot be written."""
+    """Scan a file and keep its index; return the index where the cache cannot be written."""
     try:
         index = index_file(path)
     except BadInput as error:
@@ -148,7 +148,7 @@ def _cached(path: Path) -> pa.Table:
 
 
 def _parsed(path: Path, table: pa.Table) -> tuple[pa.Table, list[Problem]]:
-    """The messages of a file's index, and the problems that its metadata holds."""
+    """Return the messages of a file's index and the problems in its metadata."""
     problems = json.loads(table.schema.metadata[b"problems"])
     return (
         table.replace_schema_metadata(None),

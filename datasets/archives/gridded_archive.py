@@ -1,4 +1,4 @@
-"""NetCDF and Zarr archives: slices of their variables, as references, and the reading of one."""
+"""NetCDF and Zarr archives: slices of their variables as references, and the values of one slice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def references(
     period: Interval,
     options: dict[str, Any],
 ) -> pa.Table:
-    """The slices of a NetCDF file or Zarr group that hold the channels at times in the period."""
+    """List the slices of a NetCDF file or Zarr group that hold the channels at times in the period."""
     rows: list[dict[str, Any]] = []
     for member in _members(path) if format == "netcdf" else [path]:
         dataset = _open(member, format, json.dumps(options))
@@ -69,7 +69,7 @@ def references(
 
 
 def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, RectilinearGrid]:
-    """The referenced slice as float32 [lat, lon] as the file has it, and its grid."""
+    """Return the referenced slice as float32 [lat, lon] in the file's units and order, and its grid."""
     dataset = _open(reference.path, reference.format, json.dumps(options))
     field = dataset[reference.name].isel(json.loads(reference.indexers))
     field = field.transpose(_axis(dataset, "lat"), _axis(dataset, "lon"))
@@ -130,7 +130,10 @@ def _axis(dataset: xr.Dataset, axis: str) -> str | None:
 
 
 def _fits(dataset: xr.Dataset, name: str, channel: Channel) -> bool:
-    """On levels if the channel is; a static field has one time: a file of one level alone may not say that it is."""
+    """Return whether the variable has levels exactly if the channel has one, and one time if the channel is static.
+
+    A file of one level alone may not state that level.
+    """
     level, time = _axis(dataset, "level"), _axis(dataset, "time")
     on_levels = level in dataset[name].dims or level in dataset[name].coords
     once = time not in dataset[name].dims or dataset.sizes[time] == 1
@@ -156,7 +159,7 @@ def _grid_of(lat: bytes, lon: bytes) -> RectilinearGrid:
 
 
 def _regular(axis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The axis from its rounded ends where it is regular: files keep it in float32, whose error would add up."""
+    """Return a regular axis made from its rounded ends: files keep it in float32, and the errors would add up."""
     if len(axis) < 2:
         return axis
     exact = regular_axis(round(float(axis[0]), 4), round(float(axis[-1]), 4), len(axis))
@@ -173,7 +176,7 @@ def _grid(dataset: xr.Dataset) -> RectilinearGrid:
 
 
 def _members(path: str) -> list[str]:
-    """The file itself or, for a ZIP in disguise, the NetCDF files in it as path!member."""
+    """Return the file itself or, for a ZIP under another suffix, the NetCDF files in it as path!member."""
     if not zipfile.is_zipfile(path):
         return [path]
     with zipfile.ZipFile(path) as archive:

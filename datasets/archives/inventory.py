@@ -1,4 +1,4 @@
-"""What an archive holds: every field that the recipe can use, where it lies, and what is wrong."""
+"""The inventory of an archive: each field that the recipe can use, its position, and the problems found."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ _SIGNATURES = {b"GRIB": "grib", b"CDF": "netcdf", b"\x89HDF": "netcdf", b"PK\x03
 
 
 def _format(path: Path) -> str:
-    """What the first bytes say; the suffix is not to be trusted."""
+    """Return the format that the first bytes show; the suffix may be wrong."""
     with path.open("rb") as file:
         start = file.read(256)
     for signature, format in _SIGNATURES.items():

@@ -1,4 +1,4 @@
-"""A reference says where one field of an archive lies; references travel, fields do not."""
+"""References: the position of one field in an archive. References travel between workers, fields do not."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FieldReference:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> FieldReference:
-        """The reference in a row of REFERENCE_SCHEMA."""
+        """Return the reference in a row of REFERENCE_SCHEMA."""
         return cls(**{field: row[field] for field in cls.__dataclass_fields__})
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""One coordinate axis of a grid: made, checked, described, and where points lie on it."""
+"""One coordinate axis of a grid: its creation, its checks, its description, and the position of points on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAME_POINT = 1e-4
 
 
 def regular_axis(first: float, last: float, count: int) -> Axis:
-    """`count` evenly spaced coordinates from `first` to `last`, rounded to 1e-9.
+    """Return `count` evenly spaced coordinates from `first` to `last`, rounded to 1e-9.
 
     The increment that a GRIB message states is rounded, and would drift; its first and last point are not.
     """
@@ -35,7 +35,7 @@ def regular_axis(first: float, last: float, count: int) -> Axis:
 
 
 def steps_between(name: str, extent: float, step: float) -> int:
-    """How many steps make up `extent`; BadInput unless it is a whole number of them."""
+    """Return the number of steps in `extent`; raises BadInput unless it is a whole number."""
     steps = extent / step if step > 0 else -1.0
     if steps < 0 or abs(steps - round(steps)) > SAME_POINT:
         raise BadInput(f"{name}: got {extent:g}, expected a whole number of positive steps, of {step:g} each")
@@ -43,7 +43,7 @@ def steps_between(name: str, extent: float, step: float) -> int:
 
 
 def checked_axis(name: str, values: ArrayLike) -> Axis:
-    """A read-only float64 copy of `values`; BadInput unless one-dimensional, finite and monotonic."""
+    """Return a read-only float64 copy of `values`; raises BadInput unless it is 1-D, finite and monotonic."""
     axis = np.array(values, np.float64)
     if axis.ndim != 1 or axis.size == 0:
         raise BadInput(f"{name}: got an array of shape {axis.shape}, expected one dimension, not empty")
@@ -61,12 +61,12 @@ def checked_axis(name: str, values: ArrayLike) -> Axis:
 
 
 def spacing(axis: Axis) -> float:
-    """Mean distance of neighbours; NaN of a lone point."""
+    """Return the mean distance between neighbours; NaN for a single point."""
     return float(abs(axis[-1] - axis[0]) / (axis.size - 1)) if axis.size > 1 else float("nan")
 
 
 def cell_edges(name: str, axis: Axis) -> Axis:
-    """Edges [n + 1] of the cells: midway between points, the outermost as far out as the next are in."""
+    """Return the cell edges [n + 1]: midway between points, the outermost as far out as the next are in."""
     if axis.size < 2:
         raise BadInput(f"{name}: got a lone point at {axis[0]:g}, expected at least two to tell a cell's edges")
     middle = (axis[:-1] + axis[1:]) / 2
@@ -74,7 +74,7 @@ def cell_edges(name: str, axis: Axis) -> Axis:
 
 
 def extended(name: str, axis: Axis, count: int) -> Axis:
-    """`axis` with `count` more points on each side, spaced as its first two and its last two points are."""
+    """Return `axis` with `count` more points on each side, at the spacing of its first two and its last two points."""
     if axis.size < 2:
         raise BadInput(f"{name}: got a lone point at {axis[0]:g}, expected at least two to extend the axis")
     away = np.arange(1, count + 1)
@@ -84,9 +84,9 @@ def extended(name: str, axis: Axis, count: int) -> Axis:
 
 
 def fractional_index(axis: Axis, points: ArrayLike) -> NDArray[np.float64]:
-    """Where `points` lie on a monotonic `axis`, in units of its index; NaN beyond its ends.
+    """Return the positions of `points` on a monotonic `axis`, in units of its index; NaN beyond its ends.
 
-    A point within SAME_POINT of a cell of an axis point is at it.
+    A point within SAME_POINT of a cell from an axis point counts as that point.
     """
     rising = axis if axis[-1] >= axis[0] else axis[::-1]
     points = np.asarray(points, np.float64)
@@ -100,7 +100,7 @@ def fractional_index(axis: Axis, points: ArrayLike) -> NDArray[np.float64]:
 
 
 def longitude_index(axis: Axis, points: ArrayLike, periodic: bool) -> NDArray[np.float64]:
-    """`fractional_index` modulo 360 degrees; a periodic axis goes on from its last point to its first."""
+    """Return `fractional_index` modulo 360 degrees; a periodic axis continues from its last point to its first."""
     start = axis[0] - SAME_POINT * outer_cells(axis)[0]
     unwrapped = (np.asarray(points, np.float64) - start) % 360.0 + start
     if not periodic:
@@ -110,19 +110,19 @@ def longitude_index(axis: Axis, points: ArrayLike, periodic: bool) -> NDArray[np
 
 
 def outer_cells(axis: Axis) -> NDArray[np.float64]:
-    """Distances of the first two and of the last two points; 1 of a lone point."""
+    """Return the distances between the first two and the last two points; 1 for a single point."""
     return np.abs([axis[1] - axis[0], axis[-1] - axis[-2]]) if axis.size > 1 else np.ones(2)
 
 
 def within(axis: Axis, points: NDArray[np.float64], margin: float) -> bool:
-    """Whether all `points` lie between the ends of `axis`, at least `margin` from them."""
+    """Return whether all `points` lie between the ends of `axis`, at least `margin` from them."""
     slack = SAME_POINT * outer_cells(axis).max()
     low, high = min(axis[0], axis[-1]) + margin - slack, max(axis[0], axis[-1]) - margin + slack
     return bool(((points >= low) & (points <= high)).all())
 
 
 def axis_to_json(axis: Axis) -> dict[str, Any] | list[float]:
-    """First, last and count where `regular_axis` gives this very axis from them, else each coordinate."""
+    """Return first, last and count where `regular_axis` gives exactly this axis, else each coordinate."""
     first, last, count = float(axis[0]), float(axis[-1]), int(axis.size)
     if np.array_equal(regular_axis(first, last, count), axis):
         return {"first": first, "last": last, "count": count}
@@ -130,14 +130,14 @@ def axis_to_json(axis: Axis) -> dict[str, Any] | list[float]:
 
 
 def axis_from_json(description: dict[str, Any] | list[float]) -> Axis:
-    """The axis that `axis_to_json` described."""
+    """Return the axis that `axis_to_json` described."""
     if isinstance(description, list):
         return np.array(description, np.float64)
     return regular_axis(description["first"], description["last"], description["count"])
 
 
 def axis_text(name: str, axis: Axis) -> str:
-    """An axis in a few words, for messages."""
+    """Return an axis in a few words, for messages."""
     return f"{name} {axis[0]:g} .. {axis[-1]:g} ({axis.size})"
 
 

@@ -1,4 +1,4 @@
-"""Ready regridding weights in the file format of ESMF and xESMF, for grids that have no projection."""
+"""Regridding by weights in the file format of ESMF and xESMF, for grids without a projection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EsmfWeights:
     def from_file(
         cls, path: str | Path, source_shape: tuple[int, int], destination_shape: tuple[int, int]
     ) -> EsmfWeights:
-        """The weights in a file (ESMF Reference Manual, "Regrid Interpolation Weight File Format").
+        """Read the weights of a file (ESMF Reference Manual, "Regrid Interpolation Weight File Format").
 
         Along `n_s`, `row` and `col` number the points of the destination and of the source from 1, row by
         row of the grid, and `S` is the weight. Raises BadInput where it is no such file or not of the shapes.
@@ -50,7 +50,7 @@ class EsmfWeights:
         return cls(source_shape, destination_shape, matrix)
 
     def __call__(self, field: ArrayLike, out: FieldArray | None = None) -> FieldArray:
-        """A field [..., h, w] on the destination grid, from one [..., H, W] on the source grid, float32.
+        """Regrid a field [..., H, W] on the source grid to [..., h, w] on the destination grid, float32.
 
         A point whose weights do not add up to 1 is outside the source and NaN: it has none, or is a cell that
         the source covers only partly. `out`, if given, receives the result; it is float32 and C-contiguous.

@@ -18,7 +18,10 @@ def check_shape(field: FieldArray, shape: tuple[int, int], where: str) -> None:
 
 
 def output_array(field: FieldArray, shape: tuple[int, int], out: FieldArray | None) -> FieldArray:
-    """`out` or a new array, of the leading dimensions of `field` and then `shape`; BadInput if it is not."""
+    """Return `out`, or a new array with the leading dimensions of `field` and then `shape`.
+
+    Raises BadInput where `out` has another shape or type.
+    """
     expected = (*field.shape[:-2], *shape)
     if out is None:
         return np.empty(expected, np.float32)

@@ -1,4 +1,4 @@
-"""Grids of either kind: their description as JSON, and the grids that have a name."""
+"""Grids of both kinds: their description as JSON, and the named grids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Grid = RectilinearGrid | ProjectedGrid
 
 
 def grid_from_dict(description: Mapping[str, Any]) -> Grid:
-    """The grid that `to_dict` described; BadInput names what is missing or unknown."""
+    """Return the grid that `to_dict` described; raises BadInput that names what is missing or unknown."""
     try:
         match description["type"]:
             case "rectilinear":
@@ -38,7 +38,7 @@ points over the same box: `china_3km` takes those of CMA-MESO, `cma_meso_3km`, f
 
 
 def preset(name: str) -> RectilinearGrid:
-    """The grid of that name in PRESETS; BadInput with the names there are."""
+    """Return the grid of that name in PRESETS; raises BadInput that lists the names."""
     if name not in PRESETS:
         raise BadInput(f"grid: got {name!r}, expected one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -55,7 +55,7 @@ class ProjectedGrid:
         return axes_digest(" ".join(self.crs.split()), y, x)
 
     def latlon(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Latitudes and longitudes of the points, [y, x] each, in degrees; read-only."""
+        """Return the latitudes and longitudes of the points, [y, x] each, in degrees; read-only."""
         return _latlon(self)
 
     @property
@@ -76,7 +76,7 @@ class ProjectedGrid:
         return False
 
     def covers(self, other: LatLonPoints, margin: float = 0.0) -> bool:
-        """Whether every point of `other` is among these, `margin` metres or more from the outermost.
+        """Return whether every point of `other` lies within this grid, `margin` metres or more from its ends.
 
         Only the outermost points of `other` are looked at: the others lie between them.
         """
@@ -85,7 +85,7 @@ class ProjectedGrid:
         return within(self.x, x, margin) and within(self.y, y, margin)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-able description, of which `grid_from_dict` makes this very grid."""
+        """Return a JSON-able description, from which `grid_from_dict` makes an equal grid."""
         return {"type": "projected", "crs": self.crs, "y": axis_to_json(self.y), "x": axis_to_json(self.x)}
 
     def __eq__(self, other: object) -> bool:

@@ -52,7 +52,7 @@ class RectilinearGrid:
 
     @classmethod
     def from_box(cls, north: float, south: float, west: float, east: float, step: float) -> RectilinearGrid:
-        """The points `step` degrees apart from the north-west to the south-east one, north first."""
+        """Return the grid of the points `step` degrees apart between four sides in degrees, north first."""
         return cls(
             regular_axis(north, south, steps_between("north - south", north - south, step) + 1),
             regular_axis(west, east, steps_between("east - west", east - west, step) + 1),
@@ -81,7 +81,7 @@ class RectilinearGrid:
 
     @property
     def is_global_in_lon(self) -> bool:
-        """Whether the longitudes close the circle: the first follows the last at the usual distance."""
+        """True where the longitudes close the circle: the first follows the last at the usual distance."""
         return self.lon.size > 1 and bool(self.lon[0] + 360.0 - self.lon[-1] <= (1.0 + 1e-2) * np.diff(self.lon).max())
 
     def latlon(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -89,7 +89,7 @@ class RectilinearGrid:
         return np.broadcast_to(self.lat[:, None], self.shape), np.broadcast_to(self.lon, self.shape)
 
     def edges(self) -> tuple[Axis, Axis]:
-        """Edges of the cells [lat + 1] and [lon + 1]: midway between points, no farther than the poles."""
+        """Return the cell edges [lat + 1] and [lon + 1]: midway between points, no farther than the poles."""
         lat, lon = cell_edges("lat", self.lat).clip(-90.0, 90.0), cell_edges("lon", self.lon)
         if self.is_global_in_lon:
             lon[0] = (self.lon[-1] - 360.0 + self.lon[0]) / 2
@@ -97,11 +97,14 @@ class RectilinearGrid:
         return lat, lon
 
     def expanded(self, cells: int) -> RectilinearGrid:
-        """This grid with a halo of `cells` points on each side; BadInput if it passes a pole or itself."""
+        """Return this grid with a halo of `cells` points on each side.
+
+        Raises BadInput where the halo passes a pole, or the longitudes pass a full circle.
+        """
         return RectilinearGrid(extended("lat", self.lat, cells), extended("lon", self.lon, cells))
 
     def covers(self, other: LatLonPoints, margin: float = 0.0) -> bool:
-        """Whether every point of `other` is among these, `margin` degrees or more from the outermost."""
+        """Return whether every point of `other` lies within this grid, `margin` degrees or more from its ends."""
         lat, lon = other.latlon()
         if self.is_global_in_lon:
             return within(self.lat, lat, margin)
@@ -109,7 +112,7 @@ class RectilinearGrid:
         return within(self.lat, lat, margin) and within(self.lon, (lon - west) % 360.0 + west, margin)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-able description, of which `grid_from_dict` makes this very grid."""
+        """Return a JSON-able description, from which `grid_from_dict` makes an equal grid."""
         return {"type": "rectilinear", "lat": axis_to_json(self.lat), "lon": axis_to_json(self.lon)}
 
     def __eq__(self, other: object) -> bool:

@@ -1,6 +1,7 @@
-"""Regridding onto latitude by longitude grids: bilinear, conservative, or to the nearest point.
+"""Regridding to latitude-longitude grids: bilinear, conservative, or nearest point.
 
-Outside the source is NaN, and so is what a NaN of the source has a weight in. A constant stays constant.
+Points outside the source are NaN, and so is every point that gives weight to a NaN of the source. A constant field
+stays constant.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Method = Literal["bilinear", "conservative", "nearest"]
 
 
 class Selection(NamedTuple):
-    """Rows and columns of the source that are the destination's."""
+    """The rows and columns of the source that are the destination's points."""
 
     rows: slice | NDArray[np.int64]
     columns: slice | NDArray[np.int64]
@@ -55,7 +56,7 @@ class CellAverage(NamedTuple):
 
 
 class PointInterpolation(NamedTuple):
-    """Of each destination point [lat, lon] the first of four neighbours and the others' weights, NaN outside."""
+    """For each destination point [lat, lon]: its first neighbour of four, and weights, which are NaN outside."""
 
     corner: NDArray[np.int32]
     row_weight: NDArray[np.float32]
@@ -66,7 +67,7 @@ Weights = Selection | AxisInterpolation | CellAverage | PointInterpolation
 
 
 def regridder(source: Grid, destination: RectilinearGrid, method: Method = "bilinear") -> Regridder:
-    """The function that takes fields from one grid to another, the same object for the same grids and method.
+    """Return the function that regrids fields from one grid to another, the same object for equal arguments.
 
     - Destination points that are all source points (to 1e-4 of a cell, longitudes modulo 360) are selected.
     - `bilinear` is linear in latitude and longitude, or in the source's own projection; it goes around the
@@ -84,7 +85,7 @@ def regridder(source: Grid, destination: RectilinearGrid, method: Method = "bili
 
 @dataclass(frozen=True, eq=False)
 class Regridder:
-    """What `regridder` returns. It pickles as the grids and the method, without the weights."""
+    """A function that regrids fields, made by `regridder`. It pickles as grids and method, without weights."""
 
     source: Grid
     destination: RectilinearGrid
@@ -92,7 +93,7 @@ class Regridder:
     weights: Weights
 
     def __call__(self, field: ArrayLike, out: FieldArray | None = None) -> FieldArray:
-        """A field [..., lat, lon] on the destination grid, from one [..., H, W] on the source grid, float32.
+        """Regrid a field [..., H, W] on the source grid to [..., lat, lon] on the destination grid, float32.
 
         A selection is a view of `field` where it can be. `out`, if given, receives the result; it is float32
         and C-contiguous. Raises BadInput where the shapes do not fit.

@@ -1,6 +1,6 @@
-"""The inner loops of regridding. Each reads planes [n, H, W] and fills `out` [n, h, w], both float32.
+"""The inner loops of regridding. Each one reads planes [n, H, W] and fills `out` [n, h, w], both float32.
 
-Between two points a value is `lower + weight * (upper - lower)`: a constant stays what it is to the last bit.
+The value between two points is `lower + weight * (upper - lower)`: a constant stays equal to the last bit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def interpolate_axes(
     column_weight: NDArray[np.float32],
     out: Planes,
 ) -> None:
-    """Linear interpolation along the rows' axis, then along the columns'."""
+    """Interpolate linearly along the row axis, then along the column axis."""
     blended = np.empty(planes.shape[2], np.float32)
     for plane in range(out.shape[0]):
         for row in range(out.shape[1]):
@@ -50,7 +50,7 @@ def average_cells(
     column_weight: NDArray[np.float64],
     out: Planes,
 ) -> None:
-    """Weighted means over the rows of a cell, then over its columns, in float64; NaN where it has none."""
+    """Average over the rows of each cell, then over its columns, weighted, in float64; NaN for an empty cell."""
     means = np.empty(planes.shape[2], np.float64)
     for plane in range(out.shape[0]):
         for row in range(out.shape[1]):
@@ -77,7 +77,7 @@ def interpolate_points(
     column_weight: NDArray[np.float32],
     out: Planes,
 ) -> None:
-    """Bilinear interpolation at single points [h, w].
+    """Interpolate bilinearly at single points [h, w].
 
     `corner` is the index of the first of the four source points in a flattened plane. A neighbour of no weight is
     not read.

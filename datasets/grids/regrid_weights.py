@@ -1,4 +1,4 @@
-"""Weights of separable regridding: what one destination axis takes from one source axis."""
+"""The weights of separable regridding: one destination axis from one source axis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from corrstore.datasets.grids.rectilinear import RectilinearGrid
 
 
 class TwoPoints(NamedTuple):
-    """Two source points for each of n destination points, and the weight of the upper one, NaN outside."""
+    """The two source neighbours of n destination points, and the weight of the upper one; NaN outside."""
 
     lower: NDArray[np.int64]
     upper: NDArray[np.int64]
@@ -29,7 +29,7 @@ class Overlaps(NamedTuple):
 
 
 def bilinear_axis(source_axis: ArrayLike, destination_axis: ArrayLike, periodic: bool = False) -> TwoPoints:
-    """The two neighbours of each destination point on one axis, for linear interpolation between them.
+    """Return the two neighbours of each destination point on one axis, for linear interpolation.
 
     A value is `lower + weight_upper * (upper - lower)`. Where a destination point is a source point, both
     neighbours are that point and the weight is 0, so that no other point's NaN can reach it. A point beyond
@@ -42,7 +42,7 @@ def bilinear_axis(source_axis: ArrayLike, destination_axis: ArrayLike, periodic:
 
 
 def two_points(index: NDArray[np.float64], size: int) -> TwoPoints:
-    """The neighbours of fractional indices on an axis of `size` points, NaN where they are NaN."""
+    """Return the neighbours of fractional indices on an axis of `size` points; NaN stays NaN."""
     lower = np.floor(np.nan_to_num(index)).astype(np.int64)
     weight_upper = (index - lower).astype(np.float32)
     upper = np.where(weight_upper > 0, (lower + 1) % size, lower)
@@ -50,18 +50,18 @@ def two_points(index: NDArray[np.float64], size: int) -> TwoPoints:
 
 
 def nearest_index(index: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """The nearest whole index on an axis of `size` points, NaN where NaN; the later of two equally near."""
+    """Return the nearest whole index on an axis of `size` points; NaN stays NaN, a tie takes the later index."""
     return np.floor(index + 0.5 + SAME_POINT) % size
 
 
 def latitude_overlaps(source: RectilinearGrid, destination: RectilinearGrid) -> Overlaps:
-    """How much of the area of each destination row lies in each source row: weights go by sin(lat)."""
+    """Return the share of each destination row's area in each source row; weights follow sin(lat)."""
     edges, cells = source.edges()[0], destination.edges()[0]
     return _overlaps(edges, cells[:-1], cells[1:], lambda lat: np.sin(np.deg2rad(lat)), source.lat.size)
 
 
 def longitude_overlaps(source: RectilinearGrid, destination: RectilinearGrid) -> Overlaps:
-    """How much of each destination column lies in each source column, modulo 360 degrees."""
+    """Return the share of each destination column in each source column, modulo 360 degrees."""
     edges, cells = source.edges()[1], destination.edges()[1]
     start = edges[0] - SAME_POINT * (edges[1] - edges[0])
     west = (cells[:-1] - start) % 360.0 + start

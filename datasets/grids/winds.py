@@ -1,4 +1,4 @@
-"""Winds relative to a projected grid, turned to east and north."""
+"""Rotation of winds from the axes of a projected grid to east and north."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from corrstore.datasets.grids.projected import ProjectedGrid
 
 
 def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[FieldArray, FieldArray]:
-    """Eastward and northward wind [..., y, x], float32, in the unit of `u` and `v`.
+    """Return the eastward and northward wind [..., y, x], float32, in the unit of `u` and `v`.
 
     `u` is the component along rising x and `v` along rising y of the grid's projection, which is conformal
     (Lambert, polar stereographic, Mercator); in GRIB `uvRelativeToGrid` is 1. The angle between the grid's y

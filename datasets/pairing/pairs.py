@@ -1,4 +1,4 @@
-"""Pairing: for each valid time, the fields that make up its sample, or why there are none."""
+"""Pairing: for each valid time, the fields of its sample, or the reasons why they are missing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, d
 
 
 def _useful_references(held: pa.Table, channel: Channel, times: Times) -> pa.Table:
-    """Instantaneous fields matter at the store's own times alone; of static ones the first will do."""
+    """Return the references that a sample can use.
+
+    Instantaneous fields are used at the store's own times; the first field of a static channel is enough.
+    """
     if channel.variable.static:
         return held.sort_by([("path", "ascending"), ("offset", "ascending")]).slice(0, 1)
     if channel.variable.windowed:
@@ -86,7 +89,7 @@ def _rows_of(recipe: Recipe, source: str, channel: Channel, best: dict[tuple[Any
 
 
 def _best_rows(rows: list[PairRow], notes: Counter[str]) -> dict[tuple[Any, Any], PairRow]:
-    """The best row of each (window start, valid time): final before preliminary, then the shortest lead."""
+    """Return the best row of each (window start, valid time): final before preliminary, then the shortest lead."""
     best: dict[tuple[Any, Any], PairRow] = {}
     for row in sorted(rows, key=lambda row: (row["expver"] or "", row["lead_time"], row["path"], row["offset"])):
         window = (row["window_start"], row["valid_time"])

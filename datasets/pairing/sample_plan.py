@@ -26,7 +26,7 @@ PAIRS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Term:
-    """A field that is added (sign 1) or subtracted (sign -1)."""
+    """One field of a sum: added (sign 1) or subtracted (sign -1)."""
 
     sign: int
     reference: FieldReference
@@ -34,7 +34,7 @@ class Term:
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """One valid time: for each (source, channel) the terms of its field, or the reason why it is missing."""
+    """The fields of one valid time: for each (source, channel) its terms, or the reason why it is missing."""
 
     index: int
     valid_time: np.datetime64
@@ -43,7 +43,7 @@ class SamplePlan:
 
 
 def sample_plans(pairs: pa.Table) -> Iterator[SamplePlan]:
-    """The samples in the rows, in their order; the static fields come first as the sample of index -1."""
+    """Yield the plans in the pairs, in their order; the static fields come first, as the sample of index -1."""
     index_column = pairs["index"].to_numpy()
     starts = [0, *(np.flatnonzero(np.diff(index_column)) + 1)] if len(pairs) else []
     for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=False):

@@ -11,7 +11,7 @@ from corrstore.datasets.variables.channels import Channel
 
 
 def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
-    """The channels to look for in each source that has an archive; both components of a wind, static ones too."""
+    """Return the channels needed of each source with an archive: both wind components, and static channels."""
     needed: dict[str, dict[str, Channel]] = defaultdict(dict)
     for role, spec in (("input", recipe.input), ("target", recipe.target)):
         source = archive_source(recipe, spec.source)
@@ -26,7 +26,10 @@ def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
 
 
 def used_rules(recipe: Recipe) -> dict[str, Any]:
-    """The rules by which the recipe's channels are read from each archive, as plain values: tables may change."""
+    """Return the rules by which the recipe's channels are read from each archive, as plain values.
+
+    A build keeps them, because tables may change.
+    """
     rules: dict[str, Any] = {}
     for source, channels in needed_channels(recipe).items():
         table = load_table(recipe.sources[source].type, recipe.known_variables)
@@ -36,5 +39,5 @@ def used_rules(recipe: Recipe) -> dict[str, Any]:
 
 
 def archive_source(recipe: Recipe, name: str) -> str:
-    """The source whose archive is read for the source of that name: itself, or what it is coarsened from."""
+    """Return the source whose archive is read for `name`: itself, or the source that it coarsens."""
     return recipe.sources[name].of or name

@@ -1,4 +1,4 @@
-"""Windows of accumulation: how the amounts that an archive holds add up to the amount in one window."""
+"""Accumulation windows: the sum of an archive's amounts that gives the amount of one window."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Accumulations(Generic[Moment]):
             self._starts[end].append(start)
 
     def window(self, start: Moment, end: Moment) -> list[tuple[int, tuple[Moment, Moment]]] | None:
-        """The signed intervals that make up the window, fewest steps first found; None where there are none."""
+        """Return the signed intervals that make up the window, with fewest steps; None where there are none."""
         found: dict[Moment, list[tuple[int, tuple[Moment, Moment]]]] = {start: []}
         queue = deque([(start, 0)])
         while queue:

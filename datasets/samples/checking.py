@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.sample_plan import SamplePlan
-from corrstore.datasets.samples.sample import faults, physical_fields
+from corrstore.datasets.samples.sample import physical_fields, quality_faults
 from corrstore.datasets.statistics.blocks import BlockStatistics
 from corrstore.datasets.statistics.counting import stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges
@@ -21,7 +21,7 @@ from corrstore.datasets.store.records import SampleRecord, Status
 
 
 def check_sample(folder: Folder, plan: StorePlan, record: SampleRecord, source: SamplePlan | None) -> SampleRecord:
-    """What is wrong with a sample, as the reasons of a record without statistics.
+    """Return what is wrong with a sample, as the reasons of a record without statistics.
 
     Each shard must be there, have its size and checksum, and decode; the statistics of what it holds must be those
     in its record; a valid sample must hold no unexpected NaN and nothing outside the physical range. Given the
@@ -61,7 +61,7 @@ def _shard_faults(
         if not _same(block, recorded[role, channel.name]):
             yield f"{role} {channel.name} has other statistics than its record"
         if record.status == "valid":
-            yield from (f"{role} {channel.name}: {fault}" for fault in faults(plan, role, position, block))
+            yield from (f"{role} {channel.name}: {fault}" for fault in quality_faults(plan, role, position, block))
     if source is not None and record.status == "valid":
         yield from _source_faults(plan, role, stored, source)
 

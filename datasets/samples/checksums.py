@@ -26,31 +26,31 @@ _ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 
 @dataclass(frozen=True)
 class FileChecksum:
-    """The SHA-256 of a file in one state; what a worker leaves in the ledger."""
+    """The SHA-256 of a file in one state: the record of a checksum task."""
 
     name: str
     sha256: str
 
     def to_bytes(self) -> bytes:
-        """The hexadecimal digits."""
+        """Return the hexadecimal digits."""
         return self.sha256.encode()
 
 
 def files_in_use(files: pa.Table, pairs: pa.Table) -> pa.Table:
-    """The files and Zarr groups (SOURCES_SCHEMA) in which the fields in the pairs (PAIRS_SCHEMA) lie."""
+    """Return the files and Zarr groups (SOURCES_SCHEMA) that hold the fields of the pairs (PAIRS_SCHEMA)."""
     taken = [path.partition("!")[0] for path in pc.unique(pairs["path"]).to_pylist() if path]
     return files.filter(pc.is_in(files["path"], pa.array(taken, pa.string())))
 
 
 def files_without_checksum(taken: pa.Table, folder: Folder) -> tuple[str, ...]:
-    """The paths of the files whose checksum, in their present state, is not in the ledger; no Zarr groups."""
+    """Return the paths of the files whose present state has no checksum in the ledger; no Zarr groups."""
     there = set(folder.names(CHECKSUMS))
     paths = [row["path"] for row in taken.to_pylist() if row["format"] != "zarr"]
     return tuple(path for path in paths if _key(path) not in there)
 
 
 def file_checksum(path: str) -> FileChecksum:
-    """Read a file from end to end; BadInput where it is gone."""
+    """Read a file from end to end and return its checksum; raises BadInput where it is gone."""
     try:
         with Path(path).open("rb") as file:
             return FileChecksum(_key(path), hashlib.file_digest(file, "sha256").hexdigest())
@@ -59,7 +59,7 @@ def file_checksum(path: str) -> FileChecksum:
 
 
 def with_checksums(files: pa.Table, taken: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> pa.Table:
-    """The files (SOURCES_SCHEMA) and the SHA-256, from the ledger, of those taken from; null for the others.
+    """Return the files with the SHA-256 of those in use, from the ledger; null for the others.
 
     Of a Zarr group, `bytes` and `sha256` are those of its metadata object: its chunks are not read for this. Returns
     CHECKED_SOURCES_SCHEMA; raises BadInput where a file is gone.

@@ -1,4 +1,4 @@
-"""Preparation: take the inventories, pair, and refuse what cannot work, before anything is written."""
+"""The preparation of a build: inventories, pairs, and every check that is possible before anything is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import archive_source, needed_channels
 from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.samples.reading import fine_points, read_reference
+from corrstore.datasets.samples.reading import fine_grid, read_reference
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.store.constants import constants_from_store
 from corrstore.datasets.store.layout import ROLES
@@ -104,7 +104,7 @@ def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
     spec = recipe.input if role == "input" else recipe.target
     wanted = spec.store_grid
     if recipe.sources[spec.source].type == "coarsened":
-        wanted = fine_points(wanted, recipe.target.store_grid)
+        wanted = fine_grid(wanted, recipe.target.store_grid)
     source = archive_source(recipe, spec.source)
     for channel in spec.channels:
         held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))

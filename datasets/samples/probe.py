@@ -1,4 +1,4 @@
-"""A probe: a few samples built in memory, to tell what all of them will cost."""
+"""A probe: a few samples built in memory, to estimate the cost of all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from corrstore.datasets.store.layout import ROLES, StorePlan
 
 @dataclass(frozen=True)
 class Cost:
-    """What a sample costs on this machine: seconds of each pass on one core, bytes, and a worker's peak memory."""
+    """The cost of a sample on this machine: seconds of each pass on one core, bytes, and peak memory."""
 
     samples: int
     measure_seconds: float
@@ -28,7 +28,7 @@ class Cost:
 
 
 def probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
-    """Build the samples once to warm up and once to measure, in a process of its own, without writing anything."""
+    """Build the samples twice in a process of their own, and measure the second time; nothing is written."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_probe, recipe, plans).result()
 
@@ -57,7 +57,7 @@ def _probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
 
 
 def peak_bytes() -> int:
-    """The peak of this process's own memory; getrusage would also count what its parent had when it began."""
+    """Return the peak memory of this process; getrusage would include the parent's memory at its start."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     (kibibytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return 1024 * int(kibibytes)

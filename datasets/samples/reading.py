@@ -1,4 +1,4 @@
-"""Reading the fields of one sample: terms added up, units and winds as corrstore has them, on the wanted grid."""
+"""The fields of one sample: read, summed, converted to corrstore's units and wind directions, and regridded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class GriddedField:
 
 
 class FieldReader:
-    """Reads the fields of one sample; keeps the last few, so that a wind's components are decoded once."""
+    """A reader of the fields of one sample. It keeps the last two, so that wind components are decoded once."""
 
     def __init__(self, recipe: Recipe, plan: SamplePlan) -> None:
         self._recipe = recipe
@@ -55,7 +55,7 @@ class FieldReader:
         method: str,
         target_grid: RectilinearGrid,
     ) -> NDArray[np.float32]:
-        """The channel of that source on the destination grid: float32 [lat, lon], NaN outside the source.
+        """Return the channel of that source on the destination grid: float32 [lat, lon], NaN outside the source.
 
         A coarsened source goes first to points at the target's spacing that fill the destination's cells, and is
         then averaged over each cell (conservative, on the sphere). Raises MissingField.
@@ -63,7 +63,7 @@ class FieldReader:
         found = self._earth_relative(archive_source(self._recipe, source), channel)
         if self._recipe.sources[source].type != "coarsened":
             return regridder(found.grid, destination, method)(found.values)  # type: ignore[arg-type]
-        fine = fine_points(destination, target_grid)
+        fine = fine_grid(destination, target_grid)
         points = regridder(found.grid, fine)(found.values)
         floor = self._recipe.floors.get(channel.name)
         floored = points if floor is None else np.maximum(points, np.float32(floor))  # as the target's will be
@@ -92,8 +92,8 @@ class FieldReader:
 
 
 @lru_cache(maxsize=8)
-def fine_points(coarse: RectilinearGrid, target: RectilinearGrid) -> RectilinearGrid:
-    """The target's points, continued at its spacing until they fill every cell of the coarse grid."""
+def fine_grid(coarse: RectilinearGrid, target: RectilinearGrid) -> RectilinearGrid:
+    """Return the target grid, extended at its spacing until it fills every cell of the coarse grid."""
     lat_edges, lon_edges = coarse.edges()
     south, west, north, east = target.bounds
     step_lat, step_lon = (abs(axis[1] - axis[0]) for axis in (target.lat, target.lon))
@@ -127,7 +127,7 @@ def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
 
 
 def read_reference(reference: FieldReference, options: dict[str, object]) -> tuple[NDArray[np.float32], Grid]:
-    """The referenced field's own numbers [ny, nx] and its grid; BadInput where its bytes are damaged."""
+    """Return the referenced field [ny, nx] in the archive's units, and its grid; raises BadInput for damaged bytes."""
     if reference.format == "grib":
         field = read_field(reference.path, reference.offset, reference.length, reference.part)
         return field.values, field.grid

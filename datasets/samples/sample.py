@@ -1,4 +1,4 @@
-"""From the archives' fields to one sample: read, regrid, normalise, count. Pure functions; nothing is written."""
+"""One sample made from the archives' fields: read, regrid, normalise, count. Pure functions; nothing is written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class PhysicalField:
-    """One channel of one side of a sample in physical units, NaN where it is missing, and why if all of it is."""
+    """One channel of one role of a sample in physical units, NaN where missing; `missing` says why all of it is."""
 
     role: StoredRole
     position: int
@@ -50,7 +50,7 @@ class PhysicalField:
 
 
 def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]:
-    """Read a sample's channels one by one, each on its store grid; a channel's input comes before its target."""
+    """Yield a sample's channels one by one on their store grids; a channel's input comes before its target."""
     reader = FieldReader(recipe, plan)
     specs: dict[StoredRole, InputSpec | TargetSpec] = {"input": recipe.input, "target": recipe.target}
     positions = {role: {channel.name: i for i, channel in enumerate(recipe.channels[role])} for role in ROLES}
@@ -74,7 +74,7 @@ def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]
 
 
 def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
-    """Statistics of the sample's transformed numbers, from which the constants of normalisation come."""
+    """Return the statistics of the transformed values, from which the constants of normalisation are made."""
     blocks: Blocks = {}
     for field in physical_fields(recipe, plan):
         transform = transform_named(recipe.transform_name(field.channel))
@@ -85,7 +85,7 @@ def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
 
 
 def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
-    """Build one sample: its normalised numbers, the statistics of what is stored and of the residual.
+    """Build one sample: its normalised values, their statistics, and those of the residual.
 
     The residual is the target minus the upsampled input of the same channel, both as stored, in physical units.
     A channel that is missing, or cannot be stored, becomes NaN; the record says so, and the sample is not valid.
@@ -111,7 +111,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
             absent[field.role] += 1
             reasons.append(f"{label}: {missing}")
         else:
-            reasons += [f"{label}: {fault}" for fault in faults(plan, field.role, field.position, block)]
+            reasons += [f"{label}: {fault}" for fault in quality_faults(plan, field.role, field.position, block)]
         if field.floored:
             floored[label] = field.floored
         if field.role == "target" and field.channel.name in plan.recipe.input.channels:
@@ -125,8 +125,8 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     return Sample(stored, SampleRecord(sample.index, sample.valid_time, table, status, reasons, floored))
 
 
-def faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:
-    """What forbids to call a stored channel valid: NaN where none is expected, numbers outside the physical range.
+def quality_faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:
+    """Return the faults that make a stored channel invalid: unexpected NaN, values outside the physical range.
 
     The range is widened by the error of storing its ends.
     """
@@ -144,7 +144,10 @@ def faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatist
 
 
 def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32]:
-    """The static channels [channel, lat, lon] on the target grid, in physical units; BadInput where one is missing."""
+    """Return the static channels [channel, lat, lon] on the target grid, in physical units.
+
+    Raises BadInput where one is missing.
+    """
     grid = recipe.target.store_grid
     fields = np.empty((len(recipe.static), *grid.shape), np.float32)
     if plan is None:

@@ -1,4 +1,4 @@
-"""Writing one sample: its shards, then its record. Any worker may do it, any number of times."""
+"""The writing of one sample: its shards, then its record. Any worker may repeat it any number of times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from corrstore.datasets.store.records import SampleRecord, ShardRow
 
 
 def write_sample(folder: Folder, plan: StorePlan, sample_plan: SamplePlan) -> SampleRecord:
-    """Build the sample and write its shards; returns the record, which the caller writes last.
+    """Build the sample, write its shards, and return the record, which the caller writes last.
 
     The bytes depend on the plan and the archives alone: repeated work replaces itself.
     """

@@ -23,7 +23,7 @@ MOMENTS = ("count", "missing", "mean", "m2", "minimum", "maximum")
 
 @dataclass(frozen=True, eq=False)
 class BlockStatistics:
-    """What is known of a block of numbers, in physical units.
+    """The statistics of a block of numbers, in physical units.
 
     `count` numbers are finite and `missing` are NaN; `mean`, `m2` (the sum of squared deviations from the mean),
     `minimum` and `maximum` are of the finite ones, in float64, NaN (`m2`: 0) where there is none. `histogram`
@@ -40,7 +40,7 @@ class BlockStatistics:
 
     @classmethod
     def empty(cls, bins: int) -> BlockStatistics:
-        """Of no numbers at all, with a histogram of `bins` counts: what a merge begins with."""
+        """Return the statistics of no numbers, with a histogram of `bins` counts: the start of a merge."""
         return cls(0, 0, math.nan, 0.0, math.nan, math.nan, np.zeros(bins, np.int64))
 
     @property
@@ -49,7 +49,7 @@ class BlockStatistics:
         return math.sqrt(self.m2 / self.count) if self.count else math.nan
 
     def merge(self, other: BlockStatistics) -> BlockStatistics:
-        """The statistics of both blocks together; BadInput where their histograms differ in length."""
+        """Return the statistics of both blocks together; raises BadInput where the histograms differ in length."""
         _refuse_other_edges(self.histogram, other.histogram)
         both = replace(self, missing=self.missing + other.missing, histogram=self.histogram + other.histogram)
         if other.count == 0:
@@ -76,7 +76,7 @@ def _refuse_other_edges(left: BinCounts, right: BinCounts) -> None:
 
 
 def merge_all(statistics: Iterable[BlockStatistics]) -> BlockStatistics:
-    """All of them merged, to the last bit the same in whatever order they come.
+    """Merge all blocks; the result is equal to the last bit in whatever order they come.
 
     Errors: ValueError for none at all; BadInput where histograms differ in length.
     """
@@ -93,7 +93,7 @@ def merge_all(statistics: Iterable[BlockStatistics]) -> BlockStatistics:
 def merge_columns(
     columns: Mapping[str, NDArray[Any]], group: NDArray[np.integer], groups: int
 ) -> dict[str, NDArray[Any]]:
-    """Many blocks' moments merged group by group: Chan's formula for k blocks at once.
+    """Merge the moments of many blocks group by group: Chan's formula for k blocks at once.
 
     Args: `columns` count, missing, mean, m2, minimum, maximum, each [rows]; `group` [rows] in 0 ... groups - 1.
     Returns the same columns, each [groups]; a group without numbers is `BlockStatistics.empty`. The rows are put
@@ -127,5 +127,5 @@ def merge_columns(
 
 
 def block_at(columns: Mapping[str, NDArray[Any]], index: int, histogram: BinCounts) -> BlockStatistics:
-    """The block in one row of merged columns, with its histogram."""
+    """Return the block in one row of merged columns, with its histogram."""
     return BlockStatistics(**{name: columns[name][index].item() for name in MOMENTS}, histogram=histogram)

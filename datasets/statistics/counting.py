@@ -1,4 +1,4 @@
-"""Counting a field: its statistics in one pass over memory.
+"""The statistics of a field, in one pass over memory.
 
 Within a block the recommendations of Chan, Golub and LeVeque (1983) hold: shifted data, two passes, pairwise sums.
 """
@@ -22,12 +22,14 @@ _ROWS_DECODED_AT_A_TIME = 64
 
 
 def block_statistics(values: NDArray[Any], edges: BinEdges) -> BlockStatistics:
-    """Of physical values [ny, nx], float32 or float64; BadInput for an infinite one."""
+    """Return the statistics of physical values [ny, nx], float32 or float64; raises BadInput for an infinite one."""
     return _statistics_of_rows([(values, None, None)], edges)
 
 
 def stored_statistics(stored: NDArray[Any], normalisation: Normalisation, edges: BinEdges) -> BlockStatistics:
-    """Of what stored numbers [ny, nx] decode to, in physical units; BadInput for an infinite one.
+    """Return the statistics of the decoded values of stored numbers [ny, nx], in physical units.
+
+    Raises BadInput for an infinite value.
 
     There are only 65536 float16 codes, so a float16 field is the merge of as many blocks of equal numbers.
     """
@@ -51,7 +53,7 @@ def stored_statistics(stored: NDArray[Any], normalisation: Normalisation, edges:
 def residual_statistics(
     stored: NDArray[Any], normalisation: Normalisation, upsampled: NDArray[np.float32], edges: BinEdges
 ) -> BlockStatistics:
-    """Of the residual: what the stored target [ny, nx] decodes to minus the upsampled input, in physical units.
+    """Return the statistics of the residual: the decoded target [ny, nx] minus the upsampled input.
 
     Args: `upsampled` physical, float32 [ny, nx]. A pixel where either is NaN is missing.
     Errors: BadInput where the shapes differ, and for an infinite residual.
@@ -91,7 +93,7 @@ Rows = tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[np.float32] | Non
 
 
 def _statistics_of_rows(blocks: Iterable[Rows], edges: BinEdges) -> BlockStatistics:
-    """Of all rows of the blocks: (numbers, what they decode to if they are codes, what to subtract if anything)."""
+    """Return the statistics of all blocks, each (numbers, decoded values by code or None, subtrahend or None)."""
     histogram = np.zeros(edges.size + 1, np.int64)
     running = np.zeros(1, _RUNNING)
     running["low"], running["high"] = np.inf, -np.inf
@@ -129,8 +131,7 @@ def _add_rows(
 
 @njit(cache=True, nogil=True)
 def _add_row(row: NDArray[np.float64], guide: BinLookup, running: NDArray[Any], histogram: BinCounts) -> None:
-    """Add numbers, none of them NaN, by two passes over them and Chan's formula; where one is infinite, no more than
-    the extremes.
+    """Add numbers without NaN, by two passes and Chan's formula; a row with infinities adds only its extremes.
 
     The running mean is relative to the first row's, so that a large offset costs no digits.
     """
@@ -169,7 +170,7 @@ def _count_into_bins(row: NDArray[np.float64], guide: BinLookup, histogram: BinC
 
 @njit(cache=True, nogil=True)
 def _pairwise_sum(terms: NDArray[np.float64]) -> float:
-    """The sum of at least one term, which are overwritten: halves are added until one is left."""
+    """Return the sum of one or more terms by repeated halving; overwrites the terms."""
     size = terms.size
     while size > 1:
         half = (size + 1) // 2

@@ -1,4 +1,4 @@
-"""Fixed-edge histograms of a variable and of its residual, and the quantiles and shares that they answer.
+"""Fixed-edge histograms of a variable and its residual, and quantiles and shares from them.
 
 A variable's edges never depend on the data, so histograms of any blocks add up. With edges e_0 < ... < e_n there
 are n + 2 counts: below e_0, in each half-open [e_i, e_i+1), and from e_n up. A number that equals an edge is
@@ -28,7 +28,7 @@ _DROPPED_BITS = np.uint32(14)
 
 
 def physical_edges(variable: Variable) -> BinEdges:
-    """Bin edges for a variable's values, in its units, [n + 1] with 200 < n < 410.
+    """Return the bin edges for a variable's values, in its units, [n + 1] with 200 < n < 410.
 
     Uniform in the variable's transformed space, by a round step (so that an untransformed variable has round
     edges), from one bin below its valid range to one above it. The wet threshold is an edge. Where the range
@@ -47,14 +47,14 @@ def physical_edges(variable: Variable) -> BinEdges:
 
 
 def _round_step(longest: float) -> tuple[int, int]:
-    """The longest of 1, 2, 2.5, 5 times a power of ten that is no longer than `longest`, as a fraction."""
+    """Return the longest of 1, 2, 2.5, 5 times a power of ten that is no longer than `longest`, as a fraction."""
     exponent = math.floor(math.log10(longest))
     tenths = max(t for t in (10, 20, 25, 50) if t <= longest * 10 ** (1 - exponent) * (1 + 1e-9))
     return tenths * 10 ** max(exponent - 1, 0), 10 ** max(1 - exponent, 0)
 
 
 def residual_edges(variable: Variable) -> BinEdges:
-    """Bin edges for a variable's residual (target minus input), in its units, [257].
+    """Return the bin edges for a variable's residual (target minus input), in its units, [257].
 
     Symmetric about zero, which is an edge, out to the width of the valid range; spaced by asinh, so nearly uniform
     within the wet threshold (or a thousandth of the width) of zero and by a constant ratio beyond.
@@ -68,7 +68,7 @@ def residual_edges(variable: Variable) -> BinEdges:
 
 
 def quantile(counts: BinCounts, edges: BinEdges, minimum: float, maximum: float, q: float) -> tuple[float, float]:
-    """The q-quantile that a histogram knows, and how far it may be off: (value, error bound), in the edges' units.
+    """Return the q-quantile of a histogram and its largest error, both in the edges' units.
 
     The truth is NumPy's method `inverted_cdf`: the least of the counted numbers x such that at least the share q of
     them is <= x. It is within the error bound of the value. `minimum` and `maximum` of the counted numbers
@@ -94,7 +94,7 @@ def quantile(counts: BinCounts, edges: BinEdges, minimum: float, maximum: float,
 
 
 def share_at_least(counts: BinCounts, edges: BinEdges, threshold: float) -> float:
-    """The share of the counted numbers that is >= threshold, exactly; NaN where nothing was counted.
+    """Return the exact share of the counted numbers >= threshold; NaN where nothing was counted.
 
     Errors: BadInput, with the nearest edges, where the threshold is not an edge.
     """
@@ -113,7 +113,7 @@ def _check_counts(counts: BinCounts, edges: BinEdges) -> None:
 
 
 class BinLookup(NamedTuple):
-    """Where to begin the search for a number's bin.
+    """A table that gives the bin at which the search for a number starts.
 
     `first_bin` [2^18], indexed by the bits of float32(x - origin) without the last `dropped_bits`, is a bin that is
     never above that of x and seldom below it; `edges` ends in +inf, which stops the search.
@@ -126,7 +126,7 @@ class BinLookup(NamedTuple):
 
 
 def bin_lookup(edges: BinEdges) -> BinLookup:
-    """The guide to the bins between those edges."""
+    """Return the lookup table for the bins between those edges."""
     return _bin_lookup(np.ascontiguousarray(edges, np.float64).tobytes())
 
 

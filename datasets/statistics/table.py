@@ -34,7 +34,7 @@ _ROWS_AT_A_TIME = 16384
 
 
 def statistics_table(valid_time: np.datetime64, statistics: Mapping[tuple[Role, str], BlockStatistics]) -> pa.Table:
-    """One sample's statistics, keyed by (role, channel), as rows of `STATISTICS_SCHEMA`."""
+    """Return one sample's statistics, keyed by (role, channel), as rows of `STATISTICS_SCHEMA`."""
     columns: dict[str, Any] = {name: [getattr(block, name) for block in statistics.values()] for name in MOMENTS}
     columns["histogram"] = [block.histogram for block in statistics.values()]
     columns["role"] = [role for role, _ in statistics]
@@ -44,14 +44,14 @@ def statistics_table(valid_time: np.datetime64, statistics: Mapping[tuple[Role, 
 
 
 def blocks_from_table(table: pa.Table) -> list[BlockStatistics]:
-    """The blocks in rows of `STATISTICS_SCHEMA`, in the order of the rows, to the last bit as they were written."""
+    """Return the blocks in rows of `STATISTICS_SCHEMA`, in the order of the rows, exact to the last bit."""
     columns = _columns(table)
     histograms = (np.array(row.as_py(), np.int64) for row in table["histogram"])
     return [block_at(columns, i, histogram) for i, histogram in enumerate(histograms)]
 
 
 def merged_by_channel(table: pa.Table) -> dict[tuple[Role, str], BlockStatistics]:
-    """Rows of `STATISTICS_SCHEMA`, of any valid times, merged for each (role, channel).
+    """Merge rows of `STATISTICS_SCHEMA`, of any valid times, for each (role, channel).
 
     The order of the rows changes no bit of the result. Errors: BadInput where the histograms of a channel differ in
     length.

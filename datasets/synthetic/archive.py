@@ -1,4 +1,4 @@
-"""Writes a synthetic archive: monthly ERA5 files, one CMA-RRA file per valid time, and what is wrong with them."""
+"""The writer of a synthetic archive: monthly ERA5 files, one CMA-RRA file per valid time, and their faults."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ made by corrstore (datasets/synthetic) to try and to test it, in the encoding of
 
 @dataclass(frozen=True)
 class SyntheticArchive:
-    """What was written: the files in the order of their first valid time, and the faults, also in `faults.json`."""
+    """A written archive: its files in the order of their first valid time, and its faults, as in `faults.json`."""
 
     directory: Path
     spec: SyntheticSpec
@@ -51,7 +51,7 @@ class SyntheticArchive:
 
 
 class HourlyMessages(NamedTuple):
-    """What the coarse archive holds of an hour, and, where it is a valid time, the fine file."""
+    """The messages of one hour of the coarse archive and, at a valid time, those of the fine file."""
 
     hour: np.datetime64
     coarse: list[Message]
@@ -64,7 +64,7 @@ def synthesise(
     on_file: Callable[[Path], None] = lambda path: None,
     processes: int = 1,
 ) -> SyntheticArchive:
-    """Writes the archive of that specification below `directory` and returns what is there.
+    """Write the archive of that specification below `directory` and return its files and faults.
 
     `era5/` holds for each valid time the instantaneous fields and tp of each of the `spec.frequency` hours that end
     there, of which the first ones may lie before `spec.start`; `cma_rra/` a file per valid time. `on_file` is told
@@ -105,7 +105,7 @@ def _append(path: Path, messages: list[Message]) -> Path:
 
 
 def _messages(spec: SyntheticSpec, processes: int) -> Iterator[HourlyMessages]:
-    """Every hour, in order; the runs are independent of each other, and made side by side."""
+    """Yield the messages of every hour, in order; independent runs are made in parallel."""
     last = init_time_of(spec.hours[-1])
     runs = np.arange(init_time_of(spec.valid_times[0]), last + _HOUR, RUN_HOURS * _HOUR)
     if processes == 1:
@@ -118,7 +118,7 @@ def _messages(spec: SyntheticSpec, processes: int) -> Iterator[HourlyMessages]:
 
 
 def _run(spec: SyntheticSpec, init_time: np.datetime64) -> list[HourlyMessages]:
-    """What the archives hold of the hours that a run of the fine model forecasts."""
+    """Return the messages of the hours that one run of the fine model forecasts."""
     weather, era5, cma_rra = _weather_and_encoders(spec)
     first = spec.valid_times[0]
     made = []
@@ -145,7 +145,7 @@ def _run(spec: SyntheticSpec, init_time: np.datetime64) -> list[HourlyMessages]:
 
 @lru_cache(maxsize=1)
 def _weather_and_encoders(spec: SyntheticSpec) -> tuple[Weather, Era5, CmaRra]:
-    """The weather, and the two that encode it."""
+    """Return the weather and the encoders of the two archives."""
     domain = domain_of(spec)
     return Weather(spec.seed, domain), Era5(spec.seed, domain), CmaRra(domain, spec.frequency, spec.packing)
 
@@ -153,7 +153,7 @@ def _weather_and_encoders(spec: SyntheticSpec) -> tuple[Weather, Era5, CmaRra]:
 def _rain(
     weather: Weather, spec: SyntheticSpec, init_time: np.datetime64
 ) -> Iterator[tuple[np.datetime64, FieldArray, FieldArray, FieldArray]]:
-    """HourlyMessages by hour of a run: the rain, the run's total, the highest rate since the run's last output.
+    """Yield hour by hour of a run: the rain, the run's total, the highest rate since the run's last output.
 
     A run's total is the sum of the very hourly amounts of which the coarse side has the box means.
     """

@@ -1,4 +1,4 @@
-"""The fine side, with the header of CMA's GRIB2 files: one file per valid time, on a 0.03 degree grid."""
+"""The fine archive, with the header of CMA's GRIB2 files: one file per valid time, on a 0.03 degree grid."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ACCUMULATION, _MAXIMUM = 1, 2
 
 
 def init_time_of(valid_time: np.datetime64) -> np.datetime64:
-    """The last start of a run, at 00 or 12 UTC, that lies before the valid time."""
+    """Return the last start of a run, at 00 or 12 UTC, before the valid time."""
     before = valid_time - _HOUR
     return before - (before - np.datetime64("2000-01-01")) % (RUN_HOURS * _HOUR)
 
 
 def file_name(valid_time: np.datetime64) -> str:
-    """The path of a valid time's file below the archive's folder."""
+    """Return the path of a valid time's file below the archive's folder."""
     digits = str(valid_time.astype("datetime64[h]")).replace("-", "").replace("T", "")
     return f"{digits[:8]}/Z_NAFP_C_BABJ_{digits}0000_P_CMA-RRA_SYNTHETIC-3KM.grib2"
 
@@ -77,7 +77,7 @@ def _pressure(level: int) -> dict[str, Key]:
 
 @dataclass(frozen=True)
 class _FieldKeys:
-    """A field of the file: its name here, its numbers there, its level, its statistic if it is over a window."""
+    """The keys of one field: its name in this archive, its GRIB numbers, its level, and its statistic over a window."""
 
     name: str
     parameter: tuple[int, int, int]
@@ -105,7 +105,7 @@ _ON_LEVELS = {"z": (0, 3, 5), "t": (0, 0, 0), "u": (0, 2, 2), "v": (0, 2, 3), "q
 
 @dataclass(frozen=True)
 class CmaRra:
-    """The messages of the fine archive; `frequency` in hours is also the interval of its maxima.
+    """The encoder of the fine archive; `frequency` in hours is also the interval of its maxima.
 
     As at CMA, interval maxima share the instantaneous fields' parameter numbers, soil temperature is coded as
     temperature, and rain is the total since the run's start. The land-sea mask is this archive's own: CMA's
@@ -117,11 +117,11 @@ class CmaRra:
     packing: str
 
     def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[Message]:
-        """The fields near the ground; `fields` holds `rain` and `refc_max` besides those of `surface_fields`."""
+        """Return the messages near the ground; `fields` holds `rain`, `refc_max` and those of `surface_fields`."""
         return [self._message(record, fields[record.name], time) for record in _SURFACE_FIELDS]
 
     def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[Message]:
-        """Geopotential height in gpm, t, u, v and q on a pressure level in hPa."""
+        """Return the messages of geopotential height in gpm, t, u, v and q on a pressure level in hPa."""
         in_cma_units = {**fields, "z": fields["z"] / np.float32(GRAVITY)}
         return [
             self._message(_FieldKeys(f"{name}_{level}", parameter, _pressure(level)), in_cma_units[name], time)
@@ -129,7 +129,7 @@ class CmaRra:
         ]
 
     def invariants(self, land: Land, time: np.datetime64) -> list[Message]:
-        """Terrain height in gpm and the land-sea mask."""
+        """Return the messages of terrain height in gpm and the land-sea mask."""
         return [
             self._message(_FieldKeys("orog", (0, 3, 5), _SURFACE), land.height, time),
             self._message(_FieldKeys("lsm", (2, 0, 0), _SURFACE), land.land_mask, time),

@@ -1,4 +1,4 @@
-"""The grids of a synthetic archive: the fine one on which its weather happens, and the two that are written."""
+"""The grids of a synthetic archive: the fine grid of its weather, and the two grids that are written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class MicrodegreeGrid:
 
 @dataclass(frozen=True)
 class Domain:
-    """The target grid, the window that the fine files hold, the coarse grid, and the fine grid that covers them all."""
+    """The target grid, the window of the fine files, the coarse grid, and the fine grid that covers them all."""
 
     target: MicrodegreeGrid
     window: MicrodegreeGrid
@@ -64,13 +64,13 @@ class Domain:
         return float(south_north), float(south_north * np.cos(np.radians(self.fine.lat.mean())))
 
     def crop(self, fine: FieldArray) -> FieldArray:
-        """The part of a field on the fine grid that the fine files hold."""
+        """Return the part of a field on the fine grid that the fine files hold."""
         row = (self.fine.north - self.window.north) // FINE_STEP
         column = (self.window.west - self.fine.west) // FINE_STEP
         return fine[row : row + self.window.ny, column : column + self.window.nx]
 
     def box_mean(self, fine: FieldArray) -> FieldArray:
-        """The area-weighted mean of a field on the fine grid over the box around each coarse point."""
+        """Return the area-weighted mean of a field on the fine grid over the box around each coarse point."""
         over_rows, over_columns = self._box_weights
         return (over_columns @ (over_rows @ fine).T).T
 
@@ -82,7 +82,7 @@ class Domain:
 
 
 def domain_of(spec: SyntheticSpec) -> Domain:
-    """The grids of an archive of that specification."""
+    """Return the grids of an archive of that specification."""
     ny, nx = spec.shape
     target = MicrodegreeGrid(round(spec.north * 1e6), round(spec.west * 1e6), ny, nx, FINE_STEP)
     window = _grown(target, *(spec.margin,) * 4)
@@ -115,7 +115,7 @@ def _edges(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _overlaps(coarse: NDArray[np.float64], fine: NDArray[np.float64]) -> csr_array:
-    """The share of each coarse cell (rows) that each fine cell (columns) covers, from the edges of both."""
+    """Return the share of each coarse cell (rows) that each fine cell (columns) covers, from the edges of both."""
     above = np.minimum(np.maximum(coarse[:-1], coarse[1:])[:, None], np.maximum(fine[:-1], fine[1:]))
     below = np.maximum(np.minimum(coarse[:-1], coarse[1:])[:, None], np.minimum(fine[:-1], fine[1:]))
     covered = np.maximum(above - below, 0)

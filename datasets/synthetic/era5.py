@@ -1,4 +1,4 @@
-"""The coarse side, as the Copernicus data store delivers ERA5: GRIB1, table 128, 0.25 degrees."""
+"""The coarse archive, as the Copernicus data store delivers ERA5: GRIB1, table 128, 0.25 degrees."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ _MULTIPLIED = {"q": ("humidity", 0.02, 0.04), "tp": ("rain", 0.0, 0.12)}
 
 @dataclass(frozen=True)
 class Era5:
-    """The messages of the coarse archive."""
+    """The encoder of the coarse archive."""
 
     seed: int
     domain: Domain
 
     def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[Message]:
-        """The instantaneous fields near the ground."""
+        """Return the messages of the instantaneous fields near the ground."""
         return [
             self._analysis(name, time, _surface(number), self._coarsened(name, fields[name], time))
             for name, number in _PARAMETERS.items()
         ]
 
     def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[Message]:
-        """z, t, u, v and q on a pressure level in hPa."""
+        """Return the messages of z, t, u, v and q on a pressure level in hPa."""
         return [
             self._analysis(f"{name}_{level}", time, _on_level(number, level), self._coarsened(name, fields[name], time))
             for name, number in _LEVEL_PARAMETERS.items()
         ]
 
     def invariants(self, land: Land, time: np.datetime64) -> list[Message]:
-        """The surface geopotential in m2 s-2 and the land's share of each box."""
+        """Return the messages of the surface geopotential in m2 s-2 and the land fraction of each box."""
         geopotential = GRAVITY * self.domain.box_mean(land.height)
         share = self.domain.box_mean(land.land_mask).clip(0, 1)
         return [
@@ -67,7 +67,10 @@ class Era5:
         ]
 
     def precipitation(self, amount: FieldArray, valid_time: np.datetime64) -> Message:
-        """tp in metres over the hour that ends then, a step of the forecast from 06 or 18 UTC before it."""
+        """Return the message of tp in metres over the hour that ends at `valid_time`.
+
+        It is a step of the forecast that starts at 06 or 18 UTC before that hour.
+        """
         init_time = valid_time - _HOUR - (valid_time - _HOUR - np.datetime64("2000-01-01T06")) % (12 * _HOUR)
         step = int((valid_time - init_time) / _HOUR)
         keys = {
@@ -81,7 +84,7 @@ class Era5:
         return self._template.message("tp", keys, self._coarsened("tp", amount, valid_time) / 1000)
 
     def _coarsened(self, name: str, fine: FieldArray, time: np.datetime64) -> FieldArray:
-        """A field of the truth as the coarse model has it: the mean over each box, and a smooth error."""
+        """Return a true field as the coarse model analyses it: the mean over each box, plus a smooth error."""
         mean = self.domain.box_mean(fine)
         if name in _ADDED:
             waves, offset, deviation = _ADDED[name]

@@ -1,4 +1,4 @@
-"""What goes wrong in real archives, done on purpose and told."""
+"""The faults of real archives, made on purpose and listed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PRELIMINARY = {"experimentVersionNumber": "0005"}
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: its kind, the file below the archive's folder, the valid time, and the names of what it affects."""
+    """One fault: its kind, the file below the archive's folder, the valid time, and the affected channels."""
 
     kind: str
     file: str
@@ -31,7 +31,7 @@ class Fault:
 
 @dataclass
 class FaultMaker:
-    """Damages the messages of some valid times, a different time for each kind of fault, and keeps the list."""
+    """A maker of faults. It damages one valid time for each kind of fault, and lists the faults."""
 
     spec: SyntheticSpec
     done: list[Fault] = field(default_factory=list)
@@ -44,7 +44,7 @@ class FaultMaker:
         self._times = dict(zip(kinds, times, strict=False))
 
     def damage_fine(self, file: str, valid_time: np.datetime64, messages: list[Message]) -> list[Message]:
-        """The messages of a fine file, damaged where its valid time is one of the chosen."""
+        """Return the messages of a fine file, damaged at the valid times chosen for faults."""
         for kind, damage in _DAMAGES.items():
             if self._times.get(kind) == valid_time:
                 messages, names = damage(messages)
@@ -52,7 +52,7 @@ class FaultMaker:
         return messages
 
     def damage_hour(self, file: str, hour: np.datetime64, messages: list[Message]) -> list[Message]:
-        """The messages of an hour of the coarse archive, gone or there twice where the hour is one of the chosen.
+        """Return the messages of one coarse hour: none or duplicates where the hour is chosen for a fault.
 
         The hour that goes missing lies inside the window of a valid time; every hour of such a window is there twice.
         """
@@ -72,14 +72,14 @@ class FaultMaker:
 
 
 def _truncated(messages: list[Message]) -> tuple[list[Message], list[str]]:
-    """The file ends in the middle of a message, as a broken transfer leaves it."""
+    """Cut the file in the middle of a message, as a broken transfer does."""
     cut = len(messages) // 2
     half = Message(messages[cut].name, messages[cut].data[: len(messages[cut].data) // 2])
     return [*messages[:cut], half], [message.name for message in messages[cut:]]
 
 
 def _corrupt(messages: list[Message]) -> tuple[list[Message], list[str]]:
-    """A message whose headers read well and whose data section begins with a sector of zeros."""
+    """Overwrite the start of a data section with zeros; the message's headers stay valid."""
     at = _index_of("t2m", messages)
     data = bytearray(messages[at].data)
     start = data_section(messages[at])
@@ -89,7 +89,7 @@ def _corrupt(messages: list[Message]) -> tuple[list[Message], list[str]]:
 
 
 def _with_bitmap(messages: list[Message]) -> tuple[list[Message], list[str]]:
-    """A field whose southern quarter is missing."""
+    """Mark the southern quarter of a field as missing."""
     at = _index_of("u10m", messages)
     values = values_of(messages[at])
     values[3 * values.size // 4 :] = np.nan

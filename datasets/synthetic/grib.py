@@ -1,4 +1,4 @@
-"""GRIB messages made with ecCodes from a template and the keys in which each message differs."""
+"""GRIB messages made by ecCodes from a template and the keys that differ between messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 
 Key = int | float | str | None
 SYNTHETIC_PROCESS = 250
@@ -17,7 +17,7 @@ _MISSING_VALUE = 9.999e20
 
 @dataclass(frozen=True)
 class Message:
-    """One encoded field, and the channel or other name that it goes by in this archive."""
+    """One encoded field and its name in this archive: a channel, or a name of the archive's own."""
 
     name: str
     data: bytes
@@ -25,13 +25,13 @@ class Message:
 
 @dataclass(frozen=True)
 class Template:
-    """A message without its own keys and values; `sample` is one of ecCodes' samples, a key of None is set missing."""
+    """The keys that messages share; `sample` is one of ecCodes' samples, a key of None is set to missing."""
 
     sample: str
     keys: Mapping[str, Key]
 
     def message(self, name: str, keys: Mapping[str, Key], values: NDArray[np.floating]) -> Message:
-        """The message with those keys and values, in the template's packing, to 16 bits of the field's range."""
+        """Return a message with these keys and values, in the template's packing, 16 bits to the field's range."""
         handle = eccodes.codes_grib_new_from_samples(self.sample)
         try:
             _set_keys(handle, {**self.keys, **keys, "bitsPerValue": 16})
@@ -42,20 +42,20 @@ class Template:
 
 
 def values_of(message: Message) -> NDArray[np.float64]:
-    """The decoded values, in one row."""
-    with opened(message.data) as handle:
+    """Return the decoded values, one-dimensional."""
+    with message_handle(message.data) as handle:
         return np.asarray(eccodes.codes_get_values(handle), dtype=np.float64)
 
 
 def data_section(message: Message) -> int:
-    """Where a GRIB2 message's data section begins, in bytes."""
-    with opened(message.data) as handle:
+    """Return the byte at which a GRIB2 message's data section begins."""
+    with message_handle(message.data) as handle:
         return int(eccodes.codes_get(handle, "offsetSection7"))
 
 
 def changed(message: Message, keys: Mapping[str, Key], values: NDArray[np.float64]) -> Message:
-    """The message again with other keys and values; NaN becomes missing, told by a bitmap."""
-    with opened(message.data) as handle:
+    """Return the message with other keys and values; a bitmap marks NaN as missing."""
+    with message_handle(message.data) as handle:
         _set_keys(handle, keys)
         if np.isnan(values).any():
             _set_keys(handle, {"bitmapPresent": 1, "missingValue": _MISSING_VALUE})

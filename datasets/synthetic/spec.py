@@ -1,4 +1,4 @@
-"""What a synthetic archive is to hold."""
+"""The specification of a synthetic archive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CORNER_OF_CMA_RRA = (60_100_000, 70_000_000)
 
 @dataclass(frozen=True)
 class SyntheticSpec:
-    """The archive of the valid times `start`, `start` + `frequency` hours, ... before `end`.
+    """The specification of an archive with the valid times `start`, `start` + `frequency` hours, ... before `end`.
 
     The target grid has `shape` (lat, lon) points 0.03 degrees apart from its north-west corner (`north`, `west`), a
     point of CMA's 3 km grid (lat = 60.10 - 0.03 i, lon = 70 + 0.03 j); the fine files hold `margin` points more on
@@ -89,11 +89,11 @@ class SyntheticSpec:
 
     @property
     def hours(self) -> Times:
-        """The hours that end the windows of the valid times' precipitation, the first of them before `start`."""
+        """The hours that end the windows of precipitation; the first of them lie before `start`."""
         first, last = self.valid_times[[0, -1]]
         return np.arange(first - (self.frequency - 1) * _HOUR, last + _HOUR, _HOUR)
 
     @property
     def files(self) -> int:
-        """How many GRIB files the archive has: one for each valid time and for each month of the hours."""
+        """The number of GRIB files: one for each valid time and for each month of the hours."""
         return len(self.valid_times) + len(np.unique(self.hours.astype("datetime64[M]")))

@@ -1,4 +1,4 @@
-"""One field out of a GRIB file: its values on its grid."""
+"""The decoding of one field of a GRIB file: its values on its grid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.archives.grib.grid import scanned_grid
-from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.archives.grib.sections import END, CorruptMessage, FieldSections, Read, message_at
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.grid import Grid
@@ -21,7 +21,7 @@ _DECODED_AS_FLOAT64 = {"grid_jpeg", "grid_png", "grid_ieee"}
 
 @dataclass(frozen=True, eq=False)
 class GribField:
-    """Values on a grid, as float32 [row, column], NaN where missing: rows north first, columns west first."""
+    """The values of a field on its grid, float32 [row, column], NaN where missing: north first, west first."""
 
     values: NDArray[np.float32]
     grid: Grid
@@ -53,7 +53,7 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
     field = found.fields[part]
     alone = message if len(found.fields) == 1 else _single_field_message(read, field)
     try:
-        with opened(alone) as handle:
+        with message_handle(alone) as handle:
             scanned = scanned_grid(handle, field.grid)
             values = _values(handle)
     except eccodes.CodesInternalError as error:
@@ -73,13 +73,13 @@ def _read(path: str | Path, offset: int, length: int) -> bytes:
 
 
 def _single_field_message(read: Read, field: FieldSections) -> bytes:
-    """A GRIB2 message of this field alone."""
+    """Return a GRIB2 message that holds this field alone."""
     body = b"".join(read(*field.extents[number]) for number in sorted(field.extents)) + END
     return field.header[0][:8] + (16 + len(body)).to_bytes(8) + body
 
 
 def _values(handle: int) -> NDArray[np.float32]:
-    """The values in scanning order. ecCodes writes its missing value, here NaN, where the bitmap says so."""
+    """Return the values in scanning order. ecCodes writes its missing value, here NaN, where the bitmap says so."""
     eccodes.codes_set(handle, "missingValue", float("nan"))
     if eccodes.codes_get(handle, "packingType") in _DECODED_AS_FLOAT64:
         values: NDArray[np.float64] = eccodes.codes_get_array(handle, "values", np.float64)

@@ -1,4 +1,4 @@
-"""The grid of a GRIB message, and how its values, which come in scanning order, lie on that grid.
+"""The grid of a GRIB message, and the scanning order of its values on that grid.
 
 Latitudes and longitudes follow from the first and last point and the count: increments may be rounded. Projected
 grids state no last point; theirs follow from the first point and the increments.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Proj
 
-from corrstore.datasets.archives.grib.handle import eccodes, integer
+from corrstore.datasets.archives.grib.handle import eccodes, integer_key
 from corrstore.datasets.archives.grib.projection import proj_string
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import Axis, regular_axis
@@ -34,13 +34,13 @@ _ADVICE = {"sh": _SPECTRAL, "reduced_gg": _REDUCED, "reduced_ll": _REDUCED}
 
 @dataclass(frozen=True)
 class ScannedGrid:
-    """The grid of a message, its rows north first and its columns west first, and the order of the values."""
+    """The grid of a message, rows north first and columns west first, and the scanning mode of the values."""
 
     grid: Grid
     scanning_mode: int
 
     def oriented(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values in scanning order as [row, column] of the grid, C-contiguous; copied only where that differs."""
+        """Return values in scanning order as [row, column] of the grid, C-contiguous; a copy only where they differ."""
         rows, columns = self.grid.shape
         by_column = self.scanning_mode & _J_CONSECUTIVE
         lines = values.reshape((columns, rows) if by_column else (rows, columns))
@@ -56,10 +56,10 @@ _scanned_grids: dict[bytes, ScannedGrid] = {}
 
 
 def scanned_grid(handle: int, section: bytes) -> ScannedGrid:
-    """The scanned of a message; `section` is what defines its grid, and is made sense of once.
+    """Return the grid and scanning mode of a message; messages with equal grid `section` share one.
 
     Regular latitude-longitude and Gaussian grids are rectilinear; Lambert, Mercator and polar stereographic ones
-    projected. BadInput, with what to do, for other grids, and for those that contradict themselves.
+    projected. Raises BadInput, with the fix, for other grids and for those that contradict themselves.
     """
     if section not in _scanned_grids:
         _scanned_grids[section] = _scanned_grid(handle)
@@ -70,7 +70,7 @@ def _scanned_grid(handle: int) -> ScannedGrid:
     kind = eccodes.codes_get(handle, "gridType")
     if kind not in _RECTILINEAR | _PROJECTED:
         raise BadInput(f"its grid is {kind}, which is not read: {_ADVICE.get(kind, _OTHER)}")
-    scanning_mode = integer(handle, "scanningMode") or 0
+    scanning_mode = integer_key(handle, "scanningMode") or 0
     if scanning_mode & _STAGGERED:
         raise BadInput(f"its scanning mode is {scanning_mode}, staggered rows, which are not read: {_OTHER}")
     rows, columns = eccodes.codes_get(handle, "Nj"), eccodes.codes_get(handle, "Ni")

@@ -14,12 +14,15 @@ import pyproj  # noqa: F401
 # isort: split
 import eccodes
 
-__all__ = ["eccodes", "integer", "opened", "scaled"]
+__all__ = ["eccodes", "integer_key", "message_handle", "scaled_key"]
 
 
 @contextmanager
-def opened(message: bytes) -> Iterator[int]:
-    """An ecCodes handle of a message, released at the end; eccodes.CodesInternalError where there is none."""
+def message_handle(message: bytes) -> Iterator[int]:
+    """Open an ecCodes handle of a message and release it at the end.
+
+    Raises eccodes.CodesInternalError where the bytes are no message.
+    """
     handle = eccodes.codes_new_from_message(message)
     try:
         yield handle
@@ -27,17 +30,17 @@ def opened(message: bytes) -> Iterator[int]:
         eccodes.codes_release(handle)
 
 
-def integer(handle: int, key: str) -> int | None:
-    """The value of an integer key; None where the message does not have it, or says that it is missing."""
+def integer_key(handle: int, key: str) -> int | None:
+    """Return the value of an integer key; None where the message lacks it or marks it as missing."""
     if not eccodes.codes_is_defined(handle, key):
         return None
     value: int = eccodes.codes_get(handle, key, int)
     return None if value == eccodes.CODES_MISSING_LONG else value
 
 
-def scaled(handle: int, name: str) -> float | None:
-    """A GRIB2 decimal: `scaledValueOf` times ten to the minus `scaleFactorOf`; None where either is missing."""
-    value, factor = integer(handle, f"scaledValueOf{name}"), integer(handle, f"scaleFactorOf{name}")
+def scaled_key(handle: int, name: str) -> float | None:
+    """Return a GRIB2 decimal, `scaledValueOf` * 10 ** -`scaleFactorOf`; None where either is missing."""
+    value, factor = integer_key(handle, f"scaledValueOf{name}"), integer_key(handle, f"scaleFactorOf{name}")
     if value is None or factor is None:
         return None
     return value / 10.0**factor if factor > 0 else value * 10.0**-factor

@@ -1,4 +1,4 @@
-"""What the header of one GRIB field says: parameter, level, statistical process, times, member and packing.
+"""The header of one GRIB field: parameter, level, statistical process, times, member and packing.
 
 ecCodes reads it, once for all fields whose headers differ in nothing but the reference time and the scaling
 of the data: that takes a millisecond, and an archive repeats the same few hundred headers day after day.
@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from corrstore.datasets.archives.grib.handle import eccodes, integer, opened
+from corrstore.datasets.archives.grib.handle import eccodes, integer_key, message_handle
 from corrstore.datasets.archives.grib.levels import grib1_levels, grib2_levels
 from corrstore.datasets.archives.grib.sections import END, FieldSections
 from corrstore.datasets.errors import BadInput
@@ -20,8 +20,8 @@ _NO_BITMAP, _NO_DATA = b"\0\0\0\x06\x06\xff", b"\0\0\0\x05\x07"
 _PLACEHOLDER_DATE = (2000).to_bytes(2) + bytes([1, 1, 0, 0, 0])
 _GRIB1_PLACEHOLDER_DATE, _GRIB1_CENTURY = bytes([100, 1, 1, 0, 0]), bytes([20])
 _END_OF_WINDOW = {8: 34, 9: 47, 10: 35, 11: 37, 12: 36}
-"""Where in section 4 the date of a window's end begins, by product definition template; the number of time
-ranges follows it. ecCodes takes the end of a single range from its length, not from this date."""
+"""The byte of section 4 at which the date of a window's end begins, by product definition template; the number of
+time ranges follows it. ecCodes computes the end of a single range from its length, not from this date."""
 
 _GRIB1_COMPLEX = 0x50
 _CALENDAR_UNITS = {3: "months", 4: "years", 5: "decades", 6: "30 years", 7: "centuries"}
@@ -30,7 +30,7 @@ _SEASONAL_ENSEMBLES = {12, 15, 16, 18}
 
 
 class FieldHeader(NamedTuple):
-    """What a header says apart from its reference time: the columns of the index, and the field's step.
+    """The content of a header except its reference time: the columns of the index, and the field's step.
 
     `start` and `end` are seconds after the reference time; `start` is None of an instantaneous field.
     """
@@ -58,7 +58,7 @@ class FieldHeader(NamedTuple):
 
 
 def reference_time(field: FieldSections) -> datetime:
-    """The reference time (init_time) of a field, UTC; BadInput where there is no such day."""
+    """Return the reference time (init_time) of a field, UTC; raises BadInput where the date does not exist."""
     section = field.header[1]
     if field.edition == 2:
         year, rest = int.from_bytes(section[12:14]), section[14:19]
@@ -71,12 +71,15 @@ def reference_time(field: FieldSections) -> datetime:
 
 
 def field_header(field: FieldSections) -> FieldHeader:
-    """What the header of a field says; BadInput or eccodes.CodesInternalError where it makes no sense."""
+    """Return the content of a field's header.
+
+    Raises BadInput or eccodes.CodesInternalError where the header contradicts itself.
+    """
     return _decoded_header(_grib2_timeless(field) if field.edition == 2 else _grib1_timeless(field), field.grid)
 
 
 def _grib2_timeless(field: FieldSections) -> bytes:
-    """A message of the field's header alone, the same for all reference times and scalings of the data."""
+    """Return the field's header as a message that is equal for all reference times and scalings of the data."""
     section = field.header
     identity = section[1][:12] + _PLACEHOLDER_DATE + section[1][19:]
     product = section[4]
@@ -89,7 +92,7 @@ def _grib2_timeless(field: FieldSections) -> bytes:
 
 
 def _grib1_timeless(field: FieldSections) -> bytes:
-    """As `_grib2_timeless`."""
+    """Return the same for GRIB1 as `_grib2_timeless` for GRIB2."""
     section = field.header
     product = bytearray(section[1])
     product[7] &= ~0x40
@@ -104,7 +107,7 @@ def _grib1_timeless(field: FieldSections) -> bytes:
 @lru_cache(maxsize=1 << 14)
 def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
     edition = message[7]
-    with opened(message) as handle:
+    with message_handle(message) as handle:
         level, level_2 = grib2_levels(handle) if edition == 2 else grib1_levels(*message[17:20])
         process = eccodes.codes_get(handle, "stepType")
         short_name = eccodes.codes_get(handle, "shortName")
@@ -112,11 +115,11 @@ def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
         start, end = _step(handle)
         return FieldHeader(
             edition=edition,
-            discipline=integer(handle, "discipline"),
-            category=integer(handle, "parameterCategory"),
-            number=integer(handle, "parameterNumber"),
-            table=integer(handle, "table2Version"),
-            parameter=integer(handle, "indicatorOfParameter"),
+            discipline=integer_key(handle, "discipline"),
+            category=integer_key(handle, "parameterCategory"),
+            number=integer_key(handle, "parameterNumber"),
+            table=integer_key(handle, "table2Version"),
+            parameter=integer_key(handle, "indicatorOfParameter"),
             centre=eccodes.codes_get(handle, "centre"),
             short_name=short_name,
             level_type=level.kind,
@@ -128,22 +131,22 @@ def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
             member=_member(handle, edition),
             grid_hash=blake2b(bytes([edition]) + grid, digest_size=8).hexdigest(),
             packing=eccodes.codes_get(handle, "packingType"),
-            uv_relative_to_grid=bool(integer(handle, "uvRelativeToGrid")),
+            uv_relative_to_grid=bool(integer_key(handle, "uvRelativeToGrid")),
             start=None if process == "instant" else start,
             end=end,
         )
 
 
 def _member(handle: int, edition: int) -> int | None:
-    number = integer(handle, "number")
-    if edition == 1 and number == 0 and not integer(handle, "totalNumber"):
-        return 0 if integer(handle, "localDefinitionNumber") in _SEASONAL_ENSEMBLES else None
+    number = integer_key(handle, "number")
+    if edition == 1 and number == 0 and not integer_key(handle, "totalNumber"):
+        return 0 if integer_key(handle, "localDefinitionNumber") in _SEASONAL_ENSEMBLES else None
     return number
 
 
 def _step(handle: int) -> tuple[int, int]:
-    """First and last second of the field's step, counted from the reference time; changes the handle."""
-    unit = integer(handle, "indicatorOfUnitOfTimeRange")
+    """Return the first and last second of the field's step after the reference time; changes the handle."""
+    unit = integer_key(handle, "indicatorOfUnitOfTimeRange")
     if unit in _CALENDAR_UNITS:
         raise BadInput(f"its step is in {_CALENDAR_UNITS[unit]}, expected seconds, minutes, hours or days")
     eccodes.codes_set(handle, "stepUnits", "s")

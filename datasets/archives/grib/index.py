@@ -1,4 +1,4 @@
-"""The index of a GRIB file: a row for each field, a problem for all that is not a whole, readable message.
+"""The index of a GRIB file: a row for each field, and a problem for all bytes that are no whole, readable message.
 
 Only headers are read, about a kilobyte for each message however large its data.
 """
@@ -76,14 +76,14 @@ _OTHER_FORMATS = {
 
 @dataclass(frozen=True)
 class GribIndex:
-    """The fields of a file, in INDEX_SCHEMA and in the file's order, and what else was found in it."""
+    """The fields of a file (INDEX_SCHEMA) in the file's order, and the problems found in it."""
 
     messages: pa.Table
     problems: list[Problem]
 
 
 def index_file(path: str | Path, size: int | None = None) -> GribIndex:
-    """The index of a local GRIB file; of a damaged one, as far as it goes.
+    """Return the index of a local GRIB file; of a damaged file, all that can be read.
 
     `size` is how many bytes the file should have, where a listing tells: another number is a problem, though
     the file may end with a whole message. Raises BadInput for what is not GRIB, and says what it is.
@@ -105,7 +105,7 @@ def index_file(path: str | Path, size: int | None = None) -> GribIndex:
 
 
 def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
-    """As `index_file`, of `size` bytes that `read_at(offset, count)` fetches, as from an object store."""
+    """Return the index of `size` bytes that `read_at(offset, count)` fetches, for example from an object store."""
     read = _ReadAhead(read_at)
     _refuse_other_formats(name, read(0, _HEAD))
     rows: list[tuple[Any, ...]] = []
@@ -127,7 +127,7 @@ def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
 
 
 class _ReadAhead:
-    """Reads a kilobyte at a time: the end of a message comes with the header of the next."""
+    """A reader of a kilobyte at a time: the end of a message comes with the header of the next."""
 
     def __init__(self, read_at: Read) -> None:
         self._read_at, self._start, self._buffer = read_at, 0, b""
@@ -141,7 +141,7 @@ class _ReadAhead:
 
 
 def _described(field: FieldSections) -> tuple[Any, ...]:
-    """The columns of INDEX_SCHEMA from `init_time` on."""
+    """Return the columns of INDEX_SCHEMA from `init_time` on."""
     header = field_header(field)
     init = (reference_time(field) - _EPOCH) // _MICROSECOND
     window_start = None if header.start is None else init + header.start * 1_000_000

@@ -1,10 +1,10 @@
-"""The levels of a GRIB field in SI units: Pa of pressures, m of heights and depths, K of isentropes."""
+"""The levels of a GRIB field in SI units: Pa for pressures, m for heights and depths, K for isentropes."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from corrstore.datasets.archives.grib.handle import integer, scaled
+from corrstore.datasets.archives.grib.handle import integer_key, scaled_key
 
 _GRIB1_LEVELS = {20: 0.01, 100: 100.0, 107: 1e-4, 111: 0.01, 115: 100.0, 119: 1e-4, 125: 0.01}
 _GRIB1_LAYERS = {101: 1e3, 104: 100.0, 106: 100.0, 108: 0.01, 110: 1.0, 112: 0.01, 116: 100.0, 120: 0.01}
@@ -14,7 +14,7 @@ A type that is in none of them has its level as coded."""
 
 
 class Level(NamedTuple):
-    """One surface: its type in WMO's code table, and where it is; None where the header does not say."""
+    """One surface: its type in WMO's code table, and its value; None where the header states none."""
 
     kind: int | None
     value: float | None
@@ -24,7 +24,7 @@ NO_LEVEL = Level(None, None)
 
 
 def grib1_levels(kind: int, high: int, low: int) -> tuple[Level, Level]:
-    """The level, or the top and the bottom of the layer, that octets 10, 11 and 12 of section 1 mean."""
+    """Return the level, or the top and the bottom of the layer, in octets 10, 11 and 12 of section 1."""
     if kind in _GRIB1_WITHOUT_LEVEL:
         return Level(kind, None), NO_LEVEL
     if kind in _GRIB1_LAYERS:
@@ -34,10 +34,10 @@ def grib1_levels(kind: int, high: int, low: int) -> tuple[Level, Level]:
 
 
 def grib2_levels(handle: int) -> tuple[Level, Level]:
-    """The first and the second fixed surface of a GRIB2 field, each a scaled value with a decimal scale."""
+    """Return the first and the second fixed surface of a GRIB2 field."""
     return _surface(handle, "First"), _surface(handle, "Second")
 
 
 def _surface(handle: int, which: str) -> Level:
-    kind = integer(handle, f"typeOf{which}FixedSurface")
-    return NO_LEVEL if kind in (None, 255) else Level(kind, scaled(handle, f"{which}FixedSurface"))
+    kind = integer_key(handle, f"typeOf{which}FixedSurface")
+    return NO_LEVEL if kind in (None, 255) else Level(kind, scaled_key(handle, f"{which}FixedSurface"))

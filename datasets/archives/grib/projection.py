@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from corrstore.datasets.archives.grib.handle import eccodes, integer, scaled
+from corrstore.datasets.archives.grib.handle import eccodes, integer_key, scaled_key
 from corrstore.datasets.errors import BadInput
 
 _EARTHS = {
@@ -20,7 +20,7 @@ _SOUTH_POLE = 0x80
 
 
 def proj_string(handle: int, kind: str) -> str:
-    """The PROJ string of a grid whose gridType is `lambert`, `mercator` or `polar_stereographic`.
+    """Return the PROJ string of a grid whose gridType is `lambert`, `mercator` or `polar_stereographic`.
 
     A Mercator map is centred on the grid, so that the grid does not wrap. BadInput for a rotated one, and where the
     message does not say how large the earth is: nothing is assumed.
@@ -34,11 +34,11 @@ def proj_string(handle: int, kind: str) -> str:
             if _degrees(handle, "orientationOfTheGrid") != 0.0:
                 raise BadInput("its Mercator grid is rotated: regrid it to latitudes and longitudes first")
             first, last = (_degrees(handle, f"longitudeOf{end}GridPoint") for end in ("First", "Last"))
-            west, east = (last, first) if integer(handle, "iScansNegatively") else (first, last)
+            west, east = (last, first) if integer_key(handle, "iScansNegatively") else (first, last)
             centre = west + (east - west) % 360.0 / 2
             projection = f"+proj=merc +lat_ts={lat_ts:.9g} +lon_0={centre:.9g}"
         case _:
-            is_south = (integer(handle, "projectionCentreFlag") or 0) & _SOUTH_POLE
+            is_south = (integer_key(handle, "projectionCentreFlag") or 0) & _SOUTH_POLE
             lat = -abs(lat_ts) if is_south else abs(lat_ts)
             lon = _degrees(handle, "orientationOfTheGrid")
             projection = f"+proj=stere +lat_0={-90 if is_south else 90} +lat_ts={lat:.9g} +lon_0={lon:.9g}"
@@ -51,11 +51,11 @@ def _degrees(handle: int, key: str) -> float:
 
 
 def _earth(handle: int) -> str:
-    if integer(handle, "edition") == 1:
-        return _EARTHS[2 if integer(handle, "earthIsOblate") else 0]
-    shape = integer(handle, "shapeOfTheEarth")
-    radius = scaled(handle, "RadiusOfSphericalEarth")
-    major, minor = scaled(handle, "EarthMajorAxis"), scaled(handle, "EarthMinorAxis")
+    if integer_key(handle, "edition") == 1:
+        return _EARTHS[2 if integer_key(handle, "earthIsOblate") else 0]
+    shape = integer_key(handle, "shapeOfTheEarth")
+    radius = scaled_key(handle, "RadiusOfSphericalEarth")
+    major, minor = scaled_key(handle, "EarthMajorAxis"), scaled_key(handle, "EarthMinorAxis")
     metres = 1000.0 if shape == 3 else 1.0
     match shape:
         case 1 if radius:

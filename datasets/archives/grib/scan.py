@@ -1,4 +1,4 @@
-"""Where the messages of a GRIB file begin and end, and what lies between them."""
+"""The positions of the messages in a GRIB file, and the bytes between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGE_GAP = 1 << 20
 
 @dataclass(frozen=True)
 class Problem:
-    """Bytes of a file that are not a whole, readable message: where, of which kind, and what is wrong."""
+    """Bytes of a file that are not a whole, readable message: position, kind and explanation."""
 
     path: str
     offset: int
@@ -34,9 +34,9 @@ class Problem:
 
 
 def messages(name: str, read: Read, size: int) -> Iterator[Message | Problem]:
-    """The messages of a file of `size` bytes in their order, and between them what else is there.
+    """Yield the messages of a file of `size` bytes in their order, and the problems between them.
 
-    Inside a message that is not whole the next one is looked for. Two things may stand between messages: NUL
+    After a damaged message the search goes on inside it. Two things may stand between messages: NUL
     bytes up to a multiple of 120, which ECMWF appends, and the headers of WMO bulletins.
     """
     position = 0
@@ -60,7 +60,7 @@ def messages(name: str, read: Read, size: int) -> Iterator[Message | Problem]:
 
 
 def _next_message(read: Read, position: int, size: int) -> int:
-    """Where a message next begins, at `position` or after it; `size` where none does."""
+    """Return the start of the next message, at `position` or after it; `size` where there is none."""
     count = 256
     while position < size:
         chunk = read(position, count)
@@ -75,7 +75,7 @@ def _next_message(read: Read, position: int, size: int) -> int:
 
 
 def _gap_kind(read: Read, start: int, length: int) -> ProblemKind | None:
-    """Whether the bytes between two messages are padding or foreign; None where they may stand there."""
+    """Return `padding` or `not_grib` for the bytes between two messages; None where they are allowed."""
     if length > _LARGE_GAP:
         return "not_grib"
     gap = read(start, length)

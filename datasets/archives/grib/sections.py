@@ -1,4 +1,4 @@
-"""The sections of a GRIB message, WMO FM 92 GRIB editions 1 and 2, and the fields that they make up.
+"""The sections of a GRIB message, WMO FM 92 GRIB editions 1 and 2, and the fields in them.
 
 A message is walked from section to section by the lengths that they state; data and bitmaps are stepped over.
 No length is taken on trust: the sections must fill the message, and `7777` must stand at its end.
@@ -34,7 +34,7 @@ class CorruptMessage(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class FieldSections:
-    """One field: by section number the bytes of those that describe it, and (offset, length) of all.
+    """One field: the bytes of its describing sections, and (offset, length) of all, by section number.
 
     Section 0 is the indicator. Of GRIB1's section 4, which is the data, `header` has the first 14 bytes.
     """
@@ -45,7 +45,7 @@ class FieldSections:
 
     @property
     def grid(self) -> bytes:
-        """What defines the horizontal grid, without the vertical coordinates that GRIB1 keeps beside it."""
+        """The bytes that define the horizontal grid, without the vertical coordinates of GRIB1."""
         if self.edition == 2:
             return self.header[3]
         if 2 not in self.header:
@@ -65,12 +65,12 @@ class Message:
 
 
 def begins_message(start: bytes) -> bool:
-    """Whether a message of edition 1 or 2 begins so; 8 bytes tell, or fewer where the file ends."""
+    """Return whether `start`, 8 bytes or fewer at a file's end, begins a message of edition 1 or 2."""
     return start[:4] == b"GRIB" and (len(start) < 8 or start[7] in (1, 2))
 
 
 def message_at(name: str, read: Read, offset: int, size: int) -> Message:
-    """The message that begins at `offset` of a file of `size` bytes; CorruptMessage where it is not whole."""
+    """Return the message at `offset` of a file of `size` bytes; raises CorruptMessage where it is not whole."""
     indicator = read(offset, 16)
     if not begins_message(indicator):
         reason = f"it begins with {indicator[:8]!r}, expected b'GRIB', a length and edition 1 or 2"
@@ -94,7 +94,7 @@ def message_at(name: str, read: Read, offset: int, size: int) -> Message:
 
 
 def _grib2_fields(name: str, read: Read, offset: int, end: int) -> list[FieldSections]:
-    """The fields of a GRIB2 message: sections 2 to 7 may be repeated, and hold until they are."""
+    """Return the fields of a GRIB2 message. Sections 2 to 7 may repeat; each holds until its next repetition."""
     header: dict[int, bytes] = {0: read(offset, 16)}
     extents: dict[int, tuple[int, int]] = {}
     fields = []
@@ -120,7 +120,7 @@ def _grib2_fields(name: str, read: Read, offset: int, end: int) -> list[FieldSec
 
 
 def _grib1_field(name: str, read: Read, offset: int, end: int) -> FieldSections:
-    """The field of a GRIB1 message: 2 (grid) and 3 (bitmap) are there where flagged, 4 goes to the end."""
+    """Return the field of a GRIB1 message. Flags announce sections 2 (grid) and 3 (bitmap); 4 goes to the end."""
     header, extents = {0: read(offset, 8)}, {}
     position = offset + 8
     for number, flag, shortest in ((1, 0, 28), (2, 0x80, 32), (3, 0x40, 6)):
@@ -140,7 +140,7 @@ def _grib1_field(name: str, read: Read, offset: int, end: int) -> FieldSections:
 
 
 def _grib1_length(name: str, read: Read, offset: int) -> int:
-    """Bytes of a GRIB1 message; a large one states units of 120, and in section 4 how many are too many."""
+    """Return the bytes of a GRIB1 message; a large one states units of 120, and the excess in section 4."""
     length = int.from_bytes(read(offset + 4, 3))
     if length & _GRIB1_LARGE:
         excess = int.from_bytes(_grib1_field(name, read, offset, offset + length).header[4][:3])

@@ -19,7 +19,7 @@ _FLANK_KM = 60.0
 
 @dataclass(frozen=True)
 class Land:
-    """Terrain height in m (0 at sea), the land-sea mask, the slopes (m per m), and what is high above its surroundings.
+    """The invented land: terrain height in m (0 at sea), slopes (m per m), and height above the surroundings.
 
     `slope` is (to the north, to the east); `flank` the same for the terrain as a flow sees it that crosses it, smooth
     over tens of km; `prominence` the height above that smooth terrain in units of 300 m, negative in a valley.
@@ -38,7 +38,7 @@ class Land:
 
 
 def land_of(seed: int, domain: Domain) -> Land:
-    """The land of that seed on the fine grid; the same for every time."""
+    """Return the land of that seed on the fine grid; it is the same for every time."""
     above_sea = _height_above_sea(seed, domain)
     height = np.maximum(above_sea, 0)
     smooth = gaussian_filter(height, [_FLANK_KM / km for km in domain.km_per_step], mode="nearest")
@@ -52,14 +52,14 @@ def land_of(seed: int, domain: Domain) -> Land:
 
 
 def gradient(field: FieldArray, domain: Domain) -> tuple[FieldArray, FieldArray]:
-    """The change of a field on the fine grid per metre (to the north, to the east)."""
+    """Return the change of a field on the fine grid per metre (to the north, to the east)."""
     south_north, west_east = domain.km_per_step
     down, right = np.gradient(field, axis=0), np.gradient(field, axis=1)
     return down / np.float32(-1000 * south_north), right / np.float32(1000 * west_east)
 
 
 def _height_above_sea(seed: int, domain: Domain) -> FieldArray:
-    """Metres, negative at sea: a plateau's edge and a coast that wander, and ridges where the land is high or steep."""
+    """Return the height in metres, negative at sea: a plateau, a coast, and ridges on high or steep land."""
     target, fine = domain.target, domain.fine
     across = ((fine.west - target.west + fine.step * np.arange(fine.nx)) / (target.east - target.west))[None, :]
     down = ((target.north - fine.north + fine.step * np.arange(fine.ny)) / (target.north - target.south))[:, None]
@@ -76,7 +76,7 @@ def _height_above_sea(seed: int, domain: Domain) -> FieldArray:
 
 
 def _ridges(seed: int, domain: Domain) -> FieldArray:
-    """About 0 in the valleys to 1.5 on the highest crests: ridges along the level lines of fractal fields.
+    """Return ridges along the level lines of fractal fields: about 0 in valleys, up to 1.5 on the highest crests.
 
     Where two ridges meet they add up and branch, and what is high is rougher (a multifractal, after Musgrave 1994).
     """

@@ -19,13 +19,13 @@ _COS_MIDDLE_LATITUDE = np.cos(np.radians(35))
 _MODES = 48
 
 
-def stream(seed: int, name: str) -> np.random.Generator:
-    """The random numbers that belong to that name: no other name's numbers, nor their order, change them."""
+def random_stream(seed: int, name: str) -> np.random.Generator:
+    """Return a random generator for that name, independent of all other names and of their order."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def hours_since_epoch(time: np.datetime64) -> float:
-    """Hours from the start of 2018 to the time, negative before it."""
+    """Return the hours from the start of 2018 to the time, negative before it."""
     return float((time - _EPOCH) / np.timedelta64(1, "s")) / 3600
 
 
@@ -45,8 +45,8 @@ class Waves:
     flow: float
 
     def on(self, grid: MicrodegreeGrid, time: np.datetime64, west_km: float = 0.0) -> FieldArray:
-        """The waves at that time on the grid, displaced to the west by `west_km`."""
-        random = stream(self.seed, self.name)
+        """Return the waves at that time on the grid, displaced to the west by `west_km`."""
+        random = random_stream(self.seed, self.name)
         wavenumber = 2 * np.pi / np.exp(random.uniform(np.log(self.shortest), np.log(self.longest), _MODES))
         direction = random.uniform(-0.5 * np.pi, 0.5 * np.pi, _MODES)
         start = random.uniform(0, 2 * np.pi, _MODES)
@@ -82,11 +82,11 @@ class Texture:
     lifetime: float = 24.0
 
     def at(self, time: np.datetime64) -> FieldArray:
-        """The texture at that time."""
+        """Return the texture at that time."""
         return self._on_fine_grid(_spectrum(self).at(time))
 
     def rotation(self, time: np.datetime64) -> tuple[FieldArray, FieldArray]:
-        """The wind (u, v) that has the texture for its stream function, of expected variance 1 a component."""
+        """Return the wind (u, v) whose stream function is the texture, of expected variance 1 for each component."""
         spectrum = _spectrum(self)
         per_speed = np.sqrt(2 / np.sum(spectrum.power * (spectrum.kx**2 + spectrum.ky**2)))
         stream_function = spectrum.at(time) * np.complex64(1j * per_speed)
@@ -99,14 +99,14 @@ class Texture:
 
     @property
     def periodic_shape(self) -> tuple[int, int]:
-        """Wider than the fine grid, so that its opposite sides do not meet."""
+        """The shape of the periodic domain, wider than the fine grid, so that its opposite sides do not meet."""
         ny, nx = (next_fast_len(round(1.15 * n), real=True) for n in (self.domain.fine.ny, self.domain.fine.nx))
         return ny, nx
 
 
 @dataclass(frozen=True)
 class _Spectrum:
-    """A texture's Fourier coefficients, their frequencies in radians per hour, their shares of the variance."""
+    """The Fourier coefficients of a texture, their frequencies in radians per hour, and their shares of variance."""
 
     kx: FieldArray
     ky: FieldArray
@@ -115,7 +115,7 @@ class _Spectrum:
     power: FieldArray
 
     def at(self, time: np.datetime64) -> NDArray[np.complex64]:
-        """The coefficients at that time."""
+        """Return the coefficients at that time."""
         phase = (self.frequency * hours_since_epoch(time) % (2 * np.pi)).astype(np.float32)
         turn = np.empty_like(self.coefficients)
         np.cos(phase, out=turn.real)
@@ -126,7 +126,7 @@ class _Spectrum:
 
 @lru_cache(maxsize=4)
 def _spectrum(texture: Texture) -> _Spectrum:
-    """The part of a texture that time does not change; the few that are asked for again soon are kept."""
+    """Return the part of a texture that does not change with time; a few are cached."""
     (ny, nx), (dy, dx) = texture.periodic_shape, texture.domain.km_per_step
     ky = (-2 * np.pi * np.fft.fftfreq(ny, dy)).astype(np.float32)[:, None]
     kx = (2 * np.pi * np.fft.rfftfreq(nx, dx)).astype(np.float32)[None, :]
@@ -136,7 +136,7 @@ def _spectrum(texture: Texture) -> _Spectrum:
     power = (k / low) ** np.float32(-texture.slope - 1) * np.exp(-2 * ((low / k) ** 2 + (k / high) ** 4))
     power /= power.sum()
     k[0, 0] = 0
-    random = stream(texture.seed, texture.name)
+    random = random_stream(texture.seed, texture.name)
     normal = random.standard_normal((2, *k.shape), dtype=np.float32)
     rate = random.standard_normal(k.shape, dtype=np.float32) * (k / low) ** np.float32(2 / 3) / texture.lifetime
     east, north = texture.drift

@@ -1,4 +1,4 @@
-"""Rain and radar reflectivity: where it can rain the large scale and the land decide, where it does is chance."""
+"""Rain and radar reflectivity. The large scale and the land decide where it can rain, and chance where it does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DRIFT = (22.0, 6.0)
 
 
 def rain_rate(synoptic: Synoptic, land: Land) -> FieldArray:
-    """Rain in kg m-2 per hour at the synoptic's time.
+    """Return the rain in kg m-2 per hour at the time of `synoptic`.
 
     Showers stand where a texture of 16 to 260 km rises above a threshold. Ascent along the front and up the
     mountains, moisture and the afternoon over land lower that threshold: they can be told from a coarse field and
@@ -35,14 +35,14 @@ def rain_rate(synoptic: Synoptic, land: Land) -> FieldArray:
 
 
 def upslope(synoptic: Synoptic, land: Land) -> FieldArray:
-    """Vertical wind in m s-1 that the low-level flow has on the flanks of the terrain."""
+    """Return the vertical wind in m s-1 that the low-level flow has on the flanks of the terrain."""
     u, v = synoptic.low_wind
     north, east = land.flank
     return u * east + v * north
 
 
 def reflectivity(rate: FieldArray, synoptic: Synoptic) -> FieldArray:
-    """Composite reflectivity in dBZ, Z = 200 R^1.6 (Marshall and Palmer 1948), about -25 in clear air.
+    """Return composite reflectivity in dBZ, Z = 200 R^1.6 (Marshall and Palmer 1948); about -25 in clear air.
 
     The drop size varies from place to place, by 2 dB.
     """

@@ -1,4 +1,4 @@
-"""The fields near the ground: the large scale, what the land makes of it, and what nobody could foresee."""
+"""The fields near the ground: the large scale, the effect of the land, and chance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TURNED = np.float32(np.radians(20))
 
 
 def surface_fields(synoptic: Synoptic, land: Land, rate: FieldArray) -> dict[str, FieldArray]:
-    """t2m, d2m, q2m, u10m, v10m, sp, msl and refc by channel name, and three that are no channel.
+    """Return t2m, d2m, q2m, u10m, v10m, sp, msl, refc by channel name, and three fields without a channel.
 
     These are `soil`, the soil's temperature in K, and `u10m_max` and `v10m_max`, the strongest gust's wind in m s-1.
     """
@@ -47,7 +47,10 @@ def surface_fields(synoptic: Synoptic, land: Land, rate: FieldArray) -> dict[str
 def _temperatures(
     synoptic: Synoptic, land: Land, rate: FieldArray, level_temperature: FieldArray, wind: FieldArray
 ) -> tuple[FieldArray, FieldArray]:
-    """Of the soil and at 2 m: lapse rate, day and night, cold pools in calm valleys, foehn in the lee, cold showers."""
+    """Return the temperatures of the soil and at 2 m.
+
+    They follow the lapse rate, the time of day, cold pools in calm valleys, foehn in the lee, and cold showers.
+    """
     daily_range = (4.5 + land.height / 1500) * land.land_mask + 0.6 * land.sea_mask
     day = synoptic.warmth_of_day * daily_range * (1 - 0.6 * synoptic.cloud)
     ground = level_temperature - LAPSE_RATE * land.height
@@ -59,7 +62,7 @@ def _temperatures(
 
 
 def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: FieldArray) -> tuple[FieldArray, FieldArray]:
-    """The low-level wind, slowed and turned by friction; ridges, slope winds, the outflow of showers, and gusts."""
+    """Return the low-level wind with friction, ridges, slope winds, the outflow of showers, and gusts."""
     high = (land.height / 4000).clip(0, 1)
     low, aloft = synoptic.wind(925), synoptic.wind(600)
     u, v = (below * (1 - high) + above * high for below, above in zip(low, aloft, strict=True))

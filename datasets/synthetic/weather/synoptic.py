@@ -1,4 +1,4 @@
-"""The large scale at one time: heights in hydrostatic, winds in geostrophic balance, a front, moisture and the sun."""
+"""The large scale at one time: hydrostatic heights, geostrophic winds, a front, moisture and the sun."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Synoptic:
     time: np.datetime64
 
     def height(self, level: float) -> FieldArray:
-        """Geopotential height in gpm of a pressure level in hPa."""
+        """Return the geopotential height in gpm of a pressure level in hPa."""
         mean = 110 + self._mean_temperature(1000) / LAPSE_RATE * (1 - (level / 1000) ** _POLYTROPE)
         trough = -8 * (level / 1000) ** 2 * self._toward_pole * np.exp(-((self._front_wave / 0.2) ** 2))
         return (mean + self._height_waves(level) + trough).astype(np.float32)
 
     def temperature(self, level: float) -> FieldArray:
-        """Temperature in K: that of the mean polytrope, of the waves' thickness, and of the air mass."""
+        """Return the temperature in K: the mean polytrope, the thickness of the waves, and the air mass."""
         thicker, ratio = self._height_waves(level / 1.05) - self._height_waves(level * 1.05), 2 * np.log(1.05)
         waves = GRAVITY / DRY_GAS_CONSTANT / ratio * thicker
         air_mass = 3.5 * level / 1000 * np.tanh(self.front / 0.15)
         return (self._mean_temperature(level) + waves + air_mass).astype(np.float32)
 
     def wind(self, level: float) -> tuple[FieldArray, FieldArray]:
-        """The geostrophic wind (u, v) in m s-1 of a level in hPa, with the Coriolis parameter of 15 N or more."""
+        """Return the geostrophic wind (u, v) in m s-1 at a level in hPa, Coriolis parameter as at 15 N or more."""
         latitude = np.radians(np.maximum(self.domain.fine.lat, 15))[:, None]
         per_slope = (GRAVITY / (2 * _EARTH_ROTATION * np.sin(latitude))).astype(np.float32)
         north, east = gradient(self.height(level), self.domain)
@@ -49,18 +49,18 @@ class Synoptic:
 
     @cached_property
     def low_wind(self) -> tuple[FieldArray, FieldArray]:
-        """The wind that the terrain meets, that of 850 hPa."""
+        """The wind at 850 hPa, which meets the terrain."""
         return self.wind(850)
 
     @cached_property
     def front(self) -> FieldArray:
-        """Positive in warm air, negative in cold air, 0 along the front; about 1 some 400 km from it."""
+        """The distance to the front: positive in warm air, negative in cold air, about 1 at 400 km."""
         meander = Texture(self.seed, "front meander", self.domain, 40, 350, 3.0, drift=(38, 0), lifetime=18)
         return self._front_wave + np.float32(0.09) * meander.at(self.time)
 
     @cached_property
     def front_band(self) -> FieldArray:
-        """From 0 to 1 in the band of ascent on the front's warm side."""
+        """The band of ascent on the front's warm side, 0 to 1."""
         return np.exp(-(((self.front - 0.1) / 0.2) ** 2))
 
     @cached_property
@@ -70,19 +70,19 @@ class Synoptic:
 
     @cached_property
     def cloud(self) -> FieldArray:
-        """From 0 (clear) to 1 (overcast)."""
+        """The cloud cover, 0 (clear) to 1 (overcast)."""
         return (0.3 + 0.25 * self.moisture + 0.7 * self.front_band).clip(0, 1)
 
     @cached_property
     def warmth_of_day(self) -> FieldArray:
-        """From -1 to 1 with the hour: highest at half past two in the afternoon, local solar time; one row."""
+        """The daily cycle, -1 to 1, highest at half past two in the afternoon, local solar time; one row."""
         midnight = self.time.astype("datetime64[D]")
         solar_hour = (self.time - midnight) / np.timedelta64(3600, "s") + self.domain.fine.lon / 15
         return np.cos(2 * np.pi * (solar_hour - 14.5) / 24).astype(np.float32)[None, :]
 
     @cached_property
     def summer(self) -> float:
-        """From -1 in mid January to 1 in mid July."""
+        """The yearly cycle, -1 in mid January to 1 in mid July."""
         day = (self.time - self.time.astype("datetime64[Y]")) / np.timedelta64(86400, "s")
         return float(np.cos(2 * np.pi * (day - 197) / 365.25))
 
@@ -92,11 +92,11 @@ class Synoptic:
 
     @cached_property
     def _toward_pole(self) -> FieldArray:
-        """How strong weather systems are: little in the tropics, 1 at 50 N; one column."""
+        """The strength of weather systems: small in the tropics, 1 at 50 N; one column."""
         return (1.3 * np.sin(np.radians(np.maximum(self.domain.fine.lat, 5)))).astype(np.float32)[:, None]
 
     def _height_waves(self, level: float) -> FieldArray:
-        """The waves grow with height and latitude and lean to the west, as baroclinic waves do."""
+        """Return the height waves, which grow with height and latitude and lean to the west (baroclinic waves)."""
         amplitude, west_km = 40 + 90 * (1 - level / 1000), 600 * (1 - level / 1000)
         waves = Waves(self.seed, "height", 700, 6000, 2.0, 65).on(self.domain.fine, self.time, west_km)
         return np.float32(amplitude) * self._toward_pole * waves

@@ -13,7 +13,7 @@ from corrstore.datasets.synthetic.weather.synoptic import GRAVITY, Synoptic
 
 
 def level_fields(synoptic: Synoptic, land: Land, rate: FieldArray, level: int) -> dict[str, FieldArray]:
-    """z (m2 s-2), t (K), u and v (m s-1), q (kg kg-1) on a level in hPa, below the ground too as reanalyses have it.
+    """Return z (m2 s-2), t (K), u and v (m s-1), q (kg kg-1) on a level in hPa, also below the ground.
 
     Above the mountains there is the cold of their ascent, under their tops less wind; eddies are those of the whole
     column and the level's own, half and half.

@@ -31,15 +31,15 @@ class Moment:
         return rain_rate(self.synoptic, self.land)
 
     def surface(self) -> dict[str, FieldArray]:
-        """The fields near the ground, as `surface_fields` names them."""
+        """Return the fields near the ground, named as by `surface_fields`."""
         return surface_fields(self.synoptic, self.land, self.rate)
 
     def on_level(self, level: int) -> dict[str, FieldArray]:
-        """z, t, u, v and q on a pressure level in hPa."""
+        """Return z, t, u, v and q on a pressure level in hPa."""
         return level_fields(self.synoptic, self.land, self.rate, level)
 
     def reflectivity_of(self, rate: FieldArray) -> FieldArray:
-        """Composite reflectivity in dBZ of that rain in kg m-2 per hour, with the drops of this moment."""
+        """Return the composite reflectivity in dBZ of rain in kg m-2 per hour, with the drops of this moment."""
         return reflectivity(rate, self.synoptic)
 
 
@@ -52,15 +52,15 @@ class Weather:
 
     @cached_property
     def land(self) -> Land:
-        """The land, which has no time."""
+        """The land of the seed, the same for every time."""
         return land_of(self.seed, self.domain)
 
     def at(self, time: np.datetime64) -> Moment:
-        """The weather at that time."""
+        """Return the weather at that time."""
         return Moment(Synoptic(self.seed, self.domain, time), self.land)
 
     def rain_over_hour(self, end: np.datetime64) -> tuple[FieldArray, FieldArray]:
-        """Rain in kg m-2 over the hour that ends then, the sum of three midpoints; and its highest rate per hour."""
+        """Return the rain in kg m-2 over the hour up to `end`, from three midpoints, and its highest hourly rate."""
         part = np.timedelta64(3600 // _SNAPSHOTS, "s")
         rates = [self.at(end - part * n - part // 2).rate for n in reversed(range(_SNAPSHOTS))]
         amount, peak = rates[0].copy(), rates[0].copy()

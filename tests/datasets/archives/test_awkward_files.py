@@ -13,7 +13,7 @@ import xarray
 from pyproj import Proj
 
 from corrstore.datasets.archives.grib.decode import read_field
-from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.archives.grib.index import index_file
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.projected import ProjectedGrid
@@ -154,7 +154,7 @@ def test_the_first_field_lies_north_first_and_west_first(name):
 def test_values_are_where_eccodes_has_them(name):
     """A thousand points of the last field, against float64 values at ecCodes' own coordinates."""
     row = rows(name)[-1]
-    with opened(message_of(name, row)) as handle:
+    with message_handle(message_of(name, row)) as handle:
         eccodes.codes_set(handle, "missingValue", np.nan)
         lat, lon, values = (eccodes.codes_get_array(handle, key) for key in ("latitudes", "longitudes", "values"))
     field = field_of(name, row)
@@ -182,7 +182,7 @@ def test_alternating_rows_against_cfgrib():
 def test_alternating_rows_of_a_mercator_grid_against_eccodes_iterator():
     """Rows are 2517 long: 4 and 5 are one of each direction."""
     name = "ds.waveh.5.grib"
-    with opened(message_of(name, rows(name)[0])) as handle:
+    with message_handle(message_of(name, rows(name)[0])) as handle:
         iterator = eccodes.codes_grib_iterator_new(handle, 0)
         points = [eccodes.codes_grib_iterator_next(iterator) for _ in range(6 * 2517)]
         eccodes.codes_grib_iterator_delete(iterator)

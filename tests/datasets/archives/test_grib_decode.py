@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from corrstore.datasets.archives.grib.decode import read_field
-from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.projected import ProjectedGrid
@@ -124,7 +124,7 @@ def test_every_packing_is_decoded_to_the_nearest_float32(packing):
     """Against ecCodes' own float64; complex packing is summed in float32, hence two units in the last place."""
     values = noise(30, 40)
     message = made(values=values, **regular(30, 40), bitsPerValue=16, packingType=packing)
-    with opened(message) as handle:
+    with message_handle(message) as handle:
         assert eccodes.codes_get(handle, "packingType") == packing
         expected = eccodes.codes_get_array(handle, "values", np.float64).reshape(30, 40)
     np.testing.assert_allclose(expected, values, atol=3e-3)
@@ -187,7 +187,7 @@ def test_a_field_may_use_the_bitmap_of_the_one_before_it():
 
 def iterated(message: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Latitude and longitude of every point in scanning order, by ecCodes' own arithmetic of the projection."""
-    with opened(message) as handle:
+    with message_handle(message) as handle:
         return eccodes.codes_get_array(handle, "latitudes"), eccodes.codes_get_array(handle, "longitudes")
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, index_file, index_ranges
 from corrstore.datasets.errors import BadInput
 from tests.grib_made import changed, eccodes_handles, in_one_message, made, regular
@@ -269,7 +269,7 @@ def test_the_packing_is_named(edition, packing):
 
 def test_vertical_coordinates_are_not_part_of_a_grib1_grid():
     flat = made("regular_ll_pl_grib1")
-    with opened(flat) as handle:
+    with message_handle(flat) as handle:
         eccodes.codes_set(handle, "PVPresent", 1)
         eccodes.codes_set_array(handle, "pv", np.linspace(0.0, 1.0, 60))
         layered = eccodes.codes_get_message(handle)

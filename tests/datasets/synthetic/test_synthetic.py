@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corrstore.datasets.archives.grib.handle import eccodes, opened
+from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import parse_time
 from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticArchive, SyntheticSpec, synthesise
@@ -44,14 +44,14 @@ class Encoded:
     data: bytes
 
     def __getitem__(self, keys: str | tuple[str, ...]) -> int | str | tuple[int | str, ...]:
-        with opened(self.data) as handle:
+        with message_handle(self.data) as handle:
             if isinstance(keys, str):
                 return eccodes.codes_get(handle, keys, str if keys in TEXTS else int)
             return tuple(eccodes.codes_get(handle, key, str if key in TEXTS else int) for key in keys)
 
     @property
     def values(self) -> np.ndarray:
-        with opened(self.data) as handle:
+        with message_handle(self.data) as handle:
             return eccodes.codes_get_values(handle).reshape(self["Nj", "Ni"])
 
     @property

@@ -23,7 +23,7 @@ from corrstore.datasets.storage.cache import cache_path, is_cached, tell_unwrita
 from corrstore.datasets.variables.channels import Channel
 
 _NUMBERS = ("discipline", "category", "number", "table", "parameter", "level_type")
-_POOL_FROM = 64  # files: below it starting processes costs more than it saves
+_POOL_FROM = 64  # files; for fewer, processes cost more time than they save
 
 
 def index_files(paths: list[Path]) -> tuple[pa.Table, list[Problem]]:

@@ -20,7 +20,7 @@ from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.table import VARIABLES, Variables
 
-_FILES_AT_ONCE = 512  # bounds the memory that an archive's index takes
+_FILES_AT_ONCE = 512  # a limit for the memory of an archive's index
 
 SOURCES_SCHEMA = pa.schema(
     [
@@ -28,7 +28,7 @@ SOURCES_SCHEMA = pa.schema(
         ("path", pa.string()),
         ("bytes", pa.int64()),
         ("format", pa.string()),
-        ("fields", pa.int64()),  # that the recipe can use
+        ("fields", pa.int64()),  # number of fields that the recipe can use
     ]
 )
 

@@ -21,8 +21,8 @@ class Accumulations(Generic[Moment]):
     """
 
     def __init__(self, intervals: Iterable[tuple[Moment, Moment]]) -> None:
-        self._ends: dict[Moment, list[Moment]] = defaultdict(list)  # of the intervals that start at a moment
-        self._starts: dict[Moment, list[Moment]] = defaultdict(list)  # of those that end there
+        self._ends: dict[Moment, list[Moment]] = defaultdict(list)  # moment -> ends of the intervals that start then
+        self._starts: dict[Moment, list[Moment]] = defaultdict(list)  # moment -> starts of the intervals that end then
         for start, end in sorted(set(intervals)):
             self._ends[start].append(end)
             self._starts[end].append(start)

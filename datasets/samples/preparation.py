@@ -24,8 +24,8 @@ from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.store.constants import constants_from_store
 from corrstore.datasets.store.layout import ROLES
 
-_MESSAGES_CHECKED = 8  # messages, before a channel's grid is taken on trust
-_LONGEST_RUN = np.timedelta64(2, "D")  # how far outside the period an accumulation may begin or end
+_MESSAGES_CHECKED = 8  # damaged messages to skip in the search for a channel's grid
+_LONGEST_RUN = np.timedelta64(2, "D")  # the longest time outside the period at which an accumulation begins or ends
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
                 _, grid = read_reference(reference, recipe.sources[source].storage_options)
                 break
             except CorruptMessage:
-                continue  # the sample that it belongs to will say so
+                continue  # the record of its sample reports it
         else:
             continue
         if not grid.covers(wanted):

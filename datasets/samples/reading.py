@@ -23,7 +23,7 @@ from corrstore.datasets.pairing.sources import archive_source
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.variables.channels import Channel
 
-_KEPT = 2  # fields: the two components of a wind
+_KEPT = 2  # fields in memory: the two components of a wind
 
 
 class MissingField(Exception):
@@ -66,7 +66,7 @@ class FieldReader:
         fine = fine_grid(destination, target_grid)
         points = regridder(found.grid, fine)(found.values)
         floor = self._recipe.floors.get(channel.name)
-        floored = points if floor is None else np.maximum(points, np.float32(floor))  # as the target's will be
+        floored = points if floor is None else np.maximum(points, np.float32(floor))  # the target has the same floor
         return regridder(fine, destination, "conservative")(floored)
 
     def _earth_relative(self, source: str, channel: Channel) -> GriddedField:

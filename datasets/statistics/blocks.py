@@ -78,7 +78,7 @@ def _refuse_other_edges(left: BinCounts, right: BinCounts) -> None:
 def merge_all(statistics: Iterable[BlockStatistics]) -> BlockStatistics:
     """Merge all blocks; the result is equal to the last bit in whatever order they come.
 
-    Errors: ValueError for none at all; BadInput where histograms differ in length.
+    Raises ValueError for no blocks, and BadInput where histograms differ in length.
     """
     parts = list(statistics)
     if not parts:

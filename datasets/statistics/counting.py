@@ -56,7 +56,7 @@ def residual_statistics(
     """Return the statistics of the residual: the decoded target [ny, nx] minus the upsampled input.
 
     Args: `upsampled` physical, float32 [ny, nx]. A pixel where either is NaN is missing.
-    Errors: BadInput where the shapes differ, and for an infinite residual.
+    Raises BadInput where the shapes differ, and for an infinite residual.
     """
     if stored.shape != upsampled.shape:
         raise BadInput(f"target is {stored.shape} and the upsampled input {upsampled.shape}, expected one grid")

@@ -73,7 +73,7 @@ def quantile(counts: BinCounts, edges: BinEdges, minimum: float, maximum: float,
     The truth is NumPy's method `inverted_cdf`: the least of the counted numbers x such that at least the share q of
     them is <= x. It is within the error bound of the value. `minimum` and `maximum` of the counted numbers
     tighten the bins that they are in and close the two open ones. NaN and NaN where nothing was counted.
-    Errors: BadInput for q outside [0, 1], or counts that are not two more than the bins.
+    Raises BadInput for q outside [0, 1], or counts that are not two more than the bins.
     """
     _check_counts(counts, edges)
     if not 0 <= q <= 1:
@@ -96,7 +96,7 @@ def quantile(counts: BinCounts, edges: BinEdges, minimum: float, maximum: float,
 def share_at_least(counts: BinCounts, edges: BinEdges, threshold: float) -> float:
     """Return the exact share of the counted numbers >= threshold; NaN where nothing was counted.
 
-    Errors: BadInput, with the nearest edges, where the threshold is not an edge.
+    Raises BadInput, with the nearest edges, where the threshold is not an edge.
     """
     _check_counts(counts, edges)
     place = int(np.searchsorted(edges, threshold))

@@ -53,7 +53,7 @@ def blocks_from_table(table: pa.Table) -> list[BlockStatistics]:
 def merged_by_channel(table: pa.Table) -> dict[tuple[Role, str], BlockStatistics]:
     """Merge rows of `STATISTICS_SCHEMA`, of any valid times, for each (role, channel).
 
-    The order of the rows changes no bit of the result. Errors: BadInput where the histograms of a channel differ in
+    The order of the rows changes no bit of the result. Raises BadInput where the histograms of a channel differ in
     length.
     """
     roles, channels = (table[name].combine_chunks().dictionary_encode() for name in ("role", "channel"))

@@ -21,7 +21,7 @@ from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.datasets.variables.transforms import transform_named
 
 _HALF_ULP = {"float16": 2.0**-11, "float32": 2.0**-24}
-_ROUNDING = 1e-6  # of the range: packed numbers may lie this far outside
+_ROUNDING = 1e-6  # share of the range by which packed values may exceed it
 
 
 @dataclass(frozen=True)

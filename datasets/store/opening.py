@@ -206,5 +206,5 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
             " install the corrstore that built it, or build it again"
         )
     store = Store(folder, attributes)
-    _ = store.group  # read now: a store that grows later stays, for this reader, as it was opened
+    _ = store.group  # read at once: a later extension of the store does not change this object
     return store

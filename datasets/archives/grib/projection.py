@@ -22,8 +22,8 @@ _SOUTH_POLE = 0x80
 def proj_string(handle: int, kind: str) -> str:
     """Return the PROJ string of a grid whose gridType is `lambert`, `mercator` or `polar_stereographic`.
 
-    A Mercator map is centred on the grid, so that the grid does not wrap. BadInput for a rotated one, and where the
-    message does not say how large the earth is: nothing is assumed.
+    A Mercator map is centred on the grid, so that the grid does not wrap. Raises BadInput for a rotated one, and where
+    the message does not state the size of the earth.
     """
     lat_ts = _degrees(handle, "LaD")
     match kind:

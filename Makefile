@@ -2,7 +2,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test test-slow lint bench clean
 
 install: $(INSTALLED)
 
@@ -27,8 +27,11 @@ demo: install
 	  --members 4 --steps 16 --sigma-max 20 --tile 160 240 --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
 
-test: install
+test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
 
 lint: install
 	$(BIN)/ruff check .

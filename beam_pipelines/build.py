@@ -14,7 +14,7 @@ from corrstore.beam_pipelines.finish import Report, finish, is_finished, read_re
 from corrstore.beam_pipelines.progress import Progress
 from corrstore.beam_pipelines.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.recipe.recipe import Recipe
@@ -68,7 +68,7 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         if repair:
             folder.remove(VERDICT)
         return BuildResult(len(todo), report)
-    except BadInput:
+    except CorrstoreError:
         if build_record is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
             for key in ("",) if is_new else (LEDGER, *ROLES):
                 folder.remove(key)

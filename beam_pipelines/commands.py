@@ -21,8 +21,6 @@ from corrstore.datasets.commands import (
     print_json,
     results,
 )
-from corrstore.datasets.recipe.files import load_recipe
-from corrstore.datasets.storage.folder import Folder, absolute
 
 app = typer.Typer()
 
@@ -88,6 +86,7 @@ def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False
     """
     from corrstore.beam_pipelines.plan import plan as make_plan
     from corrstore.beam_pipelines.printing import print_plan
+    from corrstore.datasets.recipe.files import load_recipe
 
     made = make_plan(load_recipe(recipe, override))
     if as_json:
@@ -118,6 +117,8 @@ def build(
     from corrstore.beam_pipelines.printing import print_report
     from corrstore.beam_pipelines.spread import Runner
     from corrstore.catalog.tables.registration import register_store
+    from corrstore.datasets.recipe.files import load_recipe
+    from corrstore.datasets.storage.folder import Folder, absolute
 
     made = load_recipe(recipe, override)
     result = run_build(made, Folder(absolute(output)), Runner(tuple(context.args), workers), notices, repair)
@@ -148,6 +149,7 @@ def verify(
     from corrstore.beam_pipelines.printing import print_verdict
     from corrstore.beam_pipelines.spread import Runner
     from corrstore.beam_pipelines.verify import verify as run_verify
+    from corrstore.datasets.storage.folder import absolute
     from corrstore.datasets.store.opening import open_store
 
     verdict = run_verify(

@@ -19,7 +19,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from corrstore.beam_pipelines.progress import Progress
 from corrstore.beam_pipelines.watch import watching_workers
-from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.errors import BadInput, CorrstoreError, OutOfResources
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.records import TaskRecord, write_task_record
 
@@ -93,16 +93,16 @@ class WriteTaskRecord(beam.DoFn):
         try:
             write_task_record(self.folder, self.task(key.offsets["time"]), self.place)
         except CorrstoreError as error:
-            raise RuntimeError(f"{_MARK}{error}\n") from None
+            raise RuntimeError(f"{_MARK}{type(error).__name__}: {error}\n") from None
         except OSError as error:
-            raise RuntimeError(f"{_MARK}{error.filename or 'a file'}: {error.strerror or error}\n") from None
+            raise RuntimeError(f"{_MARK}BadInput: {error.filename or 'a file'}: {error.strerror or error}\n") from None
         yield key
 
 
 def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: Runner, progress: Progress) -> None:
     """Do the task for every index and leave its record in `place`; returns when all are there.
 
-    Linear: keys, a reshuffle, the work. Raises BadInput with a worker's own words where one cannot go on.
+    Linear: keys, a reshuffle, the work. Raises BadInput or OutOfResources in a worker's own words.
     """
     if not indices:
         return
@@ -120,13 +120,14 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
                 | "Spread" >> beam.Reshuffle()
                 | "Do" >> beam.ParDo(WriteTaskRecord(task, folder, place))
             )
-    except BadInput:
+    except CorrstoreError:
         raise
     except Exception as error:
-        said = re.search(re.escape(_MARK) + r"(.+)", str(error))
+        said = re.search(re.escape(_MARK) + r"(\w+): (.+)", str(error))
         if said is None:
             raise
-        raise BadInput(said.group(1).split("\\n")[0].split(" [while running")[0]) from None
+        kind = OutOfResources if said[1] == OutOfResources.__name__ else BadInput
+        raise kind(said[2].split("\\n")[0].split(" [while running")[0]) from None
     left = len(folder.names(place)) - before
     if left < len(indices):
         raise BadInput(

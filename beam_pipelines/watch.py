@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import OutOfResources
 
 _SECONDS_BETWEEN = 1.0
 _ROUNDS_OF_GRACE = 5  # in which a run that is over may end by itself
@@ -19,7 +19,7 @@ _ALARM = signal.SIGUSR1  # SIGINT is ignored in what a shell has put into the ba
 
 @contextmanager
 def watching_workers() -> Iterator[None]:
-    """Raise BadInput soon after a worker process of this one has died before the block has ended."""
+    """Raise OutOfResources soon after a worker process of this one has died before the block has ended."""
     over, died = threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -48,7 +48,7 @@ def watching_workers() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, RuntimeError):
         if died.is_set():
-            raise BadInput(
+            raise OutOfResources(
                 "a worker process was killed, perhaps because memory ran out; start the same command again"
                 " with fewer --workers"
             ) from None

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from corrstore.catalog import page_commands
+from corrstore.catalog import catalog_commands, page_commands
 from corrstore.datasets.commands import AsJson, StorePath, notices, print_json, results
 
 app = typer.Typer()
-app.add_typer(page_commands.app, name="catalog")
+catalog_commands.app.add_typer(page_commands.app)
+app.add_typer(catalog_commands.app, name="catalog")
 
 
 @app.command()

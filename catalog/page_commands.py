@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from corrstore.catalog.catalog_commands import CatalogUrl, app
+from corrstore.catalog.catalog_commands import CatalogUrl
 from corrstore.catalog.printing.output import several, shown
 from corrstore.datasets.commands import notices
 from corrstore.datasets.storage.folder import Folder, write_file_atomically
+
+app = typer.Typer()
 
 OutputFolder = Annotated[str, typer.Argument(metavar="OUT", help="The folder to write, or gs://bucket/path.")]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from typing import Annotated
 
 import typer
 
@@ -10,12 +12,11 @@ import corrstore.beam_pipelines.commands
 import corrstore.catalog.commands
 import corrstore.training.commands
 import corrstore.training.sampling_commands
+from corrstore import __version__
 from corrstore.datasets.commands import notices
 from corrstore.datasets.errors import CorrstoreError
-from corrstore.datasets.recipe.recipe import recipe_schema
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -27,17 +28,40 @@ app.add_typer(corrstore.training.commands.app)
 app.add_typer(corrstore.training.sampling_commands.app)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"corrstore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Build, check and describe training stores for kilometre-scale weather downscaling."""
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a recipe.
 
     Example: `corrstore schema > recipe.schema.json`
     """
+    from corrstore.datasets.recipe.recipe import recipe_schema
+
     print(recipe_schema())
+
+
+def _is_no_beam_import_notice(record: logging.LogRecord) -> bool:
+    """Beam warns of a BigQuery client that nothing here uses."""
+    return "bigquery client libraries are not available" not in record.getMessage()
 
 
 def main() -> None:
     """Run the command; an error that a user can act on is one message and an exit code, not a traceback."""
+    logging.getLogger().addFilter(_is_no_beam_import_notice)
     try:
         app()
     except CorrstoreError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 
@@ -33,7 +32,7 @@ def print_json(content: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    return value.item() if hasattr(value, "item") else str(value)  # a NumPy number
 
 
 def fall_short(share: float, allowed: float, lacking: int, samples: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -72,3 +73,55 @@ def test_beside_another_package_named_datasets_both_are_imported(tmp_path):
             check=False,
         )
         assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["schema"], ["catalog", "list", "--catalog", "nowhere"]])
+def test_a_command_that_needs_no_torch_beam_or_xarray_does_not_wait_for_them(tmp_path, command):
+    code = (
+        "import sys; from corrstore.command_line import main; sys.argv[1:] = %r\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('loaded:', *sorted({'torch', 'apache_beam', 'xarray'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code % command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.splitlines()[-1] == "loaded:", ended.stderr
+
+
+def test_importing_the_pipelines_leaves_the_hooks_of_the_process_alone():
+    code = """
+import logging, signal, sys, threading
+before = [list(logging.root.filters), signal.getsignal(signal.SIGTERM), sys.excepthook, threading.excepthook]
+import corrstore.beam_pipelines, corrstore.beam_pipelines.commands
+assert before == [logging.root.filters, signal.getsignal(signal.SIGTERM), sys.excepthook, threading.excepthook]
+"""
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+
+
+def test_the_version_is_printed():
+    shown = corrstore("--version")
+    assert shown.returncode == 0 and re.fullmatch(r"corrstore \d+\.\d+\.\d+\n", shown.stdout)
+
+
+def test_a_full_disk_and_a_folder_that_is_none_end_differently(tmp_path):
+    (tmp_path / "file").write_text("")
+    recipe = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); import signal;"
+    recipe += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from corrstore.datasets.storage.folder import Folder\n"
+    recipe += "from corrstore.datasets.errors import BadInput, OutOfResources\n"
+    recipe += "try: Folder(%r).write('key', bytes(8192))\nexcept %s as error: print(error)\n"
+    for folder, error in ((tmp_path / "full", "OutOfResources"), (tmp_path / "file" / "under", "BadInput")):
+        ended = subprocess.run(
+            [sys.executable, "-c", recipe % (str(folder), error)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.stdout.startswith(f"cannot write {folder}"), ended.stderr
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "file"]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from corrstore.datasets.commands import notices, results
+from corrstore.datasets.errors import Stopped
 
 app = typer.Typer()
 
@@ -88,8 +89,9 @@ def train(
             notices.print(f"on {opened.folder.url}", highlight=False, soft_wrap=True)
         seen = run(opened, config, output, regression, where, processes, query=query)
     if processes.first:
-        done = "done" if seen >= config.samples else "stopped; give the same command to go on"
-        notices.print(f"{output}: {seen:,} of {config.samples:,} patches seen, {done}")
+        notices.print(f"{output}: {seen:,} of {config.samples:,} patches seen")
+    if seen < config.samples:
+        raise Stopped(f"stopped after {seen:,} of {config.samples:,} patches; give the same command to go on")
 
 
 def _print_facts(title: str, facts: dict[str, str]) -> None:

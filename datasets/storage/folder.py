@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import fsspec
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, cannot_write
 
 _TEMPORARY = ".partial-"
 _ABANDONED = 3600.0  # seconds
@@ -115,7 +115,7 @@ def absolute(path: str) -> str:
 def write_file_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: under another name first, then moved.
 
-    Raises BadInput, which names the path and the reason, where the disk is full or the folder cannot be written.
+    Raises OutOfResources where the disk is full, and BadInput where the folder cannot be written; both name the path.
     """
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
     try:
@@ -128,9 +128,7 @@ def write_file_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise BadInput(
-            f"cannot write {path} ({len(content):,} bytes): {error.strerror}; make room or give another folder"
-        ) from None
+        raise cannot_write(path, error, len(content)) from None
 
 
 def checksum(content: bytes) -> str:

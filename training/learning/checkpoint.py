@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, cannot_write
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.residual import ResidualScale
@@ -126,7 +126,10 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all: under another name first, then moved. BadInput where it cannot be."""
+    """Write a checkpoint whole or not at all: under another name first, then moved.
+
+    Raises OutOfResources where the disk is full, and BadInput where the folder cannot be written.
+    """
     temporary = path.with_name(f".partial-{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
@@ -135,7 +138,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}; make room, or give another folder") from None
+        raise cannot_write(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -93,13 +93,13 @@ def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
 def _kept_for_backward(model: Regression | Denoiser, condition: int, targets: int, patch: Patch) -> int:
     """Bytes that one patch's backward pass needs, beside the parameters."""
     storages: dict[int, int] = {}
-    own = {each.untyped_storage()._cdata for each in [*model.parameters(), *model.buffers()]}
+    own = {each.untyped_storage().data_ptr() for each in [*model.parameters(), *model.buffers()]}
     held = []
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            storages[storage._cdata] = storage.nbytes()
+        if storage.data_ptr() not in own:
+            storages[storage.data_ptr()] = storage.nbytes()
             held.append(tensor)
         return tensor
 

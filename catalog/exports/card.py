@@ -112,7 +112,11 @@ def _coverage(of: Portrait) -> Iterator[str]:
     ]
     yield table(["period", "samples", "not valid"], years, 1)
     splits = of.recipe.get("splits") or {}
-    rows = [[name, escaped(each["start"]), escaped(each["end"])] for name, each in splits.items() if name != "embargo"]
+    rows = [
+        [name, escaped(each["start"]), escaped(each["end"])]
+        for name, each in splits.items()
+        if name != "embargo" and each  # a recipe may lack validation or test
+    ]
     if rows:
         yield f"Splits are half-open, with an embargo of {escaped(splits.get('embargo', '0h'))}."
         yield table(["split", "from", "to before"], rows, 3)

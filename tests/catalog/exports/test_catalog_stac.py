@@ -24,6 +24,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import ROLES
 from tests.catalog_made import GRID, made
 from tests.command import corrstore
+from tests.conftest import brief_content, build_in_process
 
 pystac = pytest.importorskip("pystac", reason="pystac is not installed")
 HOSTILE = "a|b`c` [x](http://example.invalid) <b>bold</b> *em* _em_ https://example.invalid ![i](y) & # \n\n# h"
@@ -179,6 +180,17 @@ def tokens(text: str) -> list:
 
 def texts(text: str, kinds: tuple[str, ...] = ("text", "code_inline")) -> list[str]:
     return [token.content for token in tokens(text) if token.type in kinds]
+
+
+def test_a_store_with_a_train_split_alone_has_a_card_and_a_collection(archive, tmp_path):
+    build_in_process(recipe_from(brief_content(archive)), tmp_path / "store")
+    url = str(tmp_path / "catalog")
+    register_store(url, str(tmp_path / "store"))
+    card = corrstore("catalog", "card", str(tmp_path / "store"), "--catalog", url)
+    assert card.returncode == 0, card.stderr
+    splits = [word for word in texts(card.stdout) if word in ("train", "validation", "test")]
+    assert splits == ["train"]
+    assert corrstore("catalog", "stac", tmp_path / "stac", "--catalog", url).returncode == 0
 
 
 def test_the_card_says_what_is_in_the_store(url, demo_store, tmp_path):

@@ -164,7 +164,7 @@ def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(written
         ]
         workers[-1].kill()
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 2 and "fewer --workers" in said and "Traceback" not in said
+    assert process.returncode == 75 and "fewer --workers" in said and "Traceback" not in said
     assert records(store) >= 1 and not (store / "zarr.json").exists()
     assert continued(file, store) == whole
 

@@ -10,7 +10,6 @@ import typer
 from corrstore.catalog.catalog_commands import CatalogUrl
 from corrstore.catalog.printing.output import several, shown
 from corrstore.datasets.commands import notices
-from corrstore.datasets.storage.folder import Folder, write_file_atomically
 
 app = typer.Typer()
 
@@ -25,6 +24,7 @@ def page(output: OutputFolder, catalog: CatalogUrl) -> None:
     """
     from corrstore.catalog.pages.page import write_site
     from corrstore.catalog.queries.access import Catalog
+    from corrstore.datasets.storage.folder import Folder
 
     stores = write_site(Catalog(catalog), Folder(output))
     _say(f"wrote {shown(output)}/index.html and {several(stores, 'page')} of stores")
@@ -38,6 +38,7 @@ def stac(output: OutputFolder, catalog: CatalogUrl) -> None:
     """
     from corrstore.catalog.exports.stac import write_stac
     from corrstore.catalog.queries.access import Catalog
+    from corrstore.datasets.storage.folder import Folder
 
     stores = write_stac(Catalog(catalog), Folder(output))
     _say(f"wrote {shown(output)}/catalog.json and {several(stores, 'collection')} of stores")
@@ -55,6 +56,7 @@ def card(
     """
     from corrstore.catalog.exports.card import card_of
     from corrstore.catalog.queries.access import Catalog
+    from corrstore.datasets.storage.folder import write_file_atomically
 
     text = card_of(Catalog(catalog), store)
     if output is None:

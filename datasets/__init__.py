@@ -2,5 +2,3 @@
 
 It never starts Beam and never imports torch. Start reading at `recipe/recipe.py`, then `samples/sample.py`.
 """
-
-import pyproj  # noqa: F401 - before ecCodes, whose wheel loads another PROJ, on which pyproj would crash

@@ -75,25 +75,6 @@ def test_beside_another_package_named_datasets_both_are_imported(tmp_path):
         assert (ended.returncode, ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("command", [["--help"], ["schema"], ["catalog", "list", "--catalog", "nowhere"]])
-def test_a_command_that_needs_no_torch_beam_or_xarray_does_not_wait_for_them(tmp_path, command):
-    code = (
-        "import sys; from corrstore.command_line import main; sys.argv[1:] = %r\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print('loaded:', *sorted({'torch', 'apache_beam', 'xarray'} & set(sys.modules)))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code % command],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.stdout.splitlines()[-1] == "loaded:", ended.stderr
-
-
 def test_importing_the_pipelines_leaves_the_hooks_of_the_process_alone():
     code = """
 import logging, signal, sys, threading

@@ -12,13 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from corrstore.datasets.commands import print_json
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.periods import format_time
-from corrstore.datasets.storage.folder import write_file_atomically
 
 _LONGEST = 255
 
@@ -47,6 +44,8 @@ def write_rows(rows: Sequence[Row], form: Form, output: Path | None) -> bool:
         if output is not None:
             raise BadInput(f"--output {output}: say --format csv or --format parquet")
         return False
+    from corrstore.datasets.storage.folder import write_file_atomically
+
     content = _csv(rows) if form is Form.CSV else _parquet(rows)
     if output is not None:
         write_file_atomically(output, content)
@@ -84,6 +83,10 @@ def several(count: int, noun: str) -> str:
 
 
 def _plain(value: Any) -> Any:
+    import numpy as np
+
+    from corrstore.datasets.recipe.periods import format_time
+
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64):
         value = value.item()
     if isinstance(value, datetime | np.datetime64):

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Proj
-from pyproj.exceptions import CRSError
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import (
@@ -22,6 +20,7 @@ from corrstore.datasets.grids.axes import (
     spacing,
     within,
 )
+from corrstore.datasets.grids.proj import CRSError, Proj
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,12 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pyproj import Proj
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import fractional_index, longitude_index
 from corrstore.datasets.grids.fields import FieldArray, check_shape, output_array
 from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.proj import Proj
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid_kernels import average_cells, interpolate_axes, interpolate_points

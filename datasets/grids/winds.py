@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pyproj import Proj
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.grids.proj import Proj
 from corrstore.datasets.grids.projected import ProjectedGrid
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Proj
 
 from corrstore.datasets.archives.grib.handle import eccodes, integer_key
 from corrstore.datasets.archives.grib.projection import proj_string
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import Axis, regular_axis
 from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.proj import Proj
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 

@@ -1,7 +1,7 @@
 """GRIB messages as ecCodes holds them, and their keys.
 
-The one place that imports ecCodes, since it has to come after pyproj: ecCodes' wheels load a PROJ of their own for
-the whole process, and a pyproj that is loaded later calls into it and crashes.
+The one place that imports ecCodes, and pyproj before it: a program that imports pyproj itself after ecCodes crashes
+(see `grids/proj.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pyproj  # noqa: F401
+import corrstore.datasets.grids.proj  # noqa: F401
 
 # isort: split
 import eccodes

@@ -23,7 +23,7 @@ setup(
     },
     entry_points={"console_scripts": ["corrstore = corrstore.command_line:main"]},
     install_requires=[
-        "apache-beam>=2.66",
+        "apache-beam>=2.72",
         "cfgrib>=0.9.15",
         "cftime>=1.6.4",
         "dask[array]>=2025.1",
@@ -39,7 +39,7 @@ setup(
         "numpy>=2.1",
         "pillow>=11",
         "psutil>=6",
-        "pyarrow>=18",
+        "pyarrow>=21",
         "pydantic>=2.10",
         "pyproj>=3.7",
         "pyyaml>=6",
@@ -48,9 +48,9 @@ setup(
         "tensorstore>=0.1.72",
         "torch>=2.13",
         "typer>=0.19",
-        "xarray>=2025.1",
+        "xarray>=2025.9.1",
         "xarray-beam>=0.10",
-        "zarr>=3.0.8",
+        "zarr>=3.1",
     ],
     extras_require={
         "xesmf": ["xesmf>=0.9.2"],
@@ -74,7 +74,7 @@ setup(
             "scores>=2.7",
             "tensorboard>=2",
             "types-PyYAML",
-            "zarrs",
+            "zarrs>=0.2",
         ],
     },
 )

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from corrstore.catalog.queries.selection import parse_period
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import parse_period
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_value
 from corrstore.training.diffusion.edm import P_MEAN, P_STD

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from corrstore.catalog.queries.holdings import Intervals, valid_intervals
 from corrstore.catalog.queries.matching import Stores
 from corrstore.catalog.queries.query import Answer, Question, answer, fitting, with_reasons
-from corrstore.catalog.queries.selection import Selection, parse_frequency, parse_period, parse_region
+from corrstore.catalog.queries.selection import Selection, parse_frequency, parse_region
 from corrstore.catalog.queries.series import SeriesReader
 from corrstore.catalog.tables.presence import PresenceCheck
 from corrstore.catalog.tables.reading import Tables
 from corrstore.catalog.tables.schemas import TableName
-from corrstore.datasets.recipe.periods import Interval
+from corrstore.datasets.recipe.periods import Interval, parse_period
 from corrstore.datasets.storage.folder import Folder
 
 if TYPE_CHECKING:

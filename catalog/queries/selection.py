@@ -1,8 +1,7 @@
-"""What a user asks for: a period and a region in a few characters, months of the year, hours of the day."""
+"""Regions, frequencies, months and hours that a user selects by, read from short texts."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,27 +11,7 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import Interval, Times, parse_duration
 
-_MOMENT = re.compile(r"^\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?Z?)?)?)?$")
-_WHOLE = ("Y", "M", "D")
 _MOST_STEPS = 2_000_000
-
-
-def parse_period(text: str | Interval) -> Interval:
-    """The period that a text such as 2019-06/2019-09, 2019 or 2019-06-01T06/2019-06-02 stands for.
-
-    A year, month or day is meant whole, also as the end: 2019-06/2019-09 ends before 2019-10-01. A time of day as the
-    end is where the period ends; alone it is no period. All in UTC. Errors: BadInput.
-    """
-    if isinstance(text, Interval):
-        return text
-    first, slash, last = str(text).partition("/")
-    start, end = _moment(first, text), _moment(last if slash else first, text)
-    unit = np.datetime_data(end.dtype)[0]
-    if unit in _WHOLE:
-        end = end + 1
-    elif not slash:
-        raise BadInput(f"period {text!r} is one moment; write a start and an end, such as {first}/2019-07-01T00")
-    return Interval(start.astype("datetime64[s]"), end.astype("datetime64[s]"))
 
 
 def parse_frequency(text: str) -> int:
@@ -41,19 +20,6 @@ def parse_frequency(text: str) -> int:
     if seconds == 0:
         raise BadInput(f"frequency {text!r} is no time at all; write it as 30min, 3h or 1d")
     return seconds
-
-
-def _moment(part: str, text: object) -> np.datetime64:
-    part = part.strip()
-    try:
-        if _MOMENT.match(part):
-            return np.datetime64(part.removesuffix("Z").replace(" ", "T"))
-    except ValueError:
-        pass  # a 13th month and the like: said below
-    raise BadInput(
-        f"period {text!r}: {part!r} is no date; write 2019-06/2019-09, 2019-06-01/2019-06-30 or"
-        " 2019-06-01T00/2019-06-02T12 (UTC)"
-    )
 
 
 def parse_numbers(option: str, text: str) -> list[int]:

@@ -13,7 +13,9 @@ from corrstore.datasets.errors import BadInput
 
 Times = NDArray[np.datetime64]
 _TIME = re.compile(r"^\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.0+)?)?)?)?)?)?Z?$")
+_MOMENT = re.compile(r"^\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?Z?)?)?)?$")
 _DURATION = re.compile(r"^(\d+)\s*(min|h|d)$")
+_WHOLE = ("Y", "M", "D")
 _SECONDS = {"min": 60, "h": 3600, "d": 86400}
 
 
@@ -78,6 +80,37 @@ class Interval:
 
     def __str__(self) -> str:
         return f"[{format_time(self.start)}, {format_time(self.end)})"
+
+
+def parse_period(text: str | Interval) -> Interval:
+    """Return the period that a text such as 2019-06/2019-09, 2019 or 2019-06-01T06/2019-06-02 stands for, in UTC.
+
+    A year, month or day is meant whole, also as the end: 2019-06/2019-09 ends before 2019-10-01. A time of day as the
+    end is where the period ends. Raises BadInput for other texts, and for a time of day alone.
+    """
+    if isinstance(text, Interval):
+        return text
+    first, slash, last = str(text).partition("/")
+    start, end = _moment(first, text), _moment(last if slash else first, text)
+    unit = np.datetime_data(end.dtype)[0]
+    if unit in _WHOLE:
+        end = end + 1
+    elif not slash:
+        raise BadInput(f"period {text!r} is one moment; write a start and an end, such as {first}/2019-07-01T00")
+    return Interval(start.astype("datetime64[s]"), end.astype("datetime64[s]"))
+
+
+def _moment(part: str, text: object) -> np.datetime64:
+    part = part.strip()
+    try:
+        if _MOMENT.match(part):
+            return np.datetime64(part.removesuffix("Z").replace(" ", "T"))
+    except ValueError:
+        pass  # a 13th month and the like: said below
+    raise BadInput(
+        f"period {text!r}: {part!r} is no date; write 2019-06/2019-09, 2019-06-01/2019-06-30 or"
+        " 2019-06-01T00/2019-06-02T12 (UTC)"
+    )
 
 
 def runs(times: Times, frequency: np.timedelta64) -> list[Interval]:

@@ -22,9 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from corrstore.catalog.queries.selection import parse_period
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.recipe.periods import format_time, parse_period
 from corrstore.datasets.store.layout import ROLES, StoredRole
 from corrstore.datasets.store.opening import Store
 from corrstore.training.patches.patches import Draw, Geometry, Order, Patch

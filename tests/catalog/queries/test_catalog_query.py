@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.holdings import fewest
-from corrstore.catalog.queries.selection import parse_period, parse_region
+from corrstore.catalog.queries.selection import parse_region
 from corrstore.catalog.tables.registration import register, register_store
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.periods import Interval, parse_time
+from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.storage.folder import Folder
 from tests.catalog_made import GRID, HOUR, made
 from tests.command import corrstore
@@ -33,46 +33,6 @@ def catalog_of(root: Path, *stores) -> Catalog:
     for store in stores:
         register(Folder(str(root / "catalog")), store)
     return Catalog(str(root / "catalog"))
-
-
-@pytest.mark.parametrize(
-    ("text", "start", "end"),
-    [
-        ("2019-06/2019-09", "2019-06-01", "2019-10-01"),
-        ("2019-12/2020-02", "2019-12-01", "2020-03-01"),
-        ("2019", "2019-01-01", "2020-01-01"),
-        ("2019/2020", "2019-01-01", "2021-01-01"),
-        ("2020-02", "2020-02-01", "2020-03-01"),
-        ("2019-06-30", "2019-06-30", "2019-07-01"),
-        ("2019-06-01/2019-06-30", "2019-06-01", "2019-07-01"),
-        ("2019-06-01T06/2019-06-02T12:30", "2019-06-01T06", "2019-06-02T12:30"),
-        ("2019-06-01T06Z/2019-06", "2019-06-01T06", "2019-07-01"),
-        ("2019-06-01 06:00/2019-06-01 09:00", "2019-06-01T06", "2019-06-01T09"),
-    ],
-)
-def test_periods_in_a_few_characters(text, start, end):
-    assert parse_period(text) == Interval(parse_time(start), parse_time(end))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "today",
-        "NaT",
-        "2019-13",
-        "2019-6",
-        "2019-02-30",
-        "2019-06-01T06",
-        "2019-09/2019-06",
-        "2019/",
-        "a/b",
-        "2019/2020/2021",
-    ],
-)
-def test_what_is_no_period_is_refused(text):
-    with pytest.raises(BadInput, match="period"):
-        parse_period(text)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "0,50,10,40", "0,-91,10,40", "5,0,5,10", "nan,0,5,10"])

@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from corrstore.catalog.drawing.merged import Counted
 from corrstore.catalog.drawing.pictures import CHARACTERS, Tick, legible
 from corrstore.catalog.printing.wording import number, power_of_ten, share, short_number, units
 from corrstore.datasets.statistics.blocks import BlockStatistics
@@ -25,6 +24,13 @@ _TAIL = 5e-4
 _FAR_TAIL = 1e-5
 _DECADES = 5
 _HEADROOM = 1.3  # room above the highest density, for the marks of mean and std
+
+
+class Counted(NamedTuple):
+    """Merged statistics and the bin edges of their histogram."""
+
+    statistics: BlockStatistics
+    edges: BinEdges
 
 
 class Curve(NamedTuple):

@@ -1,4 +1,4 @@
-"""The figures of a store's channels: maps of one sample, and histograms of all valid ones."""
+"""Maps of one sample of a store and of its static fields."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.catalog.drawing.charts import Histogram, channel_histogram, residual_histogram
-from corrstore.catalog.drawing.merged import Merged
 from corrstore.catalog.drawing.palette import Scale, field_scale, residual_scale
 from corrstore.catalog.drawing.pictures import ColourBar, Frame, Picture, colour_bar
 from corrstore.catalog.printing import wording
@@ -22,10 +20,11 @@ from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.channels import Channel
 
 MOST_PICTURE_BYTES = 3_600_000
-"""Of all maps of a page together, as PNG; in the page they take a third more."""
+"""The largest size of all maps of a page together, as PNG; in the page they take a third more."""
 
 _TAILS = (0.2, 99.8)
 _MOST_SORTED = 300_000
+ChannelMaps = tuple[tuple[str, str], list["Map"]]
 
 
 @dataclass(frozen=True)
@@ -40,63 +39,36 @@ class Map:
 
 
 @dataclass(frozen=True)
-class ChannelFigures:
-    """A channel's maps and histograms; no maps where no sample is valid, no histograms where nothing was counted."""
+class SampleMaps:
+    """The maps of a store, which take at most `most_bytes` as PNG; `index` is the sample, None for static fields alone.
 
-    channel: Channel
-    maps: list[Map]
-    values: Histogram | None
-    residual: Histogram | None
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Draws the channels of a store; `index` is the sample on the maps, None where none is valid."""
+    Iterating gives ((role, channel), maps): a target with its input and residual where the input has that channel,
+    the other input channels, and the static fields.
+    """
 
     store: Store
-    merged: Merged
     index: int | None
+    most_bytes: int
+
+    def __iter__(self) -> Iterator[ChannelMaps]:
+        if self.index is not None:
+            for position, channel in enumerate(self.store.plan.channels("target")):
+                yield ("target", channel.name), self._target_maps(channel, position)
+            for position, channel in enumerate(self.store.plan.channels("input")):
+                if channel.name not in self.store.recipe.target.channels:
+                    yield ("input", channel.name), [self._input_map(channel, position)]
+        statics = self.store.recipe.static
+        for spec, field in zip(statics, self.store.static if statics else (), strict=True):
+            channel = self.store.recipe.channel(spec.variable)
+            scale = field_scale(channel.variable, *_range(field))
+            yield ("static", channel.name), [self._map("static", channel, field, self.store.grid("target"), scale)]
 
     @cached_property
     def frame(self) -> Frame:
         """The target's box, which all maps show."""
         return Frame.around(self.store.grid("target"))
 
-    def targets(self) -> Iterator[ChannelFigures]:
-        """The target channels, with the input and the residual of those that the input has too."""
-        for position, channel in enumerate(self.store.plan.channels("target")):
-            counted = {
-                role: self.merged[role, channel.name]
-                for role in ("target", "input")
-                if (role, channel.name) in self.merged
-            }
-            residual = self.merged.get(("residual", channel.name))
-            yield ChannelFigures(
-                channel,
-                self._target_maps(channel, position),
-                channel_histogram(channel.variable, counted),
-                residual and residual_histogram(channel.variable, residual),
-            )
-
-    def inputs_alone(self) -> Iterator[ChannelFigures]:
-        """The input channels that the target does not have."""
-        for position, channel in enumerate(self.store.plan.channels("input")):
-            if channel.name not in self.store.recipe.target.channels:
-                counted = self.merged.get(("input", channel.name))
-                histogram = counted and channel_histogram(channel.variable, {"input": counted})
-                yield ChannelFigures(channel, self._input_maps(channel, position), histogram, None)
-
-    def statics(self) -> Iterator[ChannelFigures]:
-        """The static channels; they have no statistics."""
-        grid = self.store.grid("target")
-        for spec, field in zip(self.store.recipe.static, self.store.static, strict=True):
-            channel = self.store.recipe.channel(spec.variable)
-            scale = field_scale(channel.variable, *_range(field))
-            yield ChannelFigures(channel, [self._map("static", channel, field, grid, scale)], None, None)
-
     def _target_maps(self, channel: Channel, position: int) -> list[Map]:
-        if self.index is None:
-            return []
         grid, input_grid = self.store.grid("target"), self.store.grid("input")
         target = self._decoded("target", position)
         if channel.name not in self.store.recipe.input.channels:
@@ -114,33 +86,29 @@ class Figures:
             self._map("residual", channel, residual, grid, residual_scale(channel.variable, largest)),
         ]
 
-    def _input_maps(self, channel: Channel, position: int) -> list[Map]:
-        if self.index is None:
-            return []
+    def _input_map(self, channel: Channel, position: int) -> Map:
         coarse, grid = self._decoded("input", position), self.store.grid("input")
         inside = regridder(grid, self.store.grid("target"), "nearest")(coarse)
-        return [self._map("input", channel, coarse, grid, field_scale(channel.variable, *_range(inside)))]
+        return self._map("input", channel, coarse, grid, field_scale(channel.variable, *_range(inside)))
 
     def _map(self, role: str, channel: Channel, field: FieldArray, grid: RectilinearGrid, scale: Scale) -> Map:
         present = field[~np.isnan(field)]
         low, high = (float(present.min()), float(present.max())) if present.size else (np.nan, np.nan)
-        of, unit = channel.variable.long_name, wording.units(channel.variable.units)
-        about = "target − input" if role == "residual" else wording.spacing(grid)
-        span = f"{wording.number(low)} to {wording.number(high)} {unit}"
+        span = f"{wording.number(low)} to {wording.number(high)} {wording.units(channel.variable.units)}"
         return Map(
             role,
-            about,
-            self.frame.picture(field, grid, scale, self._bytes_of_a_picture),
+            "target − input" if role == "residual" else wording.spacing(grid),
+            self.frame.picture(field, grid, scale, self._bytes_of_a_map),
             colour_bar(scale, low, high, self.frame.characters),
-            f"Map of the {role} {of} ({channel.name}), {span}",
+            f"Map of the {role} {channel.variable.long_name} ({channel.name}), {span}",
         )
 
     @cached_property
-    def _bytes_of_a_picture(self) -> int:
+    def _bytes_of_a_map(self) -> int:
         recipe = self.store.recipe
         shared = len(set(recipe.input.channels) & set(recipe.target.channels))
         maps = len(recipe.input.channels) + len(recipe.target.channels) + shared + len(recipe.static)
-        return MOST_PICTURE_BYTES // maps
+        return self.most_bytes // maps
 
     @cached_property
     def _stored(self) -> dict[StoredRole, NDArray[np.floating]]:
@@ -151,7 +119,7 @@ class Figures:
 
 
 def _range(field: FieldArray) -> tuple[float, float]:
-    """Between which all but a few of the numbers lie; 0 and 0 where there is none."""
+    """Return the numbers that all but a few of the field lie between; 0 and 0 for a field of NaN."""
     present = field[~np.isnan(field)]
     few = present[:: max(1, present.size // _MOST_SORTED)]
     low, high = np.percentile(few, _TAILS) if few.size else (0.0, 0.0)

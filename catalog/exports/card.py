@@ -8,8 +8,8 @@ import pyarrow as pa
 import yaml
 
 from corrstore.catalog.drawing.calendar import STATUSES, calendar
-from corrstore.catalog.pages.portrait import Portrait, portrait
-from corrstore.catalog.pages.store_page import sources_of
+from corrstore.catalog.pages.store_page import summarise_sources
+from corrstore.catalog.pages.store_summary import StoreSummary, summarise_store
 from corrstore.catalog.printing.markup import code, code_block, escaped, plain, table
 from corrstore.catalog.printing.wording import NONE, count, number, share, short_number, size, time, units
 from corrstore.catalog.queries.access import Catalog
@@ -23,38 +23,38 @@ def card_of(catalog: Catalog, store: str) -> str:
     """The card of a store, given by its name, location or id; BadInput where that is none or several."""
     key = catalog.stores.named(store)["store"]
     row = next(row for row in catalog.listing() if row["store"] == key)
-    of = portrait(catalog.tables, SeriesReader(catalog.tables), row, row["status"])
-    return dataset_card(of, catalog.tables.rows("sources", [row["registration"]]))
+    summary = summarise_store(catalog.tables, SeriesReader(catalog.tables), row, row["status"])
+    return dataset_card(summary, catalog.tables.rows("sources", [row["registration"]]))
 
 
-def dataset_card(of: Portrait, sources: pa.Table) -> str:
-    """The card of a store, by its portrait and its rows of the table `sources`, with YAML front matter."""
-    front = {"pretty_name": plain(of.title), "license": "unknown", "tags": _TAGS}
+def dataset_card(summary: StoreSummary, sources: pa.Table) -> str:
+    """The card of a store, by its summary and its rows of the table `sources`, with YAML front matter."""
+    front = {"pretty_name": plain(summary.title), "license": "unknown", "tags": _TAGS}
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---",
-        f"# {escaped(of.title)}",
-        *_summary(of),
-        *_variables(of),
-        *_coverage(of),
-        *_making(of, sources),
+        f"# {escaped(summary.title)}",
+        *_summary(summary),
+        *_variables(summary),
+        *_coverage(summary),
+        *_making(summary, sources),
         "## Use",
-        code_block(_snippet(of), "python"),
-        *_limits(of),
+        code_block(_snippet(summary), "python"),
+        *_limits(summary),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _summary(of: Portrait) -> Iterator[str]:
-    row = of.row
-    if "synthetic" in of.title.lower():
+def _summary(summary: StoreSummary) -> Iterator[str]:
+    row = summary.row
+    if "synthetic" in summary.title.lower():
         yield "**SYNTHETIC: these fields were computed for demonstration. Nothing in them was observed.**"
     yield (
-        f"A training store for models that downscale {len(of.channels['input'])} coarse channels to"
-        f" {len(of.channels['target'])} fine ones, {count(row['valid'] or 0)} valid samples every {of.every}."
+        f"A training store for models that downscale {len(summary.channels['input'])} coarse channels to"
+        f" {len(summary.channels['target'])} fine ones, {count(row['valid'] or 0)} valid samples every {summary.every}."
     )
     facts = [
         ["Store", code(row["location"])],
-        ["Period", f"{time(of.start)} to before {time(of.end)}"],
+        ["Period", f"{time(summary.start)} to before {time(summary.end)}"],
         ["Samples", ", ".join(f"{count(row[status] or 0)} {status}" for status in STATUSES)],
         *([role.capitalize(), _grid(row[f"{role}_grid"])] for role in ("input", "target")),
         ["Size", f"{size(row['bytes'] or 0)}, {plain(row['dtype'] or 'numbers')}"],
@@ -72,7 +72,7 @@ def _grid(grid: dict[str, float] | None) -> str:
     return f"{grid['rows']} × {grid['columns']} points, {step}°, {box}"
 
 
-def _variables(of: Portrait) -> Iterator[str]:
+def _variables(summary: StoreSummary) -> Iterator[str]:
     yield "## Variables"
     yield (
         "Numbers are physical, of all valid samples. A stored number is (transform(x) − mean) / std with the constants"
@@ -81,37 +81,41 @@ def _variables(of: Portrait) -> Iterator[str]:
     head = ["channel", "what", "units", "transform", "mean", "std", "lowest", "highest", "explained"]
     for role in ("target", "input"):
         rows = []
-        for each in of.channels[role]:
+        for each in summary.channels[role]:
             block = each.counted.statistics if each.counted else None
             counted = (block.mean, block.std, block.minimum, block.maximum) if block else (float("nan"),) * 4
             unit = escaped(units(each.row["units"] or "1") or "1")
-            explained = share(of.explained(each.row["channel"])) if role == "target" else NONE
+            explained = share(summary.explained(each.row["channel"])) if role == "target" else NONE
             words = [code(each.row["channel"]), escaped(each.what), unit, escaped(each.row["transform"] or NONE)]
             rows.append([*words, *map(number, counted), explained])
         last = len(head) if role == "target" else -1
         yield f"### {role.capitalize()}"
         yield table(head[:last], [cells[:last] for cells in rows], 4)
-    if of.channels["static"]:
+    if summary.channels["static"]:
         yield "### Static"
         yield table(
             ["channel", "what", "units"],
             [
                 [code(each.row["channel"]), escaped(each.what), escaped(each.row["units"] or "1")]
-                for each in of.channels["static"]
+                for each in summary.channels["static"]
             ],
             3,
         )
 
 
-def _coverage(of: Portrait) -> Iterator[str]:
+def _coverage(summary: StoreSummary) -> Iterator[str]:
     yield "## Coverage of time"
     years = [
-        [page.title or f"{str(of.start)[:10]} to {str(of.end)[:10]}", count(whole.samples), count(whole.lacking)]
-        for page in calendar(of.times, of.frequency, of.coverage)
+        [
+            page.title or f"{str(summary.start)[:10]} to {str(summary.end)[:10]}",
+            count(whole.samples),
+            count(whole.lacking),
+        ]
+        for page in calendar(summary.times, summary.frequency, summary.coverage)
         for whole in page.sheets[:1]
     ]
     yield table(["period", "samples", "not valid"], years, 1)
-    splits = of.recipe.get("splits") or {}
+    splits = summary.recipe.get("splits") or {}
     rows = [
         [name, escaped(each["start"]), escaped(each["end"])]
         for name, each in splits.items()
@@ -120,7 +124,7 @@ def _coverage(of: Portrait) -> Iterator[str]:
     if rows:
         yield f"Splits are half-open, with an embargo of {escaped(splits.get('embargo', '0h'))}."
         yield table(["split", "from", "to before"], rows, 3)
-    gaps = [each for each in of.coverage if each["status"] != "valid"]
+    gaps = [each for each in summary.coverage if each["status"] != "valid"]
     if gaps:
         reasons = [
             [f"{each['start']:%Y-%m-%d %H:%M}", f"{each['end']:%Y-%m-%d %H:%M}", each["status"], _why(each["reasons"])]
@@ -137,35 +141,35 @@ def _why(reasons: list[str] | None) -> str:
     return escaped(reasons[0]) + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
 
 
-def _making(of: Portrait, sources: pa.Table) -> Iterator[str]:
+def _making(summary: StoreSummary, sources: pa.Table) -> Iterator[str]:
     yield "## How it was made"
     rows = [
         [code(each.name), escaped(", ".join(each.formats)) or NONE, count(each.files), size(each.bytes)]
-        for each in sources_of(sources)
+        for each in summarise_sources(sources)
     ]
     if rows:
         yield table(["source", "format", "files", "size"], rows, 2)
     yield "The recipe; the same recipe over the same archives gives the same bytes."
-    yield code_block(of.recipe_text, "yaml")
+    yield code_block(summary.recipe_text, "yaml")
 
 
-def _snippet(of: Portrait) -> str:
+def _snippet(summary: StoreSummary) -> str:
     return "\n".join(
         [
             "from corrstore.datasets.store import open_store",
             "",
-            f"store = open_store({plain(of.row['location'])!r})",
+            f"store = open_store({plain(summary.row['location'])!r})",
             'store.dataset("target")             # xarray, in physical units, read lazily',
             'store.physical("target", index=0)   # NumPy [channel, lat, lon]',
         ]
     )
 
 
-def _limits(of: Portrait) -> Iterator[str]:
+def _limits(summary: StoreSummary) -> Iterator[str]:
     yield "## Limits"
     yield (
         "- The terms of the archives that it was built from apply to it; corrstore does not know them.\n"
         "- Explained is 1 − Var(residual) / Var(target): what bilinear upsampling of the input alone gives.\n"
-        f"- Numbers are stored as {escaped(of.row['dtype'] or 'declared')}; the recipe says what may be missing,"
+        f"- Numbers are stored as {escaped(summary.row['dtype'] or 'declared')}; the recipe says what may be missing,"
         " raised to a floor or transformed."
     )

@@ -9,32 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from corrstore.catalog.pages.portrait import Portrait
+from corrstore.catalog.pages.store_summary import StoreSummary
 from corrstore.catalog.printing.markup import plain
 
 DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
 
 
-def cube_dimensions(of: Portrait) -> dict[str, Any]:
+def cube_dimensions(summary: StoreSummary) -> dict[str, Any]:
     """The `cube:dimensions` of a store: time, the channels of each role, and the axes of both grids."""
-    seconds = of.row["frequency_seconds"]
+    seconds = summary.row["frequency_seconds"]
     step = f"PT{seconds // 3600}H" if seconds % 3600 == 0 else f"PT{seconds}S"
-    time = {"extent": [f"{of.start}Z", f"{of.times[-1]}Z"], "step": step, "description": "valid time, missing or not"}
+    time = {
+        "extent": [f"{summary.start}Z", f"{summary.times[-1]}Z"],
+        "step": step,
+        "description": "valid time, missing or not",
+    }
     found: dict[str, Any] = {"time": {"type": "temporal", **time}}
     for role in ("input", "target"):
-        found[f"{role}_channel"] = _channel_dimension(of, role)
-        grid = of.row[f"{role}_grid"]
+        found[f"{role}_channel"] = _channel_dimension(summary, role)
+        grid = summary.row[f"{role}_grid"]
         if grid and grid["rows"]:
             lat, lon = _axes(role)
             found[lat] = _axis("y", grid["south"], grid["north"], grid["lat_step"])
             found[lon] = _axis("x", grid["west"], grid["east"], grid["lon_step"])
-    if of.channels["static"]:
-        found["static_channel"] = _channel_dimension(of, "static")
+    if summary.channels["static"]:
+        found["static_channel"] = _channel_dimension(summary, "static")
     return {name: each for name, each in found.items() if each}
 
 
-def _channel_dimension(of: Portrait, role: str) -> dict[str, Any] | None:
-    names = [plain(each.row["channel"]) for each in of.channels[role]]
+def _channel_dimension(summary: StoreSummary, role: str) -> dict[str, Any] | None:
+    names = [plain(each.row["channel"]) for each in summary.channels[role]]
     return {"type": "channel", "values": names, "description": f"{role} channels"} if names else None
 
 
@@ -47,7 +51,7 @@ def _axis(axis: str, low: float, high: float, step: float | None) -> dict[str, A
     return {"type": "spatial", "axis": axis, "extent": [low, high], **regular, "reference_system": 4326}
 
 
-def cube_variables(of: Portrait) -> dict[str, Any]:
+def cube_variables(summary: StoreSummary) -> dict[str, Any]:
     """The `cube:variables` of a store: its arrays."""
     dimensions = {
         "target": ["time", "target_channel", *_axes("target")],
@@ -62,7 +66,7 @@ def cube_variables(of: Portrait) -> dict[str, Any]:
     found = {
         role: {"type": "data", "dimensions": dimensions[role], "description": words[role]}
         for role in dimensions
-        if of.channels[role]
+        if summary.channels[role]
     }
     valid = {"type": "auxiliary", "dimensions": ["time"], "description": "whether a sample may be used"}
     return {**found, "valid": valid}

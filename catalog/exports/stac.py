@@ -12,7 +12,7 @@ from typing import Any
 
 from corrstore.catalog.exports.card import dataset_card
 from corrstore.catalog.exports.datacube import DATACUBE, cube_dimensions, cube_variables
-from corrstore.catalog.pages.portrait import ChannelPortrait, Portrait, portrait
+from corrstore.catalog.pages.store_summary import ChannelSummary, StoreSummary, summarise_store
 from corrstore.catalog.printing.markup import escaped, plain
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.series import SeriesReader
@@ -32,10 +32,10 @@ def write_stac(catalog: Catalog, output: Folder) -> int:
     """
     read, listing = SeriesReader(catalog.tables), catalog.listing()
     for row in listing:
-        of = portrait(catalog.tables, read, row, row["status"])
+        summary = summarise_store(catalog.tables, read, row, row["status"])
         sources = catalog.tables.rows("sources", [row["registration"]])
-        output.write(f"{row['store']}/README.md", dataset_card(of, sources).encode())
-        output.write(f"{row['store']}/collection.json", _json(collection(of)))
+        output.write(f"{row['store']}/README.md", dataset_card(summary, sources).encode())
+        output.write(f"{row['store']}/collection.json", _json(collection(summary)))
     output.write("catalog.json", _json(_root(listing)))
     current = {row["store"] for row in listing}
     for name in output.names(""):
@@ -45,32 +45,32 @@ def write_stac(catalog: Catalog, output: Folder) -> int:
     return len(listing)
 
 
-def collection(of: Portrait) -> dict[str, Any]:
+def collection(summary: StoreSummary) -> dict[str, Any]:
     """The STAC collection of a store; its links are relative to the folder that `write_stac` writes."""
-    row = of.row
+    row = summary.row
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
         "stac_extensions": [DATACUBE],
         "id": row["store"],
-        "title": plain(of.title),
-        "description": f"Training store {escaped(row['name'])} for downscaling: {escaped(of.title)}",
+        "title": plain(summary.title),
+        "description": f"Training store {escaped(row['name'])} for downscaling: {escaped(summary.title)}",
         "keywords": ["downscaling", "corrdiff", *dict.fromkeys(plain(name) for name in row["target_channels"] or [])],
         "license": "other",
         "extent": {
             "spatial": {"bbox": [_bbox(row["target_grid"])]},
-            "temporal": {"interval": [[f"{of.start}Z", f"{of.times[-1]}Z"]]},
+            "temporal": {"interval": [[f"{summary.start}Z", f"{summary.times[-1]}Z"]]},
         },
         "links": [
             {"rel": "root", "href": "../catalog.json", "type": "application/json"},
             {"rel": "parent", "href": "../catalog.json", "type": "application/json"},
             {"rel": "describedby", "href": "./README.md", "type": "text/markdown", "title": "Dataset card"},
         ],
-        "assets": _assets(of),
-        "cube:dimensions": cube_dimensions(of),
-        "cube:variables": cube_variables(of),
+        "assets": _assets(summary),
+        "cube:dimensions": cube_dimensions(summary),
+        "cube:variables": cube_variables(summary),
         "corrstore:fingerprint": row["fingerprint"],
-        "corrstore:status": of.status,
+        "corrstore:status": summary.status,
         "corrstore:samples": {status: row[status] for status in ("valid", "partial", "missing")},
     }
 
@@ -95,8 +95,8 @@ def _root(listing: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _assets(of: Portrait) -> dict[str, Any]:
-    location = of.row["location"]
+def _assets(summary: StoreSummary) -> dict[str, Any]:
+    location = summary.row["location"]
     root = location if "://" in location else Path(location).absolute().as_uri()
     assets: dict[str, Any] = {
         "store": {"href": root, "type": _ZARR, "title": "The store, a Zarr group", "roles": ["data"]},
@@ -104,14 +104,14 @@ def _assets(of: Portrait) -> dict[str, Any]:
         "statistics": {"href": f"{root}/ledger/statistics.parquet", "type": _PARQUET, "roles": ["metadata"]},
     }
     for role in ("target", "input"):
-        if of.channels[role]:
-            bands = [_band(each) for each in of.channels[role]]
-            dtype = {"data_type": of.row["dtype"]} if of.row["dtype"] in ("float16", "float32") else {}
+        if summary.channels[role]:
+            bands = [_band(each) for each in summary.channels[role]]
+            dtype = {"data_type": summary.row["dtype"]} if summary.row["dtype"] in ("float16", "float32") else {}
             assets[role] = {"href": f"{root}/{role}", "type": _ZARR, "roles": ["data"], **dtype, "bands": bands}
     return assets
 
 
-def _band(each: ChannelPortrait) -> dict[str, Any]:
+def _band(each: ChannelSummary) -> dict[str, Any]:
     """The channel in physical units, which its stored numbers become by its constants."""
     band: dict[str, Any] = {"name": plain(each.row["channel"]), "unit": plain(each.row["units"] or "1")}
     if each.what:

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.catalog.pages.portrait import ChannelPortrait, Portrait, is_valid
+from corrstore.catalog.pages.store_summary import ChannelSummary, StoreSummary, valid_mask
+from corrstore.catalog.printing.wording import share, short_number, units
 from corrstore.catalog.queries.series import Series, SeriesReader
 
-Activity = tuple[np.datetime64, str]
 Score = Callable[[Series], NDArray[np.float64]]
 
 
-def most_active(of: Portrait, read: SeriesReader) -> Activity | None:
-    """The valid time with most rain or, where it never rains, with the largest residuals, and why; None without any."""
-    rain = of.channel("target", "tp")
+class ActiveSample(NamedTuple):
+    """The valid time of a sample, and why it is shown."""
+
+    time: np.datetime64
+    why: str
+
+
+def most_active(summary: StoreSummary, read: SeriesReader) -> ActiveSample | None:
+    """Return the valid sample with most rain or, where it never rains, with the largest residuals of a channel.
+
+    None where no sample is valid.
+    """
+    rain = summary.channel("target", "tp")
     if rain and rain.wet_share > 0:
-        return _highest(of, read, rain, _wet_shares, "the one with most rain")
-    for residual in of.channels["residual"]:
+        time, wet = _highest(summary, read, rain, _wet_shares)
+        limit = f"{short_number(rain.row['wet_threshold'])} {units(rain.row['units'])}"
+        return ActiveSample(time, f"the one with most rain: {share(wet)} of the target has {limit} or more")
+    for residual in summary.channels["residual"]:
         if residual.counted:
-            why = f"the one with the largest residual of {residual.row['channel']}"
-            return _highest(of, read, residual, _mean_squares, why)
-    first = next((each["start"] for each in of.coverage if each["status"] == "valid"), None)
-    return None if first is None else (np.datetime64(first, "s"), "the first valid one")
+            time, _ = _highest(summary, read, residual, _mean_squares)
+            return ActiveSample(time, f"the one with the largest residual of {residual.row['channel']}")
+    first = next((each["start"] for each in summary.coverage if each["status"] == "valid"), None)
+    return None if first is None else ActiveSample(np.datetime64(first, "s"), "the first valid one")
 
 
-def _highest(of: Portrait, read: SeriesReader, channel: ChannelPortrait, score: Score, why: str) -> Activity | None:
-    (series,) = read([(of.row["registration"], channel.row["role"], channel.row["channel"])])
+def _highest(
+    summary: StoreSummary, read: SeriesReader, channel: ChannelSummary, score: Score
+) -> tuple[np.datetime64, float]:
+    (series,) = read([(summary.row["registration"], channel.row["role"], channel.row["channel"])])
     if series is None:
-        return None
-    scores = np.where(is_valid(series.times, of.coverage), score(series), -1.0)
-    return series.times[int(scores.argmax())], why
+        raise ValueError(f"{channel.row['channel']} was counted, and has no statistics")
+    scores = np.where(valid_mask(series.times, summary.coverage), score(series), -1.0)
+    return series.times[int(scores.argmax())], float(scores.max())
 
 
 def _wet_shares(series: Series) -> NDArray[np.float64]:

@@ -1,130 +1,75 @@
-"""The coverage of time: how many samples of each split are valid, and what the others lack."""
+"""The coverage of time: how many samples of each split are valid, and the reasons of the gaps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from corrstore.catalog.drawing.merged import row_groups
-from corrstore.catalog.printing.wording import time
-from corrstore.datasets.recipe.periods import format_time, parse_duration
-from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.store.ledger import SAMPLES
-from corrstore.datasets.store.opening import Store
+from corrstore.catalog.drawing.calendar import STATUSES, statuses_of
+from corrstore.catalog.pages.store_summary import StoreSummary
+from corrstore.datasets.recipe.periods import Interval, format_time, parse_time
 
-STATUSES = ("valid", "partial", "missing")
-EMBARGO, NO_SPLIT = "embargo", "no split"
-Names = NDArray[np.str_]
-_MOST_GAPS, _MOST_REASONS = 60, 30
+_NO_SPLIT = "no split"
 
 
 class Gap(NamedTuple):
-    """Neighbouring samples that are not valid for the same reasons; `more` reasons are left out."""
+    """Neighbouring samples that are not valid, with one status and the same reasons."""
 
-    first: str
-    last: str
-    samples: int
+    start: np.datetime64
+    end: np.datetime64
     status: str
+    samples: int
     reasons: list[str]
-    more: int
 
 
 class SplitCount(NamedTuple):
-    """A split, from `start` to before `end`, and how many of its samples have each status."""
+    """A split, None for the samples outside of all splits, and its number of samples with each status."""
 
     name: str
-    start: str
-    end: str
-    samples: int
+    interval: Interval | None
     counts: dict[str, int]
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """The samples of a store: status and split of each, counts, the splits, and the gaps, `more_gaps` left out."""
-
-    statuses: Names
-    split_names: Names
-    counts: dict[str, int]
-    splits: list[SplitCount]
-    gaps: list[Gap]
-    more_gaps: int
+def splits(summary: StoreSummary) -> dict[str, Interval]:
+    """Return the splits of a store's recipe by name; a recipe may lack validation and test."""
+    declared = summary.recipe.get("splits") or {}
+    found = {name: declared.get(name) for name in ("train", "validation", "test")}
+    return {name: Interval(parse_time(spec["start"]), parse_time(spec["end"])) for name, spec in found.items() if spec}
 
 
-def coverage(store: Store) -> Coverage:
-    """The coverage of a store's period, from its ledger's table of samples."""
-    statuses = np.full(len(store.times), "missing")
-    for rows in row_groups(store, SAMPLES):
-        statuses[rows["index"].to_numpy()] = rows["status"].to_pylist()
-    names = _split_names(store.recipe)
-    gaps = _gaps(store)
-    shown = list(islice(gaps, _MOST_GAPS))
-    return Coverage(
-        statuses,
-        names,
-        _counts(statuses),
-        list(_split_counts(store.recipe, statuses, names)),
-        shown,
-        sum(1 for _ in gaps),
-    )
+def split_counts(summary: StoreSummary) -> list[SplitCount]:
+    """Return the counts of each split and, where there are such, of the samples in no split."""
+    statuses = statuses_of(summary.times, summary.frequency, summary.coverage)
+
+    def counts(mask: np.ndarray) -> dict[str, int]:
+        return dict(zip(STATUSES, np.bincount(statuses[mask], minlength=len(STATUSES)).tolist(), strict=True))
+
+    outside, found = np.ones(len(statuses), bool), []
+    for name, interval in splits(summary).items():
+        inside = interval.mask(summary.times)
+        outside &= ~inside
+        found.append(SplitCount(name, interval, counts(inside)))
+    return [*found, *([SplitCount(_NO_SPLIT, None, counts(outside))] if found and outside.any() else [])]
 
 
-def _split_names(recipe: Recipe) -> Names:
-    """The split that each sample is in; `embargo` those that lie between two splits, where the recipe has one."""
-    times, intervals = recipe.times, recipe.splits.intervals.values()
-    names = np.full(len(times), NO_SPLIT, dtype="<U10")
-    if parse_duration(recipe.splits.embargo) > np.timedelta64(0):
-        names[(times >= min(each.start for each in intervals)) & (times < max(each.end for each in intervals))] = (
-            EMBARGO
-        )
-    for name, interval in recipe.splits.intervals.items():
-        names[interval.mask(times)] = name
-    return names
+def gaps(coverage: list[dict[str, Any]]) -> list[Gap]:
+    """Return the gaps in rows of the table `coverage`; a sample's own time is left out of its reasons."""
+    found: list[Gap] = []
+    for start, end, status, samples, reasons in _invalid(coverage):
+        last = found[-1] if found else None
+        if last and (last.end, last.status, last.reasons) == (start, status, reasons):
+            found[-1] = last._replace(end=end, samples=last.samples + samples)
+        else:
+            found.append(Gap(start, end, status, samples, reasons))
+    return found
 
 
-def _counts(statuses: Names) -> dict[str, int]:
-    return {status: int((statuses == status).sum()) for status in STATUSES}
-
-
-def _split_counts(recipe: Recipe, statuses: Names, names: Names) -> Iterator[SplitCount]:
-    for name, interval in recipe.splits.intervals.items():
-        inside = names == name
-        yield SplitCount(name, time(interval.start), time(interval.end), int(inside.sum()), _counts(statuses[inside]))
-    for name in (EMBARGO, NO_SPLIT):
-        inside = names == name
-        if inside.any():
-            yield SplitCount(name, "", "", int(inside.sum()), _counts(statuses[inside]))
-
-
-def _gaps(store: Store) -> Iterator[Gap]:
-    """The samples that are not valid, neighbours with the same status and reasons taken together."""
-    for (status, _, reasons), members in groupby(enumerate(_invalid(store)), lambda item: _kind(*item)):
-        indices = [index for _, (index, _, _) in members]
-        yield Gap(
-            time(store.times[indices[0]]),
-            time(store.times[indices[-1]]),
-            len(indices),
-            status,
-            list(reasons[:_MOST_REASONS]),
-            max(len(reasons) - _MOST_REASONS, 0),
-        )
-
-
-def _kind(position: int, sample: tuple[int, str, tuple[str, ...]]) -> tuple[str, int, tuple[str, ...]]:
-    """What neighbours have in common: status and reasons, and that no other sample lies between them."""
-    index, status, reasons = sample
-    return status, index - position, reasons
-
-
-def _invalid(store: Store) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Index, status and reasons of the samples that are not valid; the sample's own time is left out of a reason."""
-    for rows in row_groups(store, SAMPLES):
-        for row in rows.select(["index", "status", "reasons"]).to_pylist():
-            if row["status"] != "valid":
-                own_time = f" at {format_time(store.times[row['index']])}"
-                yield row["index"], row["status"], tuple(reason.replace(own_time, "") for reason in row["reasons"])
+def _invalid(coverage: list[dict[str, Any]]) -> Iterator[tuple[np.datetime64, np.datetime64, str, int, list[str]]]:
+    for row in coverage:
+        if row["status"] != "valid":
+            start, end = (np.datetime64(row[side], "s") for side in ("start", "end"))
+            own_time = f" at {format_time(start)}"
+            reasons = [reason.replace(own_time, "") for reason in row["reasons"] or []]
+            yield start, end, row["status"], row["samples"] or 1, reasons

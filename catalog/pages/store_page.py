@@ -11,24 +11,24 @@ import pyarrow.compute as pc
 from corrstore.catalog.drawing.calendar import calendar
 from corrstore.catalog.drawing.charts import HEIGHT, WIDTH, Histogram, channel_histogram, residual_histogram
 from corrstore.catalog.drawing.figures import Map
-from corrstore.catalog.pages.portrait import ChannelPortrait, Portrait
-from corrstore.catalog.pages.thumbnails import Thumbnails
+from corrstore.catalog.pages.coverage import gaps, split_counts, splits
+from corrstore.catalog.pages.fields import Fields
+from corrstore.catalog.pages.store_summary import ChannelSummary, StoreSummary
 
-_MOST_GAPS = 100
 _MOST_FILES = 50
 
 
 class ChannelFigures(NamedTuple):
     """A channel with its maps and histograms, those of them that there are."""
 
-    portrait: ChannelPortrait
+    channel: ChannelSummary
     maps: list[Map]
-    values: Histogram | None
-    residual: Histogram | None
+    values: Histogram | None = None
+    residual: Histogram | None = None
 
 
-class Source(NamedTuple):
-    """An archive that the store was built from: how many files were read, and the first of them."""
+class SourceSummary(NamedTuple):
+    """An archive that the store was built from: the number of its files, their size, and the first of them."""
 
     name: str
     files: int
@@ -37,48 +37,59 @@ class Source(NamedTuple):
     first: list[dict[str, Any]]
 
 
-def store_page(templates: jinja2.Environment, of: Portrait, fields: Thumbnails, sources: pa.Table) -> str:
-    """The page of a store, by its portrait, its thumbnails, and its rows of the table `sources`."""
-    invalid = [each for each in of.coverage if each["status"] != "valid"]
+def store_page(
+    templates: jinja2.Environment, summary: StoreSummary, fields: Fields, sources: pa.Table, index: str | None
+) -> str:
+    """Return the page of a store as HTML.
+
+    Args: `sources`, the store's rows of the table `sources`; `index`, the link to the list of all stores, None for a
+    page that stands alone.
+    """
+    time = fields.shown.time if fields.shown else None
     return templates.get_template("store.html.j2").render(
-        of=of,
-        row=of.row,
+        summary=summary,
+        row=summary.row,
         fields=fields,
-        targets=[_target(of, each, fields) for each in of.channels["target"]],
+        index=index,
+        shown_split=next((name for name, split in splits(summary).items() if time is not None and time in split), ""),
+        targets=[_target(summary, each, fields) for each in summary.channels["target"]],
         inputs_alone=[
-            ChannelFigures(each, fields.maps.get(("input", each.row["channel"]), []), _histogram(input=each), None)
-            for each in of.channels["input"]
-            if of.channel("target", each.row["channel"]) is None
+            ChannelFigures(each, _maps(fields, each), _histogram(input=each))
+            for each in summary.channels["input"]
+            if summary.channel("target", each.row["channel"]) is None
         ],
-        calendar=calendar(of.times, of.frequency, of.coverage),
-        gaps=invalid[:_MOST_GAPS],
-        more_gaps=max(len(invalid) - _MOST_GAPS, 0),
-        sources=sources_of(sources),
+        statics=[ChannelFigures(each, _maps(fields, each)) for each in summary.channels["static"]],
+        calendar=calendar(summary.times, summary.frequency, summary.coverage),
+        splits=split_counts(summary),
+        gaps=gaps(summary.coverage),
+        sources=summarise_sources(sources),
         box=(WIDTH, HEIGHT),
     )
 
 
-def _target(of: Portrait, target: ChannelPortrait, fields: Thumbnails) -> ChannelFigures:
-    name = target.row["channel"]
-    coarse, residual = of.channel("input", name), of.channel("residual", name)
-    drawn = residual_histogram(residual.channel.variable, residual.counted) if residual and residual.counted else None
-    return ChannelFigures(target, fields.maps.get(("target", name), []), _histogram(target=target, input=coarse), drawn)
+def _maps(fields: Fields, channel: ChannelSummary) -> list[Map]:
+    return fields.maps.get((channel.row["role"], channel.row["channel"]), [])
 
 
-def _histogram(**channels: ChannelPortrait | None) -> Histogram | None:
-    """The histograms of a channel by role, one over the other."""
+def _target(summary: StoreSummary, target: ChannelSummary, fields: Fields) -> ChannelFigures:
+    coarse, residual = (summary.channel(role, target.row["channel"]) for role in ("input", "residual"))
+    drawn = residual_histogram(residual.variable, residual.counted) if residual and residual.counted else None
+    return ChannelFigures(target, _maps(fields, target), _histogram(target=target, input=coarse), drawn)
+
+
+def _histogram(**channels: ChannelSummary | None) -> Histogram | None:
+    """Return the histograms of a channel by role, one over the other."""
     counted = {role: each.counted for role, each in channels.items() if each and each.counted}
-    variable = next(each.channel.variable for each in channels.values() if each)
+    variable = next(each.variable for each in channels.values() if each)
     return channel_histogram(variable, counted)
 
 
-def sources_of(rows: pa.Table) -> list[Source]:
-    """The archives in rows of the table `sources`."""
+def summarise_sources(rows: pa.Table) -> list[SourceSummary]:
+    """Return the archives in rows of the table `sources`."""
     found = []
     for name in pc.unique(rows["source"]).to_pylist():
         files = rows.filter(pc.equal(rows["source"], name))
         formats = [each for each in pc.unique(files["format"]).to_pylist() if each]
-        found.append(
-            Source(name, len(files), pc.sum(files["bytes"]).as_py() or 0, formats, files[:_MOST_FILES].to_pylist())
-        )
+        size = pc.sum(files["bytes"]).as_py() or 0
+        found.append(SourceSummary(name, len(files), size, formats, files[:_MOST_FILES].to_pylist()))
     return found

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.catalog.drawing.calendar import STATUSES, statuses_of
 from corrstore.catalog.drawing.pictures import Tick
-from corrstore.catalog.pages.portrait import Portrait
-from corrstore.catalog.pages.strip import Stretch
+from corrstore.catalog.pages.store_summary import StoreSummary
 
 _MOST_PARTS = 300
 _NEARLY_ALL = 0.95
 _MOST_TICKS = 7
 _STEPS = (("D", (1, 2, 5, 10)), ("M", (1, 2, 3, 6)), ("Y", (1, 2, 5, 10, 20, 50, 100)))
+
+
+class Stretch(NamedTuple):
+    """Neighbouring samples of one status, in per cent from the left."""
+
+    left: float
+    width: float
+    status: str
 
 
 class Timeline:
@@ -40,16 +47,17 @@ class Timeline:
                     return [Tick(self._percent(time), str(time)) for time in times if self.start <= time <= self.end]
         return []
 
-    def stretches(self, of: Portrait) -> list[Stretch]:
+    def stretches(self, summary: StoreSummary) -> list[Stretch]:
         """A store's samples, in at most 300 stretches of one status."""
-        statuses = statuses_of(of.times, of.frequency, of.coverage)
-        bounds = np.linspace(0, len(statuses), min(len(statuses), _MOST_PARTS) + 1).astype(int)
-        parts = [(_together(statuses[low:high]), low, high) for low, high in pairwise(bounds)]
+        statuses = statuses_of(summary.times, summary.frequency, summary.coverage)
+        limits = np.linspace(0, len(statuses), min(len(statuses), _MOST_PARTS) + 1).astype(int)
+        parts = [(_majority_status(statuses[low:high]), low, high) for low, high in pairwise(limits)]
         found = []
         for status, group in groupby(parts, key=lambda part: part[0]):
             members = list(group)
-            left, right = (self._percent(of.start + place * of.frequency) for place in (members[0][1], members[-1][2]))
-            found.append(Stretch(left, right - left, status, ""))
+            bounds = (summary.start + place * summary.frequency for place in (members[0][1], members[-1][2]))
+            left, right = map(self._percent, bounds)
+            found.append(Stretch(left, right - left, status))
         return found
 
     def _percent(self, time: np.datetime64) -> float:
@@ -57,14 +65,14 @@ class Timeline:
         return 100 * float((at - start) / (end - start))
 
 
-def valid_runs(of: Portrait) -> list[tuple[int, int]]:
+def valid_runs(summary: StoreSummary) -> list[tuple[int, int]]:
     """The valid samples by their numbers: from the first of each run to before the second number."""
-    valid = statuses_of(of.times, of.frequency, of.coverage) == STATUSES.index("valid")
+    valid = statuses_of(summary.times, summary.frequency, summary.coverage) == STATUSES.index("valid")
     changes = np.flatnonzero(np.diff(valid, prepend=False, append=False))
     return [(int(first), int(after)) for first, after in changes.reshape(-1, 2)]
 
 
-def _together(statuses: NDArray[np.int8]) -> str:
-    """The status of nearly all; partial where there is none."""
+def _majority_status(statuses: NDArray[np.int8]) -> str:
+    """Return the status that nearly all have, else partial."""
     counts = np.bincount(statuses, minlength=len(STATUSES))
     return STATUSES[int(counts.argmax())] if counts.max() >= _NEARLY_ALL * counts.sum() else "partial"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from corrstore.catalog.queries.holdings import Intervals, valid_intervals
+from corrstore.catalog.queries.availability import Intervals, valid_intervals
 from corrstore.catalog.queries.matching import Stores
 from corrstore.catalog.queries.query import Answer, Question, answer, fitting, with_reasons
 from corrstore.catalog.queries.selection import Selection, parse_frequency, parse_region

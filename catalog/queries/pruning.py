@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from corrstore.catalog.queries.access import Catalog
-from corrstore.catalog.tables.leftovers import GRACE, leftovers, remove_file
 from corrstore.catalog.tables.names import SUFFIX, names_of_files, store_of
+from corrstore.catalog.tables.obsolete import GRACE, obsolete_files, remove_file
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def prune(catalog: Catalog, stores: Sequence[str] = (), grace: timedelta = GRACE
     ids = {row["store"] for row in forgotten}
     names = sorted(name for name in names_of_files(folder.names("stores")) if store_of(name) in ids)
     visible = [f"stores/{name}{SUFFIX}" for name in names]
-    files = [key for key in leftovers(folder, grace) if key not in visible]
+    files = [key for key in obsolete_files(folder, grace) if key not in visible]
     if not dry_run:
         for key in [*visible, *files]:
             remove_file(folder, key)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from corrstore.catalog.queries.holdings import Bits, Intervals, Slots, fewest, held_slots, slots_of
+from corrstore.catalog.queries.availability import Bits, Intervals, Slots, held_slots, minimal_combination, slots_of
 from corrstore.catalog.queries.matching import Roles, Stores
 from corrstore.catalog.queries.selection import Region, refuse_too_many
 from corrstore.catalog.tables.presence import Presence
@@ -128,7 +128,7 @@ def answer(
         for place in chosen
     ]
     holding = [place for place in chosen if statuses[place] != _GONE]
-    together, lacking = fewest(held[holding], has[holding], wanted)
+    together, lacking = minimal_combination(held[holding], has[holding], wanted)
     return Answer(matches, [matches[place] for place in sorted(together)], _missing(lacking, slots, question))
 
 

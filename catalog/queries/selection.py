@@ -64,14 +64,14 @@ def refuse_too_many(steps: int, period: object) -> None:
 class Selection(NamedTuple):
     """Times in a period, in one of the `months` (1 to 12) and at one of the `hours` (0 to 23), UTC.
 
-    None and empty sequences choose everything. Errors: BadInput, from `of`, for a month or an hour that does not exist.
+    None and empty sequences choose everything. `mask` raises BadInput for a month or an hour that does not exist.
     """
 
     period: Interval | None = None
     months: tuple[int, ...] = ()
     hours: tuple[int, ...] = ()
 
-    def of(self, times: Times) -> NDArray[np.bool_]:
+    def mask(self, times: Times) -> NDArray[np.bool_]:
         """Which of the times are selected."""
         _check("month", self.months, 1, 12)
         _check("hour", self.hours, 0, 23)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from corrstore.catalog.tables.reading import Tables
+from corrstore.catalog.tables.reading import TableReader
 from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.statistics.histograms import BinEdges
 
@@ -46,7 +46,7 @@ class Series:
 class SeriesReader:
     """Reads series, and keeps the last ones in at most 96 MiB."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: TableReader) -> None:
         self._tables = tables
         self._kept: OrderedDict[Key, Series | None] = OrderedDict()
         self._bytes = 0

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.catalog.queries.holdings import Intervals
+from corrstore.catalog.queries.availability import Intervals
 from corrstore.catalog.queries.selection import Selection, refuse_too_many
 from corrstore.catalog.queries.series import MOMENTS, Key, Series, SeriesReader
 from corrstore.datasets.statistics.blocks import merge_columns
@@ -105,7 +105,7 @@ def expected_samples(row: dict[str, Any], selection: Selection) -> int:
 
 @lru_cache(maxsize=64)
 def _selected_times(start: np.datetime64, end: np.datetime64, step: np.timedelta64, selection: Selection) -> int:
-    return int(selection.of(np.arange(start, end, step).astype("datetime64[s]")).sum())
+    return int(selection.mask(np.arange(start, end, step).astype("datetime64[s]")).sum())
 
 
 def statistics(
@@ -124,7 +124,7 @@ def statistics(
 
 
 def _block(asked: Asked, series: Series, selection: Selection) -> Block:
-    chosen = selection.of(series.times) & asked.valid.hold(series.times.astype(np.int64))
+    chosen = selection.mask(series.times) & asked.valid.hold(series.times.astype(np.int64))
     return Block(asked, series, chosen)
 
 

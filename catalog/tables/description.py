@@ -34,7 +34,7 @@ def describe_store(store: Store) -> Registration:
     Raises BadInput where a build of the store is under way, or its ledger lacks a table.
     """
     if store.folder.exists(UNFINISHED):
-        raise BadInput(f"{store.folder.url}: a build is under way or was stopped; register the store when it is done")
+        raise BadInput(f"{store.folder.url}: a build is under way or was stopped; finish it with `corrstore build`")
     tables: dict[TableName, Callable[[Store], pa.Table]] = {
         "stores": _store_row,
         "channels": _channels,

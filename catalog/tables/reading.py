@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.catalog.tables.leftovers import SUMMARY
 from corrstore.catalog.tables.names import SUFFIX, names_of_files, newest
+from corrstore.catalog.tables.obsolete import SUMMARY
 from corrstore.catalog.tables.parquet import READ_AS_DICTIONARY, read_table_file
 from corrstore.catalog.tables.schemas import SCHEMAS, TableName
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.folder import Folder
+
+
+class TableReader(Protocol):
+    """Reads the rows of registrations, in a folder or in memory."""
+
+    def rows(
+        self,
+        table: TableName,
+        names: Sequence[str],
+        columns: Sequence[str] | None = None,
+        keep: Mapping[str, str] | None = None,
+    ) -> pa.Table:
+        """Return the rows of these registrations whose texts are those in `keep`."""
+        ...
+
 
 KeptTable = Literal["stores", "coverage"]
 KEPT: dict[KeptTable, tuple[str, ...]] = {

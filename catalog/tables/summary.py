@@ -5,8 +5,8 @@ Registrations are the truth; a reader takes from the summary what it has, and th
 
 from __future__ import annotations
 
-from corrstore.catalog.tables.leftovers import SUMMARY
 from corrstore.catalog.tables.names import SUFFIX, names_of_files, next_name
+from corrstore.catalog.tables.obsolete import SUMMARY
 from corrstore.catalog.tables.parquet import table_bytes
 from corrstore.catalog.tables.reading import KeptTable, Tables
 from corrstore.datasets.errors import BadInput

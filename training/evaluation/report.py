@@ -14,7 +14,7 @@ from corrstore.catalog.drawing.charts import HEIGHT, WIDTH
 from corrstore.catalog.drawing.figures import MOST_PICTURE_BYTES, Map
 from corrstore.catalog.drawing.palette import Scale, field_scale
 from corrstore.catalog.drawing.pictures import Frame, colour_bar
-from corrstore.catalog.pages.report import page_templates
+from corrstore.catalog.pages.templates import page_templates
 from corrstore.catalog.printing import wording
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.storage.folder import write_file_atomically

@@ -1,4 +1,4 @@
-"""Scales, pictures, histograms, strips and the wording of numbers, without a store."""
+"""Scales, pictures, histograms and the wording of numbers, without a store."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from corrstore.catalog.drawing.charts import HEIGHT, WIDTH, channel_histogram, residual_histogram
-from corrstore.catalog.drawing.merged import Counted
+from corrstore.catalog.drawing.charts import HEIGHT, WIDTH, Counted, channel_histogram, residual_histogram
 from corrstore.catalog.drawing.palette import field_scale, residual_scale
 from corrstore.catalog.drawing.pictures import Frame, block_mean, colour_bar
-from corrstore.catalog.pages.coverage import Coverage
-from corrstore.catalog.pages.strip import strip
 from corrstore.catalog.printing import wording
 from corrstore.datasets.grids.grid import preset
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
@@ -188,30 +185,6 @@ def test_nothing_is_drawn_of_nothing():
     nothing = np.full((4, 4), np.nan)
     assert channel_histogram(variable, {"target": counted(nothing, physical_edges(variable))}) is None
     assert residual_histogram(variable, counted(nothing, residual_edges(variable))) is None
-
-
-@given(st.sampled_from([(3, 40), (3, 900), (1, 3000), (24, 4000)]), st.integers(0, 2**32 - 1))
-def test_the_strip_shows_every_sample_once(size, seed):
-    hours, count = size
-    frequency = np.timedelta64(hours, "h").astype("timedelta64[s]")
-    times = np.datetime64("2019-11-28T09", "s") + np.arange(count) * frequency
-    rng = np.random.default_rng(seed)
-    statuses = rng.choice(["valid", "partial", "missing"], count, p=[0.9, 0.05, 0.05])
-    splits = np.where(np.arange(count) < count // 2, "train", "test")
-    drawn = strip(times, frequency, Coverage(statuses, splits, {}, [], [], 0))
-    assert len(drawn.rows) <= 61
-    total = {"valid": 0.0, "partial": 0.0, "missing": 0.0}
-    unit = {10: 86400, 7: 31 * 86400, 4: 366 * 86400}[len(drawn.rows[0].label)]
-    for row in drawn.rows:
-        for lane in (row.statuses, row.splits):
-            ends = [0.0]
-            for stretch in lane:
-                assert stretch.left >= ends[-1] - 1e-9
-                ends.append(stretch.left + stretch.width)
-        for stretch in row.statuses:
-            total[stretch.kind] += stretch.width
-    for status, width in total.items():
-        assert width * unit / 100 == pytest.approx((statuses == status).sum() * hours * 3600)
 
 
 @pytest.mark.parametrize(

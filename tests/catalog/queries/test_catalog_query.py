@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corrstore.catalog.queries.access import Catalog
-from corrstore.catalog.queries.holdings import fewest
+from corrstore.catalog.queries.availability import minimal_combination
 from corrstore.catalog.queries.selection import parse_region
 from corrstore.catalog.tables.registration import register, register_store
 from corrstore.datasets.errors import BadInput
@@ -167,7 +167,7 @@ def test_a_combination_of_a_thousand_stores_is_found_in_a_moment():
         held[store, store * hours // 8 : (store + 1) * hours // 8] = 255
     held[9::10] = held[8::10]
     started = time.perf_counter()
-    chosen, lacking = fewest(held, np.ones((stores, 2), bool), np.full(held.shape[1], 255, np.uint8))
+    chosen, lacking = minimal_combination(held, np.ones((stores, 2), bool), np.full(held.shape[1], 255, np.uint8))
     assert time.perf_counter() - started < 10
     assert len(chosen) == len({store - (store % 10 == 9) for store in chosen}) == 900
     assert np.bitwise_count(lacking).sum(axis=1).tolist() == [100 * hours, 100 * hours]

@@ -1,4 +1,4 @@
-"""What stores hold of a period, as bits, and the fewest stores that hold all of it together."""
+"""What stores hold of a period, as bits, and the minimal_combination stores that hold all of it together."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def held_slots(valid: list[Intervals], slots: Slots, frequencies: NDArray[np.int
     return held
 
 
-def fewest(held: Bits, has: NDArray[np.bool_], wanted: Bits) -> tuple[list[int], Bits]:
+def minimal_combination(held: Bits, has: NDArray[np.bool_], wanted: Bits) -> tuple[list[int], Bits]:
     """Stores of which none can be left out, and what they lack of `wanted`: bits [variables, slots / 8].
 
     Args: `held` [stores, slots / 8]; `has` [stores, variables], which variables are in which store. The store that

@@ -14,14 +14,16 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from corrstore.catalog.drawing.merged import Counted
+from corrstore.catalog.drawing.charts import Counted
 from corrstore.catalog.queries.series import MOMENTS, Series, SeriesReader
 from corrstore.catalog.tables.presence import Presence
-from corrstore.catalog.tables.reading import Tables
+from corrstore.catalog.tables.reading import TableReader
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import Interval, Times
 from corrstore.datasets.statistics.blocks import block_at, merge_columns
 from corrstore.datasets.statistics.histograms import quantile, share_at_least
-from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.normalisation import Normalisation, stored_type
+from corrstore.datasets.variables.transforms import TRANSFORMS
 from corrstore.datasets.variables.variable import Variable
 
 _HIDDEN = "(hidden)"
@@ -29,16 +31,16 @@ _COUNTED_ROLES = ("input", "target", "residual")
 
 
 @dataclass(frozen=True)
-class ChannelPortrait:
+class ChannelSummary:
     """A channel: its row of the table `channels`, and its valid samples added up, None where nothing was counted."""
 
     row: dict[str, Any]
     counted: Counted | None
 
     @cached_property
-    def channel(self) -> Channel:
-        """The channel as it was registered, which this version of corrstore need not know."""
-        variable = Variable.model_construct(
+    def variable(self) -> Variable:
+        """The variable as it was registered, which this version of corrstore need not know."""
+        return Variable.model_construct(
             name=self.row["channel"],
             standard_name=self.row["standard_name"] or "",
             long_name=self.row["long_name"] or "",
@@ -47,7 +49,6 @@ class ChannelPortrait:
             valid_range=(-np.inf, np.inf),
             wet_threshold=self.row["wet_threshold"],
         )
-        return Channel(variable)
 
     @property
     def what(self) -> str:
@@ -70,14 +71,26 @@ class ChannelPortrait:
             return np.nan
         return share_at_least(self.counted.statistics.histogram, self.counted.edges, threshold)
 
+    def storage_error(self, dtype: str | None) -> float:
+        """The largest error of storing the valid samples as `dtype`, in physical units; NaN where it is not known."""
+        transform = TRANSFORMS.get(self.row["transform"] or "")
+        if self.counted is None or transform is None:
+            return np.nan
+        low, high = self.counted.statistics.minimum, self.counted.statistics.maximum
+        constants = Normalisation(transform, self.row["mean"], self.row["std"])
+        try:
+            return constants.error_bound(max(low, transform.lowest), high, stored_type(str(dtype)))
+        except BadInput:
+            return np.nan
+
 
 @dataclass(frozen=True)
-class Portrait:
+class StoreSummary:
     """A store: its row of the table `stores`, its state, channels by role, and rows of the table `coverage`."""
 
     row: dict[str, Any]
     status: Presence
-    channels: dict[str, list[ChannelPortrait]]
+    channels: dict[str, list[ChannelSummary]]
     coverage: list[dict[str, Any]]
 
     @property
@@ -124,7 +137,7 @@ class Portrait:
         """Its recipe as YAML."""
         return yaml.safe_dump(_without_empty(self.recipe), sort_keys=False, allow_unicode=True, width=100)
 
-    def channel(self, role: str, name: str) -> ChannelPortrait | None:
+    def channel(self, role: str, name: str) -> ChannelSummary | None:
         """The channel of that role and name, None where it has none."""
         return next((each for each in self.channels.get(role, ()) if each.row["channel"] == name), None)
 
@@ -136,20 +149,20 @@ class Portrait:
         return 1 - (residual.counted.statistics.std / target.counted.statistics.std) ** 2
 
 
-def portrait(tables: Tables, read: SeriesReader, row: dict[str, Any], status: Presence) -> Portrait:
-    """The portrait of a store by its row of the table `stores`; BadInput where a file of the catalog is damaged."""
+def summarise_store(tables: TableReader, read: SeriesReader, row: dict[str, Any], status: Presence) -> StoreSummary:
+    """Return the summary of a store by its row of the table `stores`; BadInput for a damaged file of the catalog."""
     registration = row["registration"]
     coverage = tables.rows("coverage", [registration]).sort_by("start").to_pylist()
-    channels: dict[str, list[ChannelPortrait]] = {role: [] for role in (*_COUNTED_ROLES, "static")}
+    channels: dict[str, list[ChannelSummary]] = {role: [] for role in (*_COUNTED_ROLES, "static")}
     for described in tables.rows("channels", [registration]).sort_by("position").to_pylist():
         role, name = described["role"], described["channel"]
         series = read([(registration, role, name)])[0] if role in _COUNTED_ROLES else None
-        counted = None if series is None else _added_up(series, is_valid(series.times, coverage))
-        channels.setdefault(role, []).append(ChannelPortrait(described, counted))
-    return Portrait(row, status, channels, coverage)
+        counted = None if series is None else _added_up(series, valid_mask(series.times, coverage))
+        channels.setdefault(role, []).append(ChannelSummary(described, counted))
+    return StoreSummary(row, status, channels, coverage)
 
 
-def is_valid(times: Times, coverage: list[dict[str, Any]]) -> NDArray[np.bool_]:
+def valid_mask(times: Times, coverage: list[dict[str, Any]]) -> NDArray[np.bool_]:
     """Which of the times lie in valid intervals among rows of the table `coverage`, which are in the order of time."""
     valid = [each for each in coverage if each["status"] == "valid"]
     start, end = (np.array([each[side] for each in valid], "datetime64[s]") for side in ("start", "end"))

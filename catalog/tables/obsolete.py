@@ -28,7 +28,7 @@ def remove_registration(catalog: Folder, name: str) -> None:
         remove_file(catalog, f"{table}/{name}{SUFFIX}")
 
 
-def leftovers(catalog: Folder, grace: timedelta = GRACE) -> list[str]:
+def obsolete_files(catalog: Folder, grace: timedelta = GRACE) -> list[str]:
     """The keys of all files in the catalog that have not counted for `grace`."""
     keys = catalog.all_keys()
     counting: dict[str, dict[str, str]] = {}

@@ -1,0 +1,97 @@
+"""The maps of a store's page and what its build found, read from the store itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from corrstore.catalog.drawing.figures import Map, SampleMaps
+from corrstore.catalog.drawing.pictures import Frame, Picture
+from corrstore.catalog.pages.activity import ActiveSample
+from corrstore.catalog.pages.store_summary import StoreSummary
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.store.ledger import REPORT
+from corrstore.datasets.store.opening import Store, open_store
+
+_MOST_BYTES = 900_000
+_PREVIEW_PIXELS = 120
+_PREFERRED = "t2m"
+_GONE = {
+    "vanished": "The store is no longer where it was registered, so there are no fields to show.",
+    "changed": "The store has changed since it was registered, so its fields are not shown; register it again.",
+    "unreachable": "The store could not be reached when this page was made, so there are no fields to show.",
+}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The maps by (role, channel), the sample that they show, and the build's report; or the reason why there is none.
+
+    `build` has the problems of the archives, notes, and the pixels that were raised to a floor.
+    """
+
+    shown: ActiveSample | None = None
+    frame: Frame | None = None
+    maps: dict[tuple[str, str], list[Map]] = field(default_factory=dict)
+    build: dict[str, Any] = field(default_factory=dict)
+    why_none: str = ""
+
+    @property
+    def preview(self) -> list[Map]:
+        """The maps of one channel without its residual, in few bytes."""
+        targets = {name: maps for (role, name), maps in self.maps.items() if role == "target"}
+        paired = [maps for maps in targets.values() if len(maps) > 1]
+        maps = targets.get(_PREFERRED) or next(iter([*paired, *targets.values()]), [])
+        return [replace(each, picture=_smaller(each.picture)) for each in maps if each.title != "residual"]
+
+
+def registered_fields(summary: StoreSummary, active: ActiveSample | None) -> Fields:
+    """Return the fields of a registered store; without maps where it is not what was registered."""
+    if summary.status != "present":
+        return Fields(why_none=_GONE[summary.status])
+    try:
+        store = open_store(summary.row["location"])
+    except (OSError, ValueError, KeyError) as error:
+        return Fields(why_none=_not_read(error))
+    return fields_of(store, active, _MOST_BYTES)
+
+
+def fields_of(store: Store, active: ActiveSample | None, most_bytes: int) -> Fields:
+    """Return the fields of a store, whose maps take at most `most_bytes` as PNG; one sample is in memory at a time."""
+    why_none = "" if active else "No sample of this store is valid, so there are no fields to show."
+    try:
+        maps = SampleMaps(store, _index(store, active.time) if active else None, most_bytes)
+        return Fields(active, maps.frame, dict(maps), json.loads(store.folder.read(REPORT)), why_none)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:  # a damaged store may lack anything
+        return Fields(why_none=_not_read(error))
+
+
+def _not_read(error: Exception) -> str:
+    return f"The fields could not be read ({type(error).__name__}: {error})."
+
+
+def _index(store: Store, time: np.datetime64) -> int:
+    """Return the position of a sample whose shards exist: Zarr reads lost shards as missing numbers."""
+    index = int(np.searchsorted(store.times, time))
+    for role in ROLES:
+        key = store.plan.shard_key(role, index)
+        if not store.folder.exists(key):
+            raise BadInput(f"{store.folder.path(key)} is gone; build the store again with --repair")
+    return index
+
+
+def _smaller(picture: Picture) -> Picture:
+    image = Image.open(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2])))
+    factor = math.ceil(max(image.size) / _PREVIEW_PIXELS)
+    sink = io.BytesIO()
+    small = image.resize((image.width // factor or 1, image.height // factor or 1), Image.Resampling.NEAREST)
+    small.save(sink, "PNG", optimize=True, transparency=image.info["transparency"])
+    return replace(picture, uri=f"data:image/png;base64,{base64.b64encode(sink.getvalue()).decode()}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -24,7 +23,16 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record
 from corrstore.datasets.store.constants import Constants, constants_from_records, constants_from_store
 from corrstore.datasets.store.layout import ROLES, StorePlan
-from corrstore.datasets.store.ledger import CHECKSUMS, LEDGER, MEASUREMENTS, PAIRS, RECORDS, UNFINISHED, VERDICT
+from corrstore.datasets.store.ledger import (
+    CHECKSUMS,
+    LEDGER,
+    MEASUREMENTS,
+    PAIRS,
+    RECORDS,
+    UNFINISHED,
+    VERDICT,
+    read_json,
+)
 from corrstore.datasets.store.pairs_table import read_pairs, write_pairs
 from corrstore.datasets.store.records import read_records, write_task_record
 
@@ -120,7 +128,7 @@ def _condemned(folder: Folder) -> tuple[set[int], bool]:
     """The samples that `verify` named and those that are not valid, and whether it named anything else."""
     if not folder.exists(VERDICT):
         raise BadInput(f"{folder.url} has no verdict to repair by; run `corrstore verify {folder.url}` first")
-    verdict = json.loads(folder.read(VERDICT))
+    verdict = read_json(folder, VERDICT)
     invalid = {record.index for record in read_records(folder) if record.status != "valid"}
     return set(verdict["rebuild"]) | invalid, bool(verdict["damaged"])
 

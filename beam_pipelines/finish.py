@@ -23,6 +23,7 @@ from corrstore.datasets.store.ledger import (
     STATISTICS,
     UNFINISHED,
     parquet_bytes,
+    read_json,
 )
 from corrstore.datasets.store.manifest import write_manifest
 from corrstore.datasets.store.metadata import metadata_objects
@@ -53,13 +54,13 @@ def is_finished(folder: Folder, plan: StorePlan) -> bool:
     """Whether the store is whole and is this recipe's."""
     if folder.exists(UNFINISHED) or not folder.exists("zarr.json"):
         return False
-    attributes = json.loads(folder.read("zarr.json"))["attributes"]["corrstore"]
+    attributes = read_json(folder, "zarr.json")["attributes"]["corrstore"]
     return bool(attributes["recipe"] == plan.recipe.content)
 
 
 def read_report(folder: Folder) -> Report:
     """The report of a finished build."""
-    return Report(**json.loads(folder.read(REPORT)))
+    return Report(**read_json(folder, REPORT))
 
 
 def finish(

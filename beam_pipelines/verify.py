@@ -17,6 +17,7 @@ from rich.console import Console
 from corrstore.beam_pipelines.progress import Progress
 from corrstore.beam_pipelines.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import planned
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.periods import format_time, time_key
 from corrstore.datasets.samples.checking import check_sample
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
@@ -25,7 +26,7 @@ from corrstore.datasets.store.layout import ROLES, StorePlan
 from corrstore.datasets.store.ledger import LEDGER, RECORDS, VERDICT
 from corrstore.datasets.store.manifest import damaged_objects
 from corrstore.datasets.store.opening import Store
-from corrstore.datasets.store.records import SampleRecord, read_records
+from corrstore.datasets.store.records import SampleRecord, read_record, read_records
 
 _CHECKS = f"{LEDGER}/checks"
 
@@ -45,7 +46,10 @@ class CheckSample:
         name = f"{RECORDS}/{time_key(time)}.parquet"
         if not self.folder.exists(name):
             return SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is not there"])
-        record = SampleRecord.from_bytes(self.folder.read(name))
+        try:
+            record = read_record(self.folder, name)
+        except DamagedData:
+            return SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is damaged"])
         source = planned(self.folder, index) if index in self.compared else None
         return check_sample(self.folder, self.plan, record, source)
 

@@ -14,7 +14,7 @@ import corrstore.training.commands
 import corrstore.training.sampling_commands
 from corrstore import __version__
 from corrstore.datasets.commands import notices
-from corrstore.datasets.errors import CorrstoreError
+from corrstore.datasets.errors import CorrstoreError, system_error
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,14 +59,20 @@ def _is_no_beam_import_notice(record: logging.LogRecord) -> bool:
     return "bigquery client libraries are not available" not in record.getMessage()
 
 
+def _end(error: CorrstoreError) -> None:
+    notices.print(f"corrstore: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(error.exit_code)
+
+
 def main() -> None:
     """Run the command; an error that a user can act on is one message and an exit code, not a traceback."""
     logging.getLogger().addFilter(_is_no_beam_import_notice)
     try:
         app()
     except CorrstoreError as error:
-        notices.print(f"corrstore: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _end(error)
+    except (OSError, MemoryError) as error:
+        _end(system_error(error))
     except Exception:
         notices.print_exception()
         notices.print("corrstore: this is an error of corrstore itself; please report it with the lines above")

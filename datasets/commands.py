@@ -1,4 +1,4 @@
-"""What every command shares: where it prints, how it ends, and the arguments that several take."""
+"""The parts that all commands share: consoles, JSON, and the arguments that several take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from corrstore.datasets.errors import DataFallShort
 
 notices = Console(stderr=True)
 results = Console()
@@ -36,10 +38,9 @@ def _plain(value: Any) -> Any:
 
 
 def fall_short(share: float, allowed: float, lacking: int, samples: int) -> None:
-    """End with exit code 1 where a larger share of the samples lacks something than the recipe allows."""
+    """Raise DataFallShort where a larger share of the samples lacks something than the recipe allows."""
     if share > allowed:
-        notices.print(
+        raise DataFallShort(
             f"the data falls short: {lacking} of {samples} samples ({share:.1%}) are not valid, and the recipe's"
             f" max_missing_share allows {allowed:.1%}"
         )
-        raise typer.Exit(1)

@@ -1,20 +1,38 @@
-"""The errors that a user can act on, each with the exit code of the command that it ends."""
+"""The errors that a user can act on, each with the exit code of the command that it ends.
+
+An exception outside of this family is an error of corrstore itself, and ends a command with exit code 70.
+"""
 
 from __future__ import annotations
 
 import errno
+from typing import ClassVar
 
 _EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
-class CorrstoreError(ValueError):
-    """An error that a user can act on; its text names the place, the key, both values and the fix."""
+class CorrstoreError(Exception):
+    """The base of the family; its text names the place, the key, both values and the fix. Raise a class below it."""
+
+    exit_code: ClassVar[int]
+
+
+class BadInput(CorrstoreError, ValueError):
+    """A recipe, an option, a path or a file is wrong (exit code 2)."""
 
     exit_code = 2
 
 
-class BadInput(CorrstoreError):
-    """The recipe, an option, a path or a file is wrong (exit code 2)."""
+class DataFallShort(CorrstoreError):
+    """More samples lack something than the recipe allows (exit code 1)."""
+
+    exit_code = 1
+
+
+class DamagedData(CorrstoreError, ValueError):
+    """A file of ours or of an archive is damaged or gone; the text names it and the fix (exit code 1)."""
+
+    exit_code = 1
 
 
 class OutOfResources(CorrstoreError):
@@ -38,3 +56,15 @@ def cannot_write(path: object, error: OSError, size: int | None = None) -> Corrs
     if error.errno in _EXHAUSTED:
         return OutOfResources(f"{what}: {error.strerror}; make room, and give the same command to go on")
     return BadInput(f"{what}: {error.strerror}; give another folder, or the right to write there")
+
+
+def system_error(error: OSError | MemoryError) -> CorrstoreError:
+    """Return the error for one of the operating system: out of resources, a device that fails, or a wrong path."""
+    if isinstance(error, MemoryError):
+        return OutOfResources("memory ran out; give the same command with fewer --workers, or on a larger machine")
+    what = f"{error.filename or 'a file'}: {error.strerror or error}"
+    if error.errno in _EXHAUSTED:
+        return OutOfResources(f"{what}; make room, and give the same command to go on")
+    if error.errno == errno.EIO:
+        return DamagedData(f"{what}; restore the file from a copy")
+    return BadInput(what)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,9 +15,9 @@ from corrstore.catalog.drawing.figures import Map, SampleMaps
 from corrstore.catalog.drawing.pictures import Frame, Picture
 from corrstore.catalog.pages.activity import ActiveSample
 from corrstore.catalog.pages.store_summary import StoreSummary
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.store.layout import ROLES
-from corrstore.datasets.store.ledger import REPORT
+from corrstore.datasets.store.ledger import REPORT, read_json
 from corrstore.datasets.store.opening import Store, open_store
 
 _MOST_BYTES = 900_000
@@ -69,7 +68,7 @@ def fields_of(store: Store, active: ActiveSample | None, most_bytes: int) -> Fie
     why_none = "" if active else "No sample of this store is valid, so there are no fields to show."
     try:
         maps = SampleMaps(store, _index(store, active.time) if active else None, most_bytes)
-        return Fields(active, maps.frame, dict(maps), json.loads(store.folder.read(REPORT)), why_none)
+        return Fields(active, maps.frame, dict(maps), read_json(store.folder, REPORT), why_none)
     except (OSError, ValueError, KeyError, RuntimeError) as error:  # a damaged store may lack anything
         return Fields(why_none=_not_read(error))
 
@@ -84,7 +83,7 @@ def _index(store: Store, time: np.datetime64) -> int:
     for role in ROLES:
         key = store.plan.shard_key(role, index)
         if not store.folder.exists(key):
-            raise BadInput(f"{store.folder.path(key)} is gone; build the store again with --repair")
+            raise DamagedData(f"{store.folder.path(key)} is gone; build the store again with --repair")
     return index
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from corrstore.catalog.tables.entry import Registration
 from corrstore.catalog.tables.names import location_of
 from corrstore.catalog.tables.schemas import SCHEMAS, TIME, TableName
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import parse_duration
 from corrstore.datasets.storage.folder import checksum
@@ -31,7 +31,7 @@ _ROWS_AT_A_TIME = 4096
 def describe_store(store: Store) -> Registration:
     """The store's rows of every table.
 
-    Raises BadInput where a build of the store is under way, or its ledger lacks a table.
+    Raises BadInput where a build of the store is under way, DamagedData where its ledger lacks a table.
     """
     if store.folder.exists(UNFINISHED):
         raise BadInput(f"{store.folder.url}: a build is under way or was stopped; finish it with `corrstore build`")
@@ -46,7 +46,7 @@ def describe_store(store: Store) -> Registration:
     try:
         rows = {name: table(store) for name, table in tables.items()}
     except FileNotFoundError as error:
-        raise BadInput(f"{store.folder.url} lacks {error.filename or error} of its ledger; build it again") from None
+        raise DamagedData(f"{store.folder.url} lacks {error.filename or error} of its ledger; build it again") from None
     return Registration(store.recipe.name, location_of(store.folder), rows)
 
 

@@ -21,7 +21,7 @@ from corrstore.catalog.tables.schemas import (
     VERSION_KEY,
     TableName,
 )
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
 
 _ROWS_AT_A_TIME = 65536
@@ -56,8 +56,8 @@ def read_table_file(
     """The rows of a file, of all columns or the named ones, whose texts are those in `keep`.
 
     Row groups whose extremes rule such rows out stay unread.
-    Raises FileNotFoundError, and BadInput, which names the file and says `fix`, where the file is damaged or is of
-    a newer version.
+    Raises FileNotFoundError, and, naming the file and `fix`, DamagedData where it is damaged and BadInput where it
+    is no table of a catalog, or one of a newer version.
     """
     path = folder.path(key)
     filesystem, inner = _filesystem(folder, path)
@@ -71,7 +71,7 @@ def read_table_file(
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"{path} is damaged ({str(error).splitlines()[0]:.200}); {fix}") from None
+        raise DamagedData(f"{path} is damaged ({str(error).splitlines()[0]:.200}); {fix}") from None
     except KeyError:
         version = None  # it lacks a column that every table has
     if version is None:

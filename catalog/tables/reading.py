@@ -13,7 +13,7 @@ from corrstore.catalog.tables.names import SUFFIX, names_of_files, newest
 from corrstore.catalog.tables.obsolete import SUMMARY
 from corrstore.catalog.tables.parquet import READ_AS_DICTIONARY, read_table_file
 from corrstore.catalog.tables.schemas import SCHEMAS, TableName
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
 
 
@@ -89,7 +89,7 @@ class Tables:
             except FileNotFoundError:
                 if table == "stores":
                     return None
-                raise BadInput(f"{self.folder.path(key)} is gone; {_REGISTER_AGAIN}") from None
+                raise DamagedData(f"{self.folder.path(key)} is gone; {_REGISTER_AGAIN}") from None
 
         if len(names) == 1:
             found = [read(names[0])]
@@ -114,7 +114,7 @@ class Tables:
                 for each, wanted in (("stores", ["registration"]), (table, columns))
             )
         except FileNotFoundError as error:
-            raise BadInput(f"the summary lacks a file ({error}); {fix}") from None
+            raise DamagedData(f"the summary lacks a file ({error}); {fix}") from None
         return frozenset(names["registration"].to_pylist()), rows
 
 

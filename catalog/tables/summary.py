@@ -9,7 +9,7 @@ from corrstore.catalog.tables.names import SUFFIX, names_of_files, next_name
 from corrstore.catalog.tables.obsolete import SUMMARY
 from corrstore.catalog.tables.parquet import table_bytes
 from corrstore.catalog.tables.reading import KeptTable, Tables
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
 
 _STORE = "0" * 16
@@ -27,7 +27,7 @@ def renew_summary(catalog: Folder) -> None:
             contents = {table: table_bytes(table, tables.kept(table, names), sort_by=()) for table in _ORDER}
         else:
             return
-    except BadInput:
+    except (BadInput, DamagedData):
         return  # another store's file is damaged: who reads it is told so, and this store is registered all the same
     name = next_name(_STORE, names_of_files(catalog.names(f"{SUMMARY}/stores")))
     for table in _ORDER:

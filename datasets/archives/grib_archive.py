@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, GribIndex, Problem, index_file
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.cache import cache_path, is_cached, tell_unwritable, write_to_cache
 from corrstore.datasets.variables.channels import Channel
 
@@ -144,7 +144,7 @@ def _cached(path: Path) -> pa.Table:
     try:
         return pq.read_table(_cache_path(path))
     except pa.ArrowInvalid as error:
-        raise BadInput(f"{_cache_path(path)}, the index of {path}, cannot be read ({error}); delete it") from None
+        raise DamagedData(f"{_cache_path(path)}, the index of {path}, cannot be read ({error}); delete it") from None
 
 
 def _parsed(path: Path, table: pa.Table) -> tuple[pa.Table, list[Problem]]:

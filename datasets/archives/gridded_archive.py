@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import SourceTable
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.axes import regular_axis
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Interval
@@ -150,7 +150,7 @@ def _open(path: str, format: str, options: str) -> xr.Dataset:
     try:
         return xr.open_dataset(_unzipped(path), engine="netcdf4")
     except OSError as error:
-        raise BadInput(f"{path} cannot be read as NetCDF: {error.strerror or error}; fetch it again") from None
+        raise DamagedData(f"{path} cannot be read as NetCDF: {error.strerror or error}; fetch it again") from None
 
 
 @lru_cache(maxsize=8)

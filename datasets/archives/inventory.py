@@ -14,7 +14,7 @@ from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib_archive import index_files, select
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import load_table
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
@@ -68,7 +68,7 @@ def take_inventory(
             if formats[file] in ("netcdf", "zip"):
                 try:
                     references.append(gridded_archive.references(str(file), "netcdf", table, channels, period, {}))
-                except (BadInput, BadZipFile) as error:
+                except (BadInput, DamagedData, BadZipFile) as error:
                     problems.append(Problem(str(file), 0, "corrupt", str(error)))
             elif formats[file] != "grib":
                 problems.append(Problem(str(file), 0, "not_grib", f"{formats[file]}: neither GRIB nor NetCDF"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.samples.sample import physical_fields, quality_faults
 from corrstore.datasets.statistics.blocks import BlockStatistics
@@ -51,7 +51,7 @@ def _shard_faults(
         return
     try:
         stored = plan.shard_layout(role).decode(content)
-    except BadInput as error:
+    except DamagedData as error:
         yield f"{row.key}: {error}"
         return
     recorded = merged_by_channel(record.statistics)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.storage.cache import file_key
 from corrstore.datasets.storage.folder import Folder, checksum
@@ -50,7 +50,7 @@ def files_without_checksum(taken: pa.Table, folder: Folder) -> tuple[str, ...]:
 
 
 def file_checksum(path: str) -> FileChecksum:
-    """Read a file from end to end and return its checksum; raises BadInput where it is gone."""
+    """Read a file from end to end and return its checksum; raises DamagedData where it is gone."""
     try:
         with Path(path).open("rb") as file:
             return FileChecksum(_key(path), hashlib.file_digest(file, "sha256").hexdigest())
@@ -62,7 +62,7 @@ def with_checksums(files: pa.Table, taken: pa.Table, sources: Mapping[str, Sourc
     """Return the files with the SHA-256 of those in use, from the ledger; null for the others.
 
     Of a Zarr group, `bytes` and `sha256` are those of its metadata object: its chunks are not read for this. Returns
-    CHECKED_SOURCES_SCHEMA; raises BadInput where a file is gone.
+    CHECKED_SOURCES_SCHEMA; raises DamagedData where a file is gone.
     """
     wanted = set(taken["path"].to_pylist())
 
@@ -85,8 +85,8 @@ def _key(path: str) -> str:
         raise _gone(path, error) from None
 
 
-def _gone(path: str, error: OSError) -> BadInput:
-    return BadInput(f"{path} was read for the store and cannot be now: {error.strerror}; restore it")
+def _gone(path: str, error: OSError) -> DamagedData:
+    return DamagedData(f"{path} was read for the store and cannot be now: {error.strerror}; restore it")
 
 
 def _zarr_metadata(group: Folder) -> bytes:
@@ -95,4 +95,4 @@ def _zarr_metadata(group: Folder) -> bytes:
             return group.read(name)
         except FileNotFoundError:
             continue
-    raise BadInput(f"{group.url} has none of {', '.join(_ZARR_METADATA)} any more; restore it")
+    raise DamagedData(f"{group.url} has none of {', '.join(_ZARR_METADATA)} any more; restore it")

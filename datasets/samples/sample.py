@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.parts import InputSpec, TargetSpec
@@ -79,7 +79,7 @@ def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
     for field in physical_fields(recipe, plan):
         transform = transform_named(recipe.transform_name(field.channel))
         edges = transformed_range(recipe, field.channel)
-        with suppress(BadInput):  # an infinite value: the second pass reports it, the constants ignore the field
+        with suppress(DamagedData):  # an infinite value: the second pass reports it, the constants ignore the field
             blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
     return SampleRecord(plan.index, plan.valid_time, statistics_table(plan.valid_time, blocks))
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.statistics.blocks import BlockStatistics, block_at, merge_columns
 from corrstore.datasets.statistics.histograms import BinCounts, BinEdges, BinLookup, bin_lookup
 from corrstore.datasets.variables.normalisation import Normalisation
@@ -22,14 +22,14 @@ _ROWS_DECODED_AT_A_TIME = 64
 
 
 def block_statistics(values: NDArray[Any], edges: BinEdges) -> BlockStatistics:
-    """Return the statistics of physical values [ny, nx], float32 or float64; raises BadInput for an infinite one."""
+    """Return the statistics of physical values [ny, nx], float32 or float64; raises DamagedData for an infinite one."""
     return _statistics_of_rows([(values, None, None)], edges)
 
 
 def stored_statistics(stored: NDArray[Any], normalisation: Normalisation, edges: BinEdges) -> BlockStatistics:
     """Return the statistics of the decoded values of stored numbers [ny, nx], in physical units.
 
-    Raises BadInput for an infinite value.
+    Raises DamagedData for an infinite value.
 
     There are only 65536 float16 codes, so a float16 field is the merge of as many blocks of equal numbers.
     """
@@ -56,7 +56,7 @@ def residual_statistics(
     """Return the statistics of the residual: the decoded target [ny, nx] minus the upsampled input.
 
     Args: `upsampled` physical, float32 [ny, nx]. A pixel where either is NaN is missing.
-    Raises BadInput where the shapes differ, and for an infinite residual.
+    Raises BadInput where the shapes differ, and DamagedData for an infinite residual.
     """
     if stored.shape != upsampled.shape:
         raise BadInput(f"target is {stored.shape} and the upsampled input {upsampled.shape}, expected one grid")
@@ -74,7 +74,7 @@ def _few_rows(field: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def _refuse_infinite(values: NDArray[np.float64]) -> None:
     infinite = values[np.isinf(values)]
     if infinite.size:
-        raise BadInput(f"value {infinite[0]} in a field, expected finite numbers and NaN; correct the source")
+        raise DamagedData(f"value {infinite[0]} in a field, expected finite numbers and NaN; correct the source")
 
 
 _RUNNING = np.dtype(

@@ -6,12 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.constants import Constants
 from corrstore.datasets.store.layout import ROLES, stored_normalisation
-from corrstore.datasets.store.ledger import BUILD
+from corrstore.datasets.store.ledger import BUILD, read_json
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,10 @@ def write_build_record(folder: Folder, build_record: BuildRecord) -> None:
 
 
 def read_build_record(folder: Folder) -> BuildRecord | None:
-    """Return the build record of the folder; None where there is none. Raises BadInput where it is damaged."""
+    """Return the build record of the folder; None where there is none. Raises DamagedData where it is damaged."""
     if not folder.exists(BUILD):
         return None
-    try:
-        content = json.loads(folder.read(BUILD))
-    except ValueError:
-        raise BadInput(
-            f"{folder.path(BUILD)} is damaged; restore it from a copy, or build into another folder"
-        ) from None
+    content = read_json(folder, BUILD)
     recipe = recipe_from(content["recipe"], folder.path(BUILD))
     frozen = content["constants"]
     if frozen is None:

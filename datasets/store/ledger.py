@@ -5,8 +5,14 @@ They let a build continue, and give every number of the store a source.
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.storage.folder import Folder
 
 LEDGER = "ledger"
 
@@ -26,3 +32,13 @@ def parquet_bytes(table: pa.Table, rows_in_group: int | None = None) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=rows_in_group)
     return sink.getvalue().to_pybytes()
+
+
+def read_json(folder: Folder, key: str) -> Any:
+    """Return the content of a JSON file of the store; raises DamagedData where it is none."""
+    try:
+        return json.loads(folder.read(key))
+    except ValueError:
+        raise DamagedData(
+            f"{folder.path(key)} is damaged: it is not JSON; restore it from a copy, or build into another folder"
+        ) from None

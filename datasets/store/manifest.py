@@ -14,8 +14,14 @@ def write_manifest(folder: Folder, objects: dict[str, bytes]) -> None:
 
 
 def damaged_objects(folder: Folder) -> list[str]:
-    """Return the keys of the manifest whose objects are absent or have another checksum."""
+    """Return the keys of the manifest whose objects are absent or have another checksum.
+
+    A manifest that is absent or damaged is the only one named.
+    """
     if not folder.exists(MANIFEST):
         return [MANIFEST]
-    manifest: dict[str, str] = json.loads(folder.read(MANIFEST))
+    try:
+        manifest: dict[str, str] = json.loads(folder.read(MANIFEST))
+    except ValueError:
+        return [MANIFEST]
     return [key for key, sha256 in manifest.items() if not folder.exists(key) or checksum(folder.read(key)) != sha256]

@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
@@ -165,8 +165,15 @@ class Store:
         )
 
     def table(self, key: str) -> pa.Table:
-        """Return a table of the ledger by its key, see `datasets.store.ledger`."""
-        return pq.read_table(pa.BufferReader(self.folder.read(key)))
+        """Return a table of the ledger by its key, see `datasets.store.ledger`; raises DamagedData where it is none."""
+        content = self.folder.read(key)
+        try:
+            return pq.read_table(pa.BufferReader(content))
+        except pa.ArrowException as error:
+            raise DamagedData(
+                f"{self.folder.path(key)} is damaged ({str(error).splitlines()[0]:.200}); run `corrstore verify`, then"
+                " build with --repair"
+            ) from None
 
 
 def _check_role(role: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
@@ -92,6 +93,17 @@ def write_task_record(folder: Folder, record: TaskRecord, place: str = RECORDS) 
 
 
 def read_records(folder: Folder, place: str = RECORDS) -> Iterator[SampleRecord]:
-    """Yield the sample records in the order of time."""
+    """Yield the sample records in the order of time; raises DamagedData as `read_record`."""
     for name in folder.names(place):
-        yield SampleRecord.from_bytes(folder.read(f"{place}/{name}"))
+        yield read_record(folder, f"{place}/{name}")
+
+
+def read_record(folder: Folder, key: str) -> SampleRecord:
+    """Return one sample record; raises DamagedData where the file is no record."""
+    content = folder.read(key)
+    try:
+        return SampleRecord.from_bytes(content)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        raise DamagedData(
+            f"{folder.path(key)} is damaged: it is no sample record; run `corrstore verify`, then build with --repair"
+        ) from None

@@ -17,7 +17,7 @@ import tensorstore as ts
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import DamagedData
 
 Codec = Literal["lz4", "zstd"]
 _LEVELS = {"lz4": 5, "zstd": 1}
@@ -76,14 +76,14 @@ class ShardLayout:
         return b"".join([index, checksum, *chunks])
 
     def decode(self, content: bytes) -> NDArray[Any]:
-        """Return the values in the shard's bytes; raises BadInput where they are damaged."""
+        """Return the values in the shard's bytes; raises DamagedData where they are damaged."""
         array = ts.open(self._spec(), context=ts.Context()).result()
         assert array.kvstore is not None
         array.kvstore.write(_KEY, content).result()
         try:
             return array[0].read().result()
         except ValueError as error:
-            raise BadInput(f"the shard does not decode: {error}") from None
+            raise DamagedData(f"the shard does not decode: {error}") from None
 
     def _pieces(self, sample: NDArray[Any]) -> Iterator[NDArray[Any]]:
         """Yield the inner chunks, row by row; those at the lower and right edges are filled up with NaN."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.storage.folder import Folder
 from corrstore.training.forecasts.header import Header, Part, variable_name
@@ -127,11 +127,15 @@ class Forecast:
 
 
 def open_forecast(url: str) -> Forecast:
-    """The forecast in a folder; BadInput where there is none."""
+    """The forecast in a folder; BadInput where there is none, DamagedData where its header is none."""
     folder = Folder(url)
     if not folder.exists(HEADER):
         raise BadInput(f"no forecast at {url}: it has no {HEADER}; `corrstore sample` makes one")
-    return Forecast(folder, Header(**json.loads(folder.read(HEADER))))
+    try:
+        header = Header(**json.loads(folder.read(HEADER)))
+    except (ValueError, TypeError):
+        raise DamagedData(f"{folder.path(HEADER)} is damaged; draw the forecast again into another folder") from None
+    return Forecast(folder, header)
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from corrstore.datasets.errors import BadInput, cannot_write
+from corrstore.datasets.errors import BadInput, DamagedData, cannot_write
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.residual import ResidualScale
@@ -107,11 +107,13 @@ def parent_model(content: dict[str, Any], store: Store, device: torch.device | s
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
-    """The content of a checkpoint file, or of the best one in a run's folder, on the CPU; BadInput as above."""
+    """The content of a checkpoint file, or of the best one in a run's folder, on the CPU; errors as above."""
     file = Path(path) / BEST if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise BadInput(f"no checkpoint {file}; train first, or name a run's folder or one of its .pt files")
-    damaged = BadInput(f"{file} is damaged or cut short, or no checkpoint; use another, such as {LAST} of the same run")
+    damaged = DamagedData(
+        f"{file} is damaged or cut short, or no checkpoint; use another, such as {LAST} of the same run"
+    )
     try:
         with zipfile.ZipFile(file) as archive:
             if archive.testzip() is not None:

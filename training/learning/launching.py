@@ -12,7 +12,7 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.query import Match
 from corrstore.catalog.queries.selection import Region, parse_region
 from corrstore.catalog.tables.names import location_of
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.parts import SplitsSpec
 from corrstore.datasets.recipe.periods import Interval, parse_period
 from corrstore.datasets.storage.folder import Folder, write_file_atomically
@@ -126,7 +126,7 @@ def _record(run: Path) -> Record:
     try:
         return Record.model_validate_json((run / RECORD).read_bytes())
     except ValidationError as error:
-        raise BadInput(
+        raise DamagedData(
             f"{run / RECORD} is damaged, or of another version of corrstore, so it does not tell which store the run is"
             f" on ({error.error_count()} mistakes in it); name the store with --store, or give another folder"
         ) from None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser, edm_loss
 from corrstore.training.diffusion.residual import ResidualScale, residual_sums
@@ -85,7 +85,7 @@ class Learner:
             group["lr"] = rate
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
         if not math.isfinite(norm):
-            raise CorrstoreError(
+            raise BadInput(
                 f"the gradient after {self.samples_seen} patches is not finite; lower learning_rate, or take"
                 " precision=float32, and continue from the last checkpoint"
             )

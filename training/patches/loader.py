@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import format_time, parse_period
 from corrstore.datasets.store.layout import ROLES, StoredRole
 from corrstore.datasets.store.opening import Store
@@ -67,7 +67,7 @@ class Loader:
         self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
 
     def batches(self, spans: Iterable[Span]) -> Iterator[Batch]:
-        """The batches of these spans [start, stop) of positions. BadInput where a shard cannot be read."""
+        """The batches of these spans [start, stop) of positions. DamagedData where a shard cannot be read."""
         spans = iter(spans)
         under_way = deque(self._begin(span) for span in islice(spans, self.prefetch))
         while True:
@@ -114,7 +114,7 @@ class Loader:
                 read.result()
             except ValueError as error:
                 sample = batch.draws[position % len(batch.draws)].sample
-                raise BadInput(
+                raise DamagedData(
                     f"sample {sample} ({format_time(self.store.times[sample])}) of {self.store.folder.url} cannot be"
                     f" read: {str(error).splitlines()[0]}; run `corrstore verify` on the store"
                 ) from None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from corrstore.datasets.archives.grib.grid import scanned_grid
 from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.archives.grib.sections import END, CorruptMessage, FieldSections, Read, message_at
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.grids.grid import Grid
 
 _DECODED_AS_FLOAT64 = {"grid_jpeg", "grid_png", "grid_ieee"}
@@ -31,8 +31,9 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
     """Return field number `part` of the GRIB message of `length` bytes at `offset`.
 
     `source` is the path of the file, or the message itself. Wind components stay as they are encoded, relative to
-    the grid or to the earth. Raises CorruptMessage where the message is not whole or cannot be decoded, and
-    BadInput where its grid is not one that can be read, and OSError where the file cannot be.
+    the grid or to the earth. Raises CorruptMessage where the message is not whole or cannot be decoded,
+    DamagedData where its grid contradicts itself, BadInput where that is of a kind that is not read, and OSError
+    where the file cannot be.
     """
     if isinstance(source, bytes):
         name, message = "message in memory", source
@@ -58,8 +59,8 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
             values = _values(handle)
     except eccodes.CodesInternalError as error:
         raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
-    except BadInput as error:
-        raise BadInput(f"{name}: GRIB message at byte {offset}: {error}") from error
+    except CorrstoreError as error:
+        raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
     rows, columns = scanned.grid.shape
     if values.size != rows * columns:
         reason = f"it has {values.size} values, expected {rows} x {columns}, which is its grid"

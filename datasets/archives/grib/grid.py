@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.archives.grib.handle import eccodes, integer_key
 from corrstore.datasets.archives.grib.projection import proj_string
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.axes import Axis, regular_axis
 from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.grids.proj import Proj
@@ -59,7 +59,8 @@ def scanned_grid(handle: int, section: bytes) -> ScannedGrid:
     """Return the grid and scanning mode of a message; messages with equal grid `section` share one.
 
     Regular latitude-longitude and Gaussian grids are rectilinear; Lambert, Mercator and polar stereographic ones
-    projected. Raises BadInput, with the fix, for other grids and for those that contradict themselves.
+    projected. Raises BadInput, with the fix, for other grids, and DamagedData for those that
+    contradict themselves.
     """
     if section not in _scanned_grids:
         _scanned_grids[section] = _scanned_grid(handle)
@@ -76,7 +77,7 @@ def _scanned_grid(handle: int) -> ScannedGrid:
     rows, columns = eccodes.codes_get(handle, "Nj"), eccodes.codes_get(handle, "Ni")
     count = eccodes.codes_get_size(handle, "values")
     if rows * columns != count:
-        raise BadInput(f"its grid has {rows} x {columns} points, but there are {count} values: it is damaged")
+        raise DamagedData(f"its grid has {rows} x {columns} points, but there are {count} values: it is damaged")
     make = _rectilinear if kind in _RECTILINEAR else _projected
     return ScannedGrid(make(handle, kind, rows, columns, scanning_mode), scanning_mode)
 
@@ -87,7 +88,7 @@ def _rectilinear(handle: int, kind: str, rows: int, columns: int, scanning_mode:
     south, north = lat if scanning_mode & _J_POSITIVE else lat[::-1]
     east, west = lon if scanning_mode & _I_NEGATIVE else lon[::-1]
     if south > north:
-        raise BadInput(f"its latitudes go from {lat[0]:g} to {lat[1]:g}, against its scanning mode {scanning_mode}")
+        raise DamagedData(f"its latitudes go from {lat[0]:g} to {lat[1]:g}, against its scanning mode {scanning_mode}")
     east = east if east >= west else east + 360.0
     if east > 360.0:
         west, east = west - 360.0, east - 360.0
@@ -101,7 +102,7 @@ def _gaussian(handle: int, north: float, south: float, count: int) -> Axis:
     start = int(np.abs(everywhere - north).argmin())
     lat = everywhere[start : start + count]
     if lat.size != count or np.abs(lat[[0, -1]] - [north, south]).max() > _SAME_LATITUDE:
-        raise BadInput(
+        raise DamagedData(
             f"its {count} latitudes from {north:g} to {south:g} are not on a Gaussian grid of N = {order}, which has "
             f"{lat.size} from {lat[0]:g} to {lat[-1]:g}: it is damaged"
         )

@@ -17,7 +17,7 @@ from corrstore.datasets.archives.grib.handle import eccodes
 from corrstore.datasets.archives.grib.header import field_header, reference_time
 from corrstore.datasets.archives.grib.scan import Problem, messages
 from corrstore.datasets.archives.grib.sections import FieldSections, ProblemKind, Read
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, CorrstoreError
 
 __all__ = ["INDEX_SCHEMA", "GribIndex", "Problem", "index_file", "index_ranges"]
 
@@ -117,7 +117,7 @@ def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
         for part, field in enumerate(found.fields):
             try:
                 rows.append((found.offset, found.length, part, *_described(field)))
-            except (BadInput, eccodes.CodesInternalError) as error:
+            except (CorrstoreError, eccodes.CodesInternalError) as error:
                 problems.append(Problem(name, found.offset, "corrupt", f"field {part}: {error}"))
     if not rows and {problem.kind for problem in problems} <= {"not_grib", "padding"}:
         raise BadInput(f"{name}: not a GRIB file: it begins with {read(0, 16)!r}, and GRIB is nowhere in it")

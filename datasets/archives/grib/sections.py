@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import DamagedData
 
 Read = Callable[[int, int], bytes]
 """(offset, count) -> that many bytes, fewer at the end of the file."""
@@ -23,7 +23,7 @@ _GRIB2_SHORTEST = {1: 21, 2: 5, 3: 15, 4: 9, 5: 11, 6: 6, 7: 5}
 _GRIB1_LARGE, _GRIB1_LARGE_UNIT = 0x800000, 120
 
 
-class CorruptMessage(BadInput):
+class CorruptMessage(DamagedData):
     """A GRIB message that cannot be used; `kind` and `reason` say why."""
 
     def __init__(self, name: str, offset: int, kind: ProblemKind, reason: str) -> None:

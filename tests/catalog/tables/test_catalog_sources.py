@@ -19,7 +19,7 @@ from corrstore.beam_pipelines.tasks import ChecksumFile
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.samples.checksums import file_checksum, files_without_checksum, with_checksums
 from corrstore.datasets.storage.folder import Folder
@@ -110,7 +110,7 @@ def test_of_a_zarr_group_it_is_the_metadatas(tmp_path, version, name):
 
 
 def test_a_file_that_has_gone_is_named(tmp_path):
-    with pytest.raises(BadInput, match=r"gone.grib was read for the store and cannot be now: No such file"):
+    with pytest.raises(DamagedData, match=r"gone.grib was read for the store and cannot be now: No such file"):
         checked(tmp_path / "store", files(tmp_path / "gone.grib"), tmp_path / "gone.grib")
-    with pytest.raises(BadInput, match=r"gone.zarr has none of zarr.json, .zmetadata, .zgroup any more"):
+    with pytest.raises(DamagedData, match=r"gone.zarr has none of zarr.json, .zmetadata, .zgroup any more"):
         checked(tmp_path / "store", files(tmp_path / "gone.zarr", format="zarr"), tmp_path / "gone.zarr")

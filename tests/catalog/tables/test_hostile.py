@@ -16,7 +16,7 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.pruning import prune
 from corrstore.catalog.tables.registration import register
 from corrstore.catalog.tables.schemas import TABLES
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
 from tests.catalog_made import made
 from tests.command import corrstore
@@ -103,9 +103,9 @@ def test_a_file_cut_in_half_is_named_and_can_be_mended(folder, root, table, shar
     row = Catalog(folder.url).stores.named("store 19")
     path = Path(folder.path(f"{table}/{row['registration']}.parquet"))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(BadInput, match=rf"{path.name} is damaged .*corrstore catalog add"):
+    with pytest.raises(DamagedData, match=rf"{path.name} is damaged .*corrstore catalog add"):
         everything(folder)
-    assert corrstore("catalog", "list", "--catalog", folder.url).returncode == (2 if table == "stores" else 0)
+    assert corrstore("catalog", "list", "--catalog", folder.url).returncode == (1 if table == "stores" else 0)
     register(folder, made(root, "store 19"))
     everything(folder)
 
@@ -113,7 +113,9 @@ def test_a_file_cut_in_half_is_named_and_can_be_mended(folder, root, table, shar
 def test_a_lost_file_is_named(folder):
     row = Catalog(folder.url).stores.named("store 19")
     Path(folder.path(f"statistics/{row['registration']}.parquet")).unlink()
-    with pytest.raises(BadInput, match=rf"statistics/{row['registration']}.parquet is gone; .*corrstore catalog add"):
+    with pytest.raises(
+        DamagedData, match=rf"statistics/{row['registration']}.parquet is gone; .*corrstore catalog add"
+    ):
         everything(folder)
 
 
@@ -121,7 +123,9 @@ def test_a_lost_file_is_named(folder):
 def test_a_damaged_summary_may_be_removed(folder, tmp_path, table):
     (path,) = Path(folder.path(f"summary/{table}")).iterdir()
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(BadInput, match=rf"{path.name} is damaged .*remove the folder .*summary, which is only a copy"):
+    with pytest.raises(
+        DamagedData, match=rf"{path.name} is damaged .*remove the folder .*summary, which is only a copy"
+    ):
         everything(folder)
     register(folder, made(tmp_path, "registered all the same"))
     folder.remove("summary")

@@ -23,7 +23,7 @@ from corrstore.catalog.queries.pruning import prune
 from corrstore.catalog.tables.description import describe_store, trimmed
 from corrstore.catalog.tables.registration import register, register_store
 from corrstore.catalog.tables.schemas import SCHEMAS, TABLES
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import HISTOGRAMS, SHARDS, STATISTICS, UNFINISHED
 from tests.catalog_made import made, register_one, register_over_and_over
@@ -239,7 +239,7 @@ def test_a_store_under_way_and_no_store_are_refused(tmp_path, demo_store):
         register_store(str(tmp_path / "catalog"), str(location))
     (location / UNFINISHED).unlink()
     (location / "ledger" / "samples.parquet").unlink()
-    with pytest.raises(BadInput, match=r"lacks .*samples\.parquet"):
+    with pytest.raises(DamagedData, match=r"lacks .*samples\.parquet"):
         register_store(str(tmp_path / "catalog"), str(location))
     with pytest.raises(BadInput, match="no training store"):
         register_store(str(tmp_path / "catalog"), str(tmp_path))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all, merge_columns
 from corrstore.datasets.statistics.counting import block_statistics, residual_statistics, stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
@@ -121,12 +121,12 @@ def test_an_infinite_value_is_refused_everywhere(value, place):
     field = np.ones((3, 4), np.float32)
     field[place] = value
     normalisation = Normalisation(transform_named("identity"), 0.0, 1.0)
-    with pytest.raises(BadInput, match="inf in a field"):
+    with pytest.raises(DamagedData, match="inf in a field"):
         block_statistics(field, EDGES)
     for dtype in (np.float16, np.float32):
-        with pytest.raises(BadInput, match="inf in a field"):
+        with pytest.raises(DamagedData, match="inf in a field"):
             stored_statistics(field.astype(dtype), normalisation, EDGES)
-        with pytest.raises(BadInput, match="inf in a field"):
+        with pytest.raises(DamagedData, match="inf in a field"):
             residual_statistics(np.ones((3, 4), dtype), normalisation, field, EDGES)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.store.shard import ShardLayout
 
 
@@ -42,7 +42,7 @@ def test_damage_is_an_error(place):
     content = bytearray(layout.encode(np.random.default_rng(0).normal(size=(2, 40, 40)).astype(np.float16)))
     content[place] ^= 0xFF
     if place == 3:  # in the index, which has a checksum; the chunks' own is the ledger's SHA-256
-        with pytest.raises(BadInput, match="does not decode"):
+        with pytest.raises(DamagedData, match="does not decode"):
             layout.decode(bytes(content))
-    with pytest.raises(BadInput):
+    with pytest.raises(DamagedData):
         layout.decode(bytes(content[: len(content) // 2]))

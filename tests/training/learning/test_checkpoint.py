@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.learning.checkpoint import BEST, LAST, load_checkpoint, read_checkpoint, write_checkpoint
@@ -80,7 +80,7 @@ def test_the_best_checkpoint_holds_no_optimizer(regression_run):
 def test_a_checkpoint_cut_short_is_refused_by_name(demo_store, regression_run, tmp_path, kept):
     content = (regression_run / BEST).read_bytes()
     (tmp_path / "cut.pt").write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(BadInput, match=r"cut\.pt is damaged or cut short"):
+    with pytest.raises(DamagedData, match=r"cut\.pt is damaged or cut short"):
         load_checkpoint(tmp_path / "cut.pt", demo_store)
 
 
@@ -88,7 +88,7 @@ def test_a_flipped_bit_in_the_weights_is_found(demo_store, regression_run, tmp_p
     content = bytearray((regression_run / BEST).read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "flipped.pt").write_bytes(content)
-    with pytest.raises(BadInput, match=r"flipped\.pt is damaged"):
+    with pytest.raises(DamagedData, match=r"flipped\.pt is damaged"):
         load_checkpoint(tmp_path / "flipped.pt", demo_store)
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from corrstore.catalog.tables.registration import register_store
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.forecasts.files import open_forecast
@@ -144,7 +144,7 @@ def test_a_store_that_is_another_by_now_is_refused(catalog, demo_store, coarser,
     with pytest.raises(BadInput, match=both):
         store_for(query, run)
     (run / RECORD).write_text("{")
-    with pytest.raises(BadInput, match=r"config\.json is damaged"):
+    with pytest.raises(DamagedData, match=r"config\.json is damaged"):
         store_for(query, run)
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from corrstore.command_line import app
-from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.errors import BadInput, CorrstoreError, DamagedData
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.store.opening import open_store
@@ -170,7 +170,7 @@ def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo
     for _ in range(2):
         train(store, CONFIG, tmp_path / "run", stop=stop)
     shard.write_bytes(whole[:100])
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(DamagedData, match="cannot be read"):
         train(store, CONFIG, tmp_path / "run")
     shard.write_bytes(whole)
     assert train(store, CONFIG, tmp_path / "run") == 24

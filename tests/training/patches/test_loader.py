@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.recipe import Recipe
@@ -186,10 +186,10 @@ def test_a_damaged_and_an_absent_shard_are_named_by_sample_and_time(demo_store, 
     shard = tmp_path / "store" / store.plan.shard_key("target", draw.sample)
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     message = rf"sample {draw.sample} \(2020-06-0.*corrstore verify"
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(DamagedData, match=message):
         list(Loader(store, order).batches([(0, order.epoch_length)]))
     shard.unlink()
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(DamagedData, match=message):
         list(Loader(store, order).batches([(0, order.epoch_length)]))
 
 

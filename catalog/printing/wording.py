@@ -20,6 +20,8 @@ def number(value: float, digits: int = 4) -> str:
     """The number with that many significant digits, such as 281.3, 101 325 or −2.5×10⁻⁶; a dash for NaN."""
     if math.isnan(value):
         return NONE
+    if math.isinf(value):
+        return _signed(f"{value:.0f}".replace("inf", "∞"))
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")

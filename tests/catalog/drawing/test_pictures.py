@@ -198,6 +198,7 @@ def test_nothing_is_drawn_of_nothing():
         (9.99951, "10.00"),
         (0.0, "0"),
         (float("nan"), "–"),
+        (float("-inf"), "−∞"),
     ],
 )
 def test_numbers_have_four_digits(value, text):

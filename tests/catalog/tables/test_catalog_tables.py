@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
 from pathlib import Path
 
 import duckdb
@@ -16,7 +14,6 @@ from corrstore.catalog.tables.registration import register, register_store
 from corrstore.catalog.tables.schemas import SCHEMA_VERSION, SCHEMAS, TABLES, VERSION_KEY
 from corrstore.datasets.storage.folder import Folder
 from tests.catalog_made import made
-from tests.command import corrstore
 from tests.paths import ROOT
 
 DOCUMENT = (ROOT / "docs" / "catalog.md").read_text(encoding="utf-8")
@@ -59,41 +56,12 @@ def test_duckdb_merges_statistics(url):
 
 
 def test_the_sql_of_the_document_is_right(url):
-    current, hours = (text.replace("CATALOG", url) for text in re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL))
+    current, hours = (
+        text.replace("demo/catalog", url) for text in re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
+    )
     assert sorted(row[0] for row in duckdb.sql(current).fetchall()) == ["made", "small"]
     counted = {name: valid for name, _, valid in duckdb.sql(hours).fetchall()}
     assert counted == {"made": 22, "small": 14 * 3}  # the registration of `made` that was replaced is not counted
-
-
-def test_the_commands_of_the_document_run(demo_store, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for place in ("demo/store", "archive/store"):
-        shutil.copytree(demo_store.folder.url, tmp_path / place)
-    register_store("demo/catalog", str(tmp_path / "archive/store"))
-    block = re.search(r"```\n(corrstore catalog add.*?)```", DOCUMENT, re.DOTALL).group(1)
-    lines = [
-        line.partition("  #")[0].replace("/archive/store", str(tmp_path / "archive/store"))
-        for line in block.splitlines()
-    ]
-    assert len(lines) == 10
-    for program, *words in map(shlex.split, lines):
-        if program == "export":
-            monkeypatch.setenv(*words[0].split("="))
-        else:
-            done = corrstore(*words)
-            assert (done.returncode, "Traceback" in done.stderr) == (0, False), (words, done.stderr)
-    assert {"site/index.html", "stac/catalog.json"} <= {
-        f"{path.parent.name}/{path.name}" for path in tmp_path.glob("*/*")
-    }
-
-
-def test_the_python_of_the_document_runs(demo_store, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    register_store("demo/catalog", demo_store.folder.url)
-    (text,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-    scope: dict = {}
-    exec(text, scope)
-    assert not scope["answer"].complete and [each.variables for each in scope["answer"].missing] == [("t2m", "u_850")]
 
 
 def test_the_document_names_every_column():

@@ -1,0 +1,201 @@
+"""Every command and snippet of the documents, run as it stands where `make demo` has been run, on fewer samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+from pkgutil import resolve_name
+
+import duckdb
+import pytest
+import yaml
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from corrstore.beam_pipelines.spread import Runner
+from corrstore.command_line import app
+from corrstore.datasets.archives.table import load_table
+from corrstore.datasets.errors import CorrstoreError
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.training.physicsnemo import CorrDiffDataset
+from tests.brief_run import BRIEF_RUN
+from tests.command import corrstore
+from tests.documents import DOCUMENTS, blocks
+from tests.paths import ROOT
+
+COMMANDS = get_command(app)
+GROUPS = (COMMANDS, COMMANDS.commands["catalog"])
+OPTIONS = {word for group in GROUPS for each in group.commands.values() for one in each.params for word in one.opts}
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+SHORT = "short.yaml"
+STANDS_FOR = {
+    "demo": SHORT,
+    "china_3km": SHORT,
+    "sources.era5.path=/data/era5": "sources.era5.path=demo/archive/era5",
+    "sources.cma_rra.path=/data/cma_rra": "sources.cma_rra.path=demo/archive/cma_rra",
+}
+"""The words of plan and build that this folder has something else for: a recipe of fewer samples, its archives."""
+
+LAST = "2020-07-08T12"
+RUN = {**BRIEF_RUN, "size": "tiny", "samples": 16, "save_every": 16, "validate_every": 16}
+SHORTER = {
+    "synth": ["--end", LAST, "--shape", "48x64"],
+    "build": ["--workers", "1"],
+    "verify": ["--workers", "1"],
+    "train": [f"--set={key}={json.dumps(value)}" for key, value in RUN.items()],
+    "sample": ["--steps", "2", "--sigma-max", "20", "--members", "2", "--tile", "48", "64"],
+}
+"""The options that make a command brief; they come last, and so win."""
+
+ELSEWHERE = ("tcp://", "gs://", "--runner=", "torchrun")
+"""A command with one of these needs what is not here (a cluster, a bucket, GPUs): only its options are checked."""
+
+
+def short_recipe() -> dict:
+    """The demonstration's recipe for the archives that SHORTER leaves."""
+    return load_recipe("demo").content | {
+        "period": {"start": "2020-07-01T12", "end": LAST, "frequency": "12h"},
+        "splits": {
+            "train": {"start": "2020-07-01T12", "end": "2020-07-05T12"},
+            "validation": {"start": "2020-07-05T12", "end": "2020-07-06T12"},
+            "test": {"start": "2020-07-06T12", "end": LAST},
+            "embargo": "0h",
+        },
+        "sources": {name: {"type": name, "path": f"demo/archive/{name}"} for name in ("era5", "cma_rra")},
+        "input": {
+            "source": "era5",
+            "grid": {"north": 32.75, "south": 31.25, "west": 102.25, "east": 104.5, "step": 0.25},
+            "halo": 2,
+            "channels": ["t2m", "tp", {"u": [850]}],
+        },
+        "target": {
+            "source": "cma_rra",
+            "grid": {"north": 32.71, "south": 31.30, "west": 102.49, "east": 104.38, "step": 0.03},
+            "channels": ["t2m", "tp", "refc"],
+        },
+        "max_missing_share": 0.6,
+        "store": {"chunk": 24},
+    }
+
+
+def run(line: str) -> None:
+    """Run a line of a shell in this folder; a command that this machine has no cluster for is parsed."""
+    words = shlex.split(line, comments=True)
+    match words:
+        case []:
+            pass
+        case ["export", assignment]:
+            os.environ.update([assignment.split("=", 1)])
+        case ["make", target]:
+            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"the Makefile has no target {target}"
+        case ["corrstore", *rest] if not any(mark in line for mark in ELSEWHERE):
+            run_command(rest)
+        case ["corrstore", *rest] | ["torchrun", "--nproc-per-node", _, "-m", "corrstore", *rest]:
+            parse(rest)
+        case _:
+            pytest.fail(f"nothing here knows how to run {line!r}")
+
+
+def run_command(words: list[str]) -> None:
+    """Run a command of corrstore, made brief; it must end with 0."""
+    name = words[0]
+    if name in ("plan", "build"):
+        words = [STANDS_FOR.get(word, word) for word in words]
+    ended = corrstore(*words, *SHORTER.get(name, []))
+    assert ended.returncode == 0, f"{shlex.join(words)} ended with {ended.returncode}\n{ended.stderr}{ended.stdout}"
+
+
+def parse(words: list[str]) -> None:
+    """Raise an error where the command does not know one of its words, nor Beam the options that are passed on."""
+    name, *rest = words
+    Runner(tuple(COMMANDS.commands[name].make_context(name, rest).args))
+
+
+def load(text: str) -> None:
+    """Load YAML as what it is: an addition to a recipe, a source table, or physicsnemo's configuration."""
+    content = yaml.safe_load(text)
+    if "variables" in content:
+        assert set(content["variables"]) == set(recipe_from(short_recipe() | content).content["variables"])
+    elif "fields" in content:
+        Path("table.yaml").write_text(text)
+        assert set(content["fields"]) <= set(load_table("table.yaml").fields)
+    else:
+        training = {key: value for key, value in content["dataset"].items() if key != "type"}
+        for settings in (training, training | content["validation"]):
+            assert len(CorrDiffDataset(**settings)) > 0
+
+
+RUNNERS = {
+    "sh": lambda text: [run(line) for line in text.replace("\\\n", "").splitlines()],
+    "python": lambda text: exec(text, {}),
+    "yaml": load,
+    "sql": lambda text: duckdb.sql(text).fetchall(),
+}
+"""How a block of each language is run in this folder."""
+
+
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory) -> Path:
+    """The folder that the commands of `make demo` leave; do not change what is in `demo`, but add to its catalog."""
+    folder = tmp_path_factory.mktemp("demonstration")
+    (folder / SHORT).write_text(yaml.safe_dump(short_recipe()))
+    (lines,) = re.findall(r"^demo: install\n((?:\t.+\n)+)", MAKEFILE.replace("\\\n", ""), re.MULTILINE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in lines.splitlines():
+            if "$(BIN)" in line:
+                run(re.sub(r"\S*torchrun .* -m corrstore|\$\(BIN\)/corrstore", "corrstore", line))
+    return folder
+
+
+@pytest.fixture
+def beside(demonstration, monkeypatch) -> None:
+    """Work in the demonstration's folder, and leave it and the environment as they were."""
+    monkeypatch.chdir(demonstration)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    before = set(demonstration.iterdir())
+    yield
+    for made in set(demonstration.iterdir()) - before:
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+def test_every_block_of_a_document_runs_where_the_demonstration_was_run(beside, document):
+    for block in blocks(document):
+        if block.language:
+            RUNNERS[block.language](block.text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "corrstore inspect demo/no-store",
+        "corrstore inspect demo/store --jason",
+        "corrstore look demo/store",
+        "corrstore build demo --output gs://bucket/store --wrokers 4",
+        "torchrun --nproc-per-node 8 -m corrstore train --output run --steps 4",
+        "make lunch",
+        "curl example.org",
+    ],
+)
+def test_a_wrong_command_would_be_noticed(beside, line):
+    with pytest.raises((AssertionError, CorrstoreError, TyperException, KeyError, pytest.fail.Exception)):
+        run(line)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+def test_the_files_options_and_names_that_a_document_mentions_are_there(document):
+    text = document.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?://)([^)#]*)", text):
+        assert (document.parent / link).exists(), link
+    for option in re.findall(r"`(--[a-z-]+)[ =`]", text):
+        assert option in OPTIONS, option
+    for name in re.findall(r"`(corrstore(?:\.\w+)+)", text):
+        resolve_name(name)
+    for path in re.findall(r"`((?:datasets|catalog|training|beam_pipelines|corrstore|tests)/[\w/.]*)`", text):
+        assert (ROOT / path).exists(), path

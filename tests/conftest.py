@@ -132,7 +132,7 @@ def demo_store(recipe, tmp_path_factory) -> Store:
 def faulty_build(faulty, tmp_path_factory) -> tuple[Path, BuildResult]:
     """The folder of the store that the archives with every fault give, and what its build did; do not change it."""
     folder = tmp_path_factory.mktemp("faulty-store") / "store"
-    recipe = recipe_from(small_recipe_content(faulty[0]) | {"max_missing_share": 0.5})
+    recipe = recipe_from(small_recipe_content(faulty[0]) | {"name": "faulty", "max_missing_share": 0.5})
     return folder, build_in_process(recipe, folder)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from itertools import pairwise
 
 VOID = {"meta", "img", "br", "path", "link", "input", "hr"}
 
@@ -72,3 +74,14 @@ class _Parser(HTMLParser):
     def handle_data(self, data):
         for element in self.open:
             element.texts.append(data)
+
+
+def check_accessible(page: Element) -> None:
+    """Check what a screen reader needs of a whole page: language, headings in order, words for tables and images."""
+    levels = [int(element.tag[1]) for element in page if re.fullmatch(r"h\d", element.tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
+    assert all(table.one("caption").text for table in page.all("table"))
+    assert all(cell.attributes["scope"] for cell in page.all("th"))
+    assert all("alt" in image.attributes for image in page.all("img"))
+    assert page.one("html").attributes["lang"] == "en"

@@ -25,13 +25,14 @@ from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.training.physicsnemo import CorrDiffDataset
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
-from tests.documents import DOCUMENTS, blocks
+from tests.documents import CONTRIBUTING, DOCUMENTS, blocks
 from tests.paths import ROOT
 
 COMMANDS = get_command(app)
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^([\w-]+):", MAKEFILE, re.MULTILINE)
 GROUPS = (COMMANDS, COMMANDS.commands["catalog"])
 OPTIONS = {word for group in GROUPS for each in group.commands.values() for one in each.params for word in one.opts}
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SHORT = "short.yaml"
 STANDS_FOR = {
     "demo": SHORT,
@@ -92,7 +93,7 @@ def run(line: str) -> None:
         case ["export", assignment]:
             os.environ.update([assignment.split("=", 1)])
         case ["make", target]:
-            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"the Makefile has no target {target}"
+            assert target in TARGETS, target
         case ["corrstore", *rest] if not any(mark in line for mark in ELSEWHERE):
             run_command(rest)
         case ["corrstore", *rest] | ["torchrun", "--nproc-per-node", _, "-m", "corrstore", *rest]:
@@ -167,6 +168,7 @@ def beside(demonstration, monkeypatch) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
 def test_every_block_of_a_document_runs_where_the_demonstration_was_run(beside, document):
     for block in blocks(document):
+        assert block.language or "corrstore " not in block.text, f"{block.place}: say that this is sh"
         if block.language:
             RUNNERS[block.language](block.text)
 
@@ -188,14 +190,17 @@ def test_a_wrong_command_would_be_noticed(beside, line):
         run(line)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+@pytest.mark.parametrize("document", [CONTRIBUTING, *DOCUMENTS], ids=lambda each: each.name)
 def test_the_files_options_and_names_that_a_document_mentions_are_there(document):
     text = document.read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?://)([^)#]*)", text):
         assert (document.parent / link).exists(), link
     for option in re.findall(r"`(--[a-z-]+)[ =`]", text):
         assert option in OPTIONS, option
+    for target in re.findall(r"`make ([\w-]+)", text):
+        assert target in TARGETS, target
     for name in re.findall(r"`(corrstore(?:\.\w+)+)", text):
         resolve_name(name)
-    for path in re.findall(r"`((?:datasets|catalog|training|beam_pipelines|corrstore|tests)/[\w/.]*)`", text):
+    paths = set(re.findall(r"`((?:datasets|catalog|training|beam_pipelines|corrstore|tests)/[\w/.]*)`", text))
+    for path in paths - set(re.findall(r"new file\s`([^`]+)`", text)):
         assert (ROOT / path).exists(), path

@@ -41,9 +41,10 @@ def gradients_of(stage: str, settings: dict, store: Store, regression: Path, pro
 
 
 def one_of_two(rank: int, port: int, settings: dict, store: str, regression: Path, answers: Path) -> None:
-    """Leave what this process found of both stages in the folder `answers`."""
+    """Leave what this process found of both stages in the folder `answers`; the two meet at the parent's store."""
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # as torchrun has it: whoever holds the port is another
     with joined(CPU) as processes:
         for stage in ("regression", "diffusion"):
             found = gradients_of(stage, settings, open_store(store), regression, processes, micro_batch=2)

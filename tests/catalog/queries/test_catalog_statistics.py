@@ -11,24 +11,10 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.tables.registration import register, register_store
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.regrid import regridder
-from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.opening import open_store
 from tests.catalog_made import made
-from tests.conftest import build_in_process, small_recipe_content
 
 QUANTILES = (0.0, 0.05, 0.5, 0.9, 0.99, 1.0)
-
-
-@pytest.fixture(scope="module")
-def faulty_store(faulty, tmp_path_factory):
-    """A store of which some samples are missing and some partial."""
-    content = small_recipe_content(faulty[0]) | {"name": "faulty", "max_missing_share": 1.0}
-    folder = tmp_path_factory.mktemp("faulty") / "store"
-    build_in_process(recipe_from(content), folder)
-    store = open_store(str(folder))
-    assert 0 < store.valid.sum() < len(store.times)
-    return store
 
 
 @pytest.fixture(scope="module")

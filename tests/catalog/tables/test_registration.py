@@ -107,10 +107,10 @@ def test_a_store_is_known_by_name_and_place(tmp_path):
 
 def test_twenty_processes_register_at_once(tmp_path):
     """Fifteen stores once each, and one store five times, which is there once."""
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(20)
+    server = multiprocessing.get_context("forkserver")
+    barrier = server.Barrier(20)
     wanted = [f"store {number}" for number in range(15)] + ["the same"] * 5
-    processes = [spawn.Process(target=register_one, args=(str(tmp_path), name, barrier)) for name in wanted]
+    processes = [server.Process(target=register_one, args=(str(tmp_path), name, barrier)) for name in wanted]
     for process in processes:
         process.start()
     for process in processes:
@@ -169,9 +169,9 @@ def test_what_was_replaced_is_removed_later(tmp_path):
 def test_a_reader_never_sees_half_a_registration(tmp_path):
     """While a process registers a long and a short version of a store in turn, every answer is of one of them."""
     register(Folder(str(tmp_path / "catalog")), made(tmp_path, hours=24, mean=280.0))
-    spawn = multiprocessing.get_context("spawn")
-    stop = spawn.Event()
-    writer = spawn.Process(target=register_over_and_over, args=(str(tmp_path), stop))
+    server = multiprocessing.get_context("forkserver")
+    stop = server.Event()
+    writer = server.Process(target=register_over_and_over, args=(str(tmp_path), stop))
     writer.start()
     catalog, seen = Catalog(str(tmp_path / "catalog")), set()
     end = time.monotonic() + 30

@@ -6,7 +6,6 @@ import csv
 import os
 import shutil
 import signal
-import socket
 import threading
 import time
 from itertools import combinations
@@ -203,12 +202,10 @@ def test_a_stage_without_what_it_needs_is_refused(demo_store, runs, tmp_path, st
 
 
 def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_store, runs, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    meeting = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     paths = demo_store.folder.path(), runs / "regression", tmp_path
     start = {"nprocs": 2, "start_method": "forkserver"}  # whose preloading imports what both need once
-    torch.multiprocessing.start_processes(one_of_two, (port, SETTINGS, *paths), **start)
+    torch.multiprocessing.start_processes(one_of_two, (meeting.port, SETTINGS, *paths), **start)
     for stage in ("regression", "diffusion"):
         alone, loss, none = gradients_of(stage, SETTINGS, demo_store, runs / "regression", ALONE, micro_batch=4)
         assert none == []

@@ -91,6 +91,12 @@ def test_beam_and_torch_stay_in_their_packages(file):
         assert package in HEAVY[name], f"{file} imports {name}"
 
 
+def test_the_design_lists_the_rooms_in_their_order():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    for package, rooms in ROOMS.items():
+        assert not rooms or f"| `{package}/` | {', '.join(rooms.split())} |" in text, package
+
+
 def test_no_room_has_more_than_twelve_names():
     rooms = {file.parent for file in FILES}
     crowded = {

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from corrstore.datasets.errors import BadInput
+from corrstore.training.diffusion.edm import SIGMA_DATA
 from corrstore.training.diffusion.sampler import SamplerConfig, member_key, member_noise, sample
 
 MEAN, STD = 1.7, 0.6
@@ -145,6 +146,17 @@ def test_samples_have_the_moments_of_the_gaussian(config):
     assert abs(draw.var().item() - variance) < 5 * variance * math.sqrt(2 / n)
     assert mean == pytest.approx(MEAN, rel=0.01)
     assert math.sqrt(variance) == pytest.approx(STD, rel=0.01)
+
+
+@pytest.mark.parametrize(("steps", "sigma_max", "percent"), [(18, 800.0, 13), (36, 800.0, 3), (18, 80.0, 6)])
+def test_the_spread_is_as_much_too_large_as_the_documents_say(steps, sigma_max, percent):
+    config = SamplerConfig(steps=steps, sigma_max=sigma_max)
+
+    def denoised(x, sigma):
+        return SIGMA_DATA**2 * x / (SIGMA_DATA**2 + sigma**2)
+
+    spread = sample(denoised, lambda _: torch.ones(1, 1, 1, 1, dtype=torch.float64), config).item()
+    assert round(100 * (spread / SIGMA_DATA - 1)) == percent
 
 
 def test_a_float32_denoiser_is_accumulated_in_float64():

@@ -63,11 +63,12 @@ def test_beside_another_package_named_datasets_both_are_imported(tmp_path):
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "__init__.py").write_text("theirs = True\n")
     code = "import datasets, corrstore.datasets.errors; assert datasets.theirs"
-    for command in (["-c", code], ["-m", "corrstore", "schema"]):
+    torchrun = ["-m", "torch.distributed.run", "--standalone"]
+    for command in (["-c", code], ["-m", "corrstore", "schema"], [*torchrun, "-m", "corrstore", "schema"]):
         ended = subprocess.run(
             [sys.executable, *command],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=False,

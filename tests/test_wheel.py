@@ -112,7 +112,8 @@ def test_the_wheel_leaves_the_datasets_of_hugging_face_intact(wheel, environment
     ]
     assert "training stores" in checked(environment.with_name("corrstore"), "--help", cwd=tmp_path)
     (tmp_path / "datasets").mkdir()
-    assert '"title": "Recipe"' in checked(environment, "-m", "corrstore", "schema", cwd=tmp_path)
+    for starter in ((), ("-m", "torch.distributed.run", "--standalone")):
+        assert '"title": "Recipe"' in checked(environment, *starter, "-m", "corrstore", "schema", cwd=tmp_path)
     checked(environment, "-m", "pip", "uninstall", "--quiet", "--yes", "corrstore", cwd=tmp_path)
     assert theirs() == before and not (site / "corrstore").exists()
 

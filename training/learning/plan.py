@@ -92,15 +92,13 @@ def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
 
 def _kept_for_backward(model: Regression | Denoiser, condition: int, targets: int, patch: Patch) -> int:
     """Bytes that one patch's backward pass needs, beside the parameters."""
-    storages: dict[int, int] = {}
-    own = {each.untyped_storage().data_ptr() for each in [*model.parameters(), *model.buffers()]}
-    held = []
+    own = {id(each.untyped_storage()) for each in [*model.parameters(), *model.buffers()]}
+    kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            storages[storage.data_ptr()] = storage.nbytes()
-            held.append(tensor)
+        storage = tensor.untyped_storage()  # without data every address is 0: the object tells storages apart
+        if id(storage) not in own:
+            kept[id(storage)] = storage
         return tensor
 
     def fields(channels: int) -> Tensor:
@@ -111,7 +109,7 @@ def _kept_for_backward(model: Regression | Denoiser, condition: int, targets: in
             model(fields(targets), torch.empty(1, device="meta"), fields(condition + targets))
         else:
             model(fields(condition))
-    return sum(storages.values())
+    return sum(each.nbytes() for each in kept.values())
 
 
 def _compressed_share(store: Store) -> float:

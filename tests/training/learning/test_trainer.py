@@ -332,6 +332,7 @@ def test_a_plan_tells_parameters_and_bytes_before_anything_is_read(demo_store):
     assert (plan.samples, plan.skipped, plan.patches, plan.patch) == (8, 0, 24, (16, 16))
     assert plan.bytes_read == 24 * plan.bytes_read_a_patch
     assert plan.bytes_from_disk < plan.bytes_read
+    assert plan.memory_activations > plan.bytes_used_a_patch
     four_times = training_plan(demo_store, CONFIG.model_copy(update={"patch": (32, 32)}))
     assert four_times.memory_activations == pytest.approx(4 * plan.memory_activations, rel=0.1)
 

@@ -7,7 +7,7 @@ BRIEF_RUN = {
     "batch": 8,
     "micro_batch": 4,
     "warmup": 8,
-    "missed_patches": 8,
+    "residual_scale_patches": 8,
     "validation_patches": 4,
     "validation_members": 2,
     "validation_steps": 2,

@@ -77,7 +77,7 @@ def test_a_variable_of_the_users_own_goes_the_whole_way(archive, tmp_path):
     said_by("catalog", "add", store, "--catalog", tmp_path / "catalog")
     found = json.loads(said_by("catalog", "query", "--catalog", tmp_path / "catalog", "--variable", "cape", "--json"))
     assert "small" in json.dumps(found)
-    settings = {**BRIEF_RUN, "samples": 16, "save_every": 16, "validate_every": 16}
+    settings = {**BRIEF_RUN, "patches": 16, "save_every": 16, "validate_every": 16}
     changes = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
     said_by("train", "--stage", "regression", "--store", store, "--preset", "demo", "--output", run, *changes)
     said_by("sample", "--store", store, "--checkpoint", run, "--output", forecast, "--members=0")

@@ -11,7 +11,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.learning.checkpoint import load_checkpoint
 from corrstore.training.learning.learner import Learner
-from corrstore.training.learning.processes import Processes, joined
+from corrstore.training.learning.processes import Processes, joined_processes
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.run_config import run_config
 
@@ -32,7 +32,7 @@ def gradients_of(stage: str, settings: dict, store: Store, regression: Path, pro
     if learner.distributed:
         learner.distributed.register_comm_hook(None, counted)
     loader = Loader(store, split_order(store, "train", config))
-    learner.measure_missed(loader.batches(processes.share(8, 4)))
+    learner.measure_residual_scale(loader.batches(processes.share(8, 4)))
     with torch.no_grad():
         for each in learner.model.parameters():
             each.add_(0.05 * torch.randn(each.shape, generator=torch.Generator().manual_seed(each.numel())))
@@ -45,7 +45,7 @@ def one_of_two(rank: int, port: int, settings: dict, store: str, regression: Pat
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # as torchrun has it: whoever holds the port is another
-    with joined(CPU) as processes:
+    with joined_processes(CPU) as processes:
         for stage in ("regression", "diffusion"):
             found = gradients_of(stage, settings, open_store(store), regression, processes, micro_batch=2)
             torch.save(found, answers / f"{stage}{rank}.pt")

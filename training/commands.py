@@ -31,13 +31,15 @@ def train(
     region: Annotated[
         str | None, typer.Option(metavar="W,S,E,N", help="Inside the target grid that is looked for: 100,20,120,40.")
     ] = None,
-    stage: Annotated[str, typer.Option(help="regression (the mean), or diffusion (what it misses).")] = "regression",
+    stage: Annotated[
+        str, typer.Option(help="regression (the mean), or diffusion (the error of the mean).")
+    ] = "regression",
     regression: Annotated[
         Path | None, typer.Option(metavar="RUN", help="The regression's run, for the stage diffusion.")
     ] = None,
     preset: Annotated[str, typer.Option(help="Where the settings start from: small, paper or demo.")] = "small",
     change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as samples=50000.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as patches=50000.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     plan: Annotated[
@@ -63,7 +65,7 @@ def train(
     )  # threads that spin while they wait starve where cores are shared
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.learning.launching import query_for, store_for
-    from corrstore.training.learning.processes import chosen_device, joined
+    from corrstore.training.learning.processes import chosen_device, joined_processes
     from corrstore.training.run_config import parsed_changes, run_config
 
     changes = parsed_changes(change or []) | ({"period": period} if period else {})
@@ -75,23 +77,23 @@ def train(
 
         _print_facts(f"{stage}, {config.size}", training_plan(open_store(url), config).facts)
         return
-    from corrstore.training.learning.trainer import measured
+    from corrstore.training.learning.trainer import measure_throughput
     from corrstore.training.learning.trainer import train as run
 
     where = chosen_device(device)
     if meter:
-        found = measured(open_store(url), config, regression, where)
+        found = measure_throughput(open_store(url), config, regression, where)
         _print_facts(f"{stage}, {config.size}, on {where}", found.facts)
         return
-    with joined(where) as processes:
-        opened = open_store(processes.agreed(url))
-        if processes.first:
+    with joined_processes(where) as processes:
+        opened = open_store(processes.from_first(url))
+        if processes.is_first:
             notices.print(f"on {opened.folder.url}", highlight=False, soft_wrap=True)
         seen = run(opened, config, output, regression, where, processes, query=query)
-    if processes.first:
-        notices.print(f"{output}: {seen:,} of {config.samples:,} patches seen")
-    if seen < config.samples:
-        raise Stopped(f"stopped after {seen:,} of {config.samples:,} patches; give the same command to go on")
+    if processes.is_first:
+        notices.print(f"{output}: {seen:,} of {config.patches:,} patches seen")
+    if seen < config.patches:
+        raise Stopped(f"stopped after {seen:,} of {config.patches:,} patches; give the same command to go on")
 
 
 def _print_facts(title: str, facts: dict[str, str]) -> None:

@@ -22,9 +22,9 @@ from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
-from corrstore.training.patches.features import Features, Units, static_scales
+from corrstore.training.patches.features import Features, UnitConversion, static_scales
 from corrstore.training.patches.loader import Loader, split_order
-from corrstore.training.patches.patches import Draw, Order
+from corrstore.training.patches.patches import Draw, PatchOrder
 from corrstore.training.run_config import run_config
 
 
@@ -72,49 +72,49 @@ class CorrDiffDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.features.targets(batch.target)[0], condition
 
     def longitude(self) -> NDArray[np.float64]:
-        """Degrees east of each point (lat, lon)."""
+        """Return degrees east of each point (lat, lon)."""
         return np.broadcast_to(self.store.grid("target").lon, self.image_shape()).copy()
 
     def latitude(self) -> NDArray[np.float64]:
-        """Degrees north of each point (lat, lon)."""
+        """Return degrees north of each point (lat, lon)."""
         return np.broadcast_to(self.store.grid("target").lat[:, None], self.image_shape()).copy()
 
     def image_shape(self) -> tuple[int, int]:
-        """Height and width of the target grid, and so of all fields."""
+        """Return height and width of the target grid, and so of all fields."""
         return self.store.grid("target").shape
 
     def time(self) -> list[cftime.DatetimeGregorian]:
-        """The valid time of each sample, UTC."""
+        """Return the valid time of each sample, UTC."""
         seconds = self.store.times[self.order.samples].astype(np.int64)
         return list(cftime.num2date(seconds, "seconds since 1970-01-01", calendar="standard"))
 
     def input_channels(self) -> list[ChannelMetadata]:
-        """The channels of img_lr; static ones are auxiliary."""
+        """Return the channels of img_lr; static ones are auxiliary."""
         static = [ChannelMetadata(scale.name, auxiliary=True) for scale in self.features.scales]
         return [*_described(self.store.plan.channels("input")), *static]
 
     def output_channels(self) -> list[ChannelMetadata]:
-        """The channels of img_clean."""
+        """Return the channels of img_clean."""
         return _described(self.store.plan.channels("target"))
 
     def normalize_input(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Input fields (..., channel, lat, lon) from physical units."""
-        return _encoded(x, Units(self._input_normalisations, "cpu"))
+        """Return normalised input fields (..., channel, lat, lon) from physical units."""
+        return _encoded(x, UnitConversion(self._input_normalisations, "cpu"))
 
     def denormalize_input(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Input fields (..., channel, lat, lon) to physical units."""
+        """Return input fields (..., channel, lat, lon) in physical units."""
         return _decoded(x, self._input_normalisations)
 
     def normalize_output(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Target fields (..., channel, lat, lon) from physical units."""
-        return _encoded(x, self.features.target_units)
+        """Return normalised target fields (..., channel, lat, lon) from physical units."""
+        return _encoded(x, self.features.target_conversion)
 
     def denormalize_output(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Target fields (..., channel, lat, lon) to physical units: to the bit those of the statistics."""
+        """Return target fields (..., channel, lat, lon) in physical units: to the bit those of the statistics."""
         return _decoded(x, self._output_normalisations)
 
     def info(self) -> dict[str, Any]:
-        """Where the samples come from, how many of the split are skipped as not valid, and the channels' units."""
+        """Return the store of the samples, the number of samples skipped as not valid, and the channels' units."""
         return {
             "store": self.store.folder.url,
             "fingerprint": self.store.fingerprint,
@@ -141,7 +141,7 @@ class CorrDiffDataset(Dataset[tuple[Tensor, Tensor]]):
         return self._opened
 
 
-class _InTurn(Order):
+class _InTurn(PatchOrder):
     """Each sample once, whole, in the order of time."""
 
     def draws(self, start: int, stop: int) -> list[Draw]:
@@ -152,7 +152,7 @@ def _described(channels: Sequence[Channel]) -> list[ChannelMetadata]:
     return [ChannelMetadata(each.variable.name, "" if each.level is None else str(each.level)) for each in channels]
 
 
-def _encoded(fields: NDArray[Any], units: Units) -> NDArray[np.float32]:
+def _encoded(fields: NDArray[Any], units: UnitConversion) -> NDArray[np.float32]:
     physical = torch.from_numpy(np.ascontiguousarray(fields, np.float32))
     return units.encode(physical.reshape(-1, *physical.shape[-3:])).reshape(physical.shape).numpy()
 

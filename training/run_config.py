@@ -34,7 +34,7 @@ class RunConfig(BaseModel):
     patch: tuple[Side, Side] | None = Field((448, 448), description="height and width; null: the whole domain")
     period: str | None = Field(None, description="of the train split, such as 2020-06/2020-08; null: all of it")
     patches_per_sample: Count = Field(1, description="patches drawn one after the other from a sample")
-    samples: Count = Field(2_000_000, description="patches to see until the run is done")
+    patches: Count = Field(2_000_000, description="patches to see until the run is done")
     batch: Count = Field(256, description="patches an update, over all processes")
     micro_batch: Count = Field(16, description="patches at a time on a device; gradients of the rest accumulate")
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
@@ -50,7 +50,9 @@ class RunConfig(BaseModel):
     predicted_outright: list[str] = Field(default_factory=list, description="targets without the residual connection")
     p_mean: float = Field(P_MEAN, description="mean of ln(sigma) in training (diffusion)")
     p_std: Annotated[float, Field(gt=0)] = Field(P_STD, description="standard deviation of ln(sigma) (diffusion)")
-    missed_patches: Count = Field(1024, description="patches from which the scale of what is to be learned is measured")
+    residual_scale_patches: Count = Field(
+        1024, description="patches from which mean and deviation of the residual are measured"
+    )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")
     compile: bool = False
     threads: Count | None = Field(None, description="of PyTorch on the CPU; sums depend on their number")
@@ -81,21 +83,21 @@ class RunConfig(BaseModel):
         return self
 
     def weights(self, targets: list[str]) -> list[float]:
-        """The loss's weights, in the order of the targets; BadInput for a channel that is none of them."""
+        """Return the loss's weights in the order of the targets; BadInput for a channel that is not a target."""
         unknown = sorted(set(self.channel_weights) - set(targets))
         if unknown:
             raise BadInput(f"channel_weights names {', '.join(unknown)}, but the targets are {', '.join(targets)}")
         return [self.channel_weights.get(name, 1.0) for name in targets]
 
 
-FREE = frozenset({"micro_batch", "compile", "threads", "prefetch", "save_every"})
-"""Settings of how, not of what: a run may go on with others, and then comes to the same weights but for rounding."""
+CHANGEABLE_SETTINGS = frozenset({"micro_batch", "compile", "threads", "prefetch", "save_every"})
+"""Settings that a resumed run may change: they change its speed, and its weights only by rounding."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {},
     "paper": {
         "size": "paper",
-        "samples": 30_000_000,
+        "patches": 30_000_000,
         "micro_batch": 4,
         "warmup": 1_000_000,
         "precision": "bfloat16",
@@ -105,13 +107,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "size": "tiny",
         "dropout": 0.1,
         "patch": (64, 64),
-        "samples": 4_800,
+        "patches": 4_800,
         "batch": 4,
         "micro_batch": 4,
         "learning_rate": 2e-3,
         "warmup": 160,
         "ema_half_life": 400,
-        "missed_patches": 64,
+        "residual_scale_patches": 64,
         "threads": 1,
         "save_every": 1_200,
         "validate_every": 2_400,
@@ -119,12 +121,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "validation_members": 2,
     },
 }
-"""Settings by name, where they differ from the defaults: `small` for one GPU, `paper` for many, `demo` for a laptop."""
+"""Presets, as differences from the defaults: `small` for one GPU, `paper` for many, `demo` for a laptop."""
 
 
-OF_STAGE: dict[tuple[str, str], dict[str, Any]] = {
+STAGE_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("demo", "diffusion"): {
-        "samples": 3_600,
+        "patches": 3_600,
         "dropout": 0.0,
         "batch": 8,
         "micro_batch": 8,
@@ -133,21 +135,21 @@ OF_STAGE: dict[tuple[str, str], dict[str, Any]] = {
         "p_mean": -1.2,
     },
 }
-"""Settings of a preset's stage, where they differ from the preset's."""
+"""Presets of a stage, as differences from the preset."""
 
 
 def run_config(stage: str, preset: str = "small", changes: Mapping[str, Any] | None = None) -> RunConfig:
-    """The preset's settings with these changes; BadInput, one line a mistake, that names key, value and rule."""
+    """Return the preset's settings with these changes; BadInput, one line a mistake, with key, value and rule."""
     if preset not in PRESETS:
         raise BadInput(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    content = {"stage": stage, **PRESETS[preset], **OF_STAGE.get((preset, stage), {}), **(changes or {})}
+    content = {"stage": stage, **PRESETS[preset], **STAGE_PRESETS.get((preset, stage), {}), **(changes or {})}
     return validated(
         RunConfig, content, "these settings are not valid", f"there are {', '.join(RunConfig.model_fields)}"
     )
 
 
 def parsed_changes(texts: list[str]) -> dict[str, Any]:
-    """`key=value` texts as settings, the value read as YAML; BadInput for another form."""
+    """Return `key=value` texts as settings, the value read as YAML; BadInput for another form."""
     changes = {}
     for text in texts:
         key, equals, value = text.partition("=")

@@ -58,7 +58,14 @@ def sample(
     from corrstore.catalog.printing.wording import size
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.diffusion.sampler import SamplerConfig
-    from corrstore.training.forecasts.forecast import STEPS, Drawer, Drawing, samples_of, share_of, tile_for
+    from corrstore.training.forecasts.forecast import (
+        STEPS,
+        ForecastSampler,
+        SamplingSettings,
+        parts_of_process,
+        tile_size,
+        valid_samples,
+    )
     from corrstore.training.learning.checkpoint import load_checkpoint
     from corrstore.training.learning.processes import chosen_device
 
@@ -66,19 +73,19 @@ def sample(
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world))
     opened = open_store(store)
     trained = load_checkpoint(checkpoint, opened, chosen_device(device))
-    sides = tile_for(trained, tile)
+    sides = tile_size(trained, tile)
     sampler = SamplerConfig(steps or STEPS, sigma_min, sigma_max, churn=churn)
-    drawing = Drawing(members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler)
-    samples = samples_of(opened, split)[:times]
-    drawer = Drawer(trained, opened, samples, drawing)
-    forecast = drawer.forecast(output, form)
+    sampling = SamplingSettings(members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler)
+    samples = valid_samples(opened, split)[:times]
+    forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
+    forecast = forecast_sampler.forecast(output, form)
     forecast.create()
-    parts = [part for part in share_of(forecast.header.parts, rank, world) if not forecast.has(part)]
+    parts = [part for part in parts_of_process(forecast.header.parts, rank, world) if not forecast.has(part)]
     notices.print(
         f"{len(samples)} times, {members} members: {len(parts)} of {len(forecast.header.parts)} parts to draw here;"
-        f" {size(drawer.memory)} on {trained.features.device} beside the networks"
+        f" {size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
     )
-    for _ in track(drawer.draw(forecast, parts), "drawing", len(parts), console=notices, disable=rank > 0):
+    for _ in track(forecast_sampler.draw(forecast, parts), "drawing", len(parts), console=notices, disable=rank > 0):
         pass
     if rank == 0:
         notices.print(f"wrote {output}" if world == 1 else f"wrote this process's part of {output}")

@@ -37,9 +37,12 @@ class Denoiser(nn.Module):
         self.register_buffer("sigma_data", torch.atleast_1d(torch.tensor(sigma_data, dtype=torch.float32)))
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """Equation 7. x (batch, channels, height, width); sigma (batch,) or a scalar; condition (batch, ...).
+        """Return the estimate of clean residuals (equation 7).
 
-        It computes, and answers, in the precision of the module's own buffers (float32 unless converted).
+        x (batch, channels, height, width); sigma (batch,) or a scalar; condition (batch, ...).
+
+
+        It computes in the precision of the module's own buffers (float32 unless converted).
         """
         x = x.to(self.sigma_data.dtype)
         sigma = sigma.to(x).reshape(-1, 1, 1, 1)
@@ -49,13 +52,13 @@ class Denoiser(nn.Module):
 
 
 def preconditioning(sigma: Tensor, sigma_data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """c_skip, c_out and c_in (table 1), which give network input and training target unit variance."""
+    """Return c_skip, c_out and c_in (table 1), which give network input and training target unit variance."""
     variance = sigma**2 + sigma_data**2
     return sigma_data**2 / variance, sigma * sigma_data / variance.sqrt(), 1 / variance.sqrt()
 
 
 def loss_weight(sigma: Tensor, sigma_data: Tensor) -> Tensor:
-    """lambda(sigma) = 1 / c_out^2 (table 1), by which every noise level counts the same at the start."""
+    """Return lambda(sigma) = 1 / c_out^2 (table 1), which gives every noise level the same weight at the start."""
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
@@ -70,7 +73,7 @@ def edm_loss(
     p_mean: float = P_MEAN,
     p_std: float = P_STD,
 ) -> Tensor:
-    """The mean of lambda(sigma) w (D(y + n; sigma) - y)^2, ln(sigma) ~ N(p_mean, p_std^2), n ~ N(0, sigma^2).
+    """Return the mean of lambda(sigma) w (D(y + n; sigma) - y)^2, ln(sigma) ~ N(p_mean, p_std^2), n ~ N(0, sigma^2).
 
     Equation 2, weighted and drawn as in section 5; its minimum is the mean of w for Gaussian pixels of
     standard deviation `sigma_data`. `residual` y is (batch, channels, height, width), `channel_weights` w

@@ -1,4 +1,4 @@
-"""What a model has to learn: the target minus what is below it, and the scale of that."""
+"""The residual that a model learns, target minus base field, and its scale."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from corrstore.training.diffusion.edm import SIGMA_DATA
 
 @dataclass(frozen=True, eq=False)
 class ResidualScale:
-    """Mean and standard deviation (channels,) of target minus what is below, in the target's normalised units.
+    """Mean and standard deviation (channels,) of target minus base field, in the target's normalised units.
 
-    Where nothing is missed the deviation is 0: nothing is drawn there.
+    The base field is the interpolated input for a regression, the regression's mean for a diffusion. A channel
+    whose base equals its target has the standard deviation 0, and the residual 0 in every member.
     """
 
     mean: Tensor
@@ -26,20 +27,20 @@ class ResidualScale:
         return torch.where(self.std > 0, self.std, 1.0)[:, None, None]
 
     def standardised(self, residual: Tensor) -> Tensor:
-        """The residual (..., channels, height, width) with mean 0 and EDM's sigma_data as standard deviation."""
+        """Return the residual (..., channels, height, width) with mean 0 and EDM's sigma_data as standard deviation."""
         return (residual - self.mean[:, None, None]) * (SIGMA_DATA / self.divisor)
 
     def restored(self, x: Tensor) -> Tensor:
-        """A standardised residual in the target's normalised units."""
+        """Return a standardised residual in the target's normalised units."""
         return x * (self.std[:, None, None] / SIGMA_DATA) + self.mean[:, None, None]
 
     def to(self, device: torch.device | str) -> ResidualScale:
-        """The same on the device."""
+        """Return the scale on the device."""
         return ResidualScale(self.mean.to(device), self.std.to(device))
 
     @classmethod
-    def of_sums(cls, sums: Tensor) -> ResidualScale:
-        """From sums (3, channels) of `residual_sums`."""
+    def from_sums(cls, sums: Tensor) -> ResidualScale:
+        """Return the scale from the sums (3, channels) of `residual_sums`."""
         count, total, squares = sums
         mean = total / count.clamp(min=1)
         std = (squares / count.clamp(min=1) - mean**2).clamp(min=0).sqrt()
@@ -47,7 +48,7 @@ class ResidualScale:
 
 
 def residual_sums(residual: Tensor) -> Tensor:
-    """(3, channels), float64: known pixels of (batch, channels, ...), their sum, and that of their squares."""
-    known = (~residual.isnan()).double()
+    """Return sums (3, channels), float64, over (batch, channels, ...): present pixels, values, squares."""
+    present = (~residual.isnan()).double()
     residual = residual.double().nan_to_num(0.0)
-    return torch.stack([each.sum(dim=(0, 2, 3)) for each in (known, residual, residual**2)])
+    return torch.stack([each.sum(dim=(0, 2, 3)) for each in (present, residual, residual**2)])

@@ -20,7 +20,7 @@ from corrstore.datasets.errors import BadInput
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """How many steps, over which noise levels, and how much fresh noise.
+    """The steps, the noise levels and the fresh noise of the sampler.
 
     Steps and range are CorrDiff's (arXiv 2309.15214v1, section 5.3.2), rho is EDM's (table 1, where sigma_max
     is 80, for images). `churn`, `churn_min`, `churn_max` and `churn_noise` are EDM's S_churn, S_tmin, S_tmax
@@ -49,12 +49,12 @@ class SamplerConfig:
 
     @property
     def sigmas(self) -> list[float]:
-        """The falling noise levels of the steps, and 0 (equation 5)."""
+        """The falling noise levels of the steps, then 0 (equation 5)."""
         ramp = np.linspace(self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho), self.steps)
         return [*(float(each) for each in ramp**self.rho), 0.0]
 
-    def raised(self, sigma: float) -> float:
-        """The noise level to which a step at sigma first goes back, by adding fresh noise (algorithm 2)."""
+    def sigma_hat(self, sigma: float) -> float:
+        """Return the noise level that fresh noise raises sigma to at the start of a step (algorithm 2)."""
         if not self.churn_min <= sigma <= self.churn_max:
             return sigma
         return sigma * (1 + min(self.churn / self.steps, math.sqrt(2) - 1))
@@ -67,7 +67,7 @@ def sample(
     config: SamplerConfig,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """A draw from the denoiser's distribution, by algorithm 2; without churn that is algorithm 1.
+    """Return a sample of the denoiser's distribution by algorithm 2; without churn that is algorithm 1.
 
     `denoise(x, sigma)` estimates clean fields from x (members, channels, height, width), float64, at the
     noise level sigma, a float64 scalar, in whatever precision it likes. `noise(draw)` gives unit normal
@@ -92,7 +92,7 @@ def sample(
 
     x = drawn(0, config.sigmas[0])
     for step, (sigma, sigma_next) in enumerate(pairwise(config.sigmas)):
-        sigma_hat = config.raised(sigma)
+        sigma_hat = config.sigma_hat(sigma)
         if sigma_hat > sigma:
             x = x + drawn(1 + step, config.churn_noise * math.sqrt(sigma_hat**2 - sigma**2))
         x = stepped(x, sigma_hat, sigma_next)
@@ -100,7 +100,7 @@ def sample(
 
 
 def member_key(valid_time: np.datetime64, member: int, seed: int = 0) -> int:
-    """The 128-bit key of one member at one time: BLAKE2b of `seed/time/member`, time in seconds since 1970.
+    """Return the 128-bit key of one member at one time: BLAKE2b of `seed/time/member`, time in seconds since 1970.
 
     Raises BadInput where there is no time.
     """
@@ -111,9 +111,9 @@ def member_key(valid_time: np.datetime64, member: int, seed: int = 0) -> int:
 
 
 def member_noise(key: int, draw: int, shape: Sequence[int]) -> Tensor:
-    """Unit normal float32 noise of a member: a function of key, draw and shape alone, in any order.
+    """Return unit normal float32 noise of a member: a function of key, draw and shape alone.
 
-    Drawn on the CPU, whatever the device, by NumPy's counter-based Philox: the key is Philox's own, the
+    It is drawn on the CPU, whatever the device, by NumPy's counter-based Philox: the key is Philox's own, the
     draw is the highest word of its counter.
     """
     philox = np.random.Philox(key=key, counter=draw << 192)

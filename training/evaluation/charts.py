@@ -24,7 +24,7 @@ _DECADES_SHOWN = 4
 
 
 class Line(NamedTuple):
-    """A line of a chart: what it is of, and its path."""
+    """A line of a chart: its name and its path."""
 
     name: str
     path: str
@@ -54,14 +54,14 @@ class _Axis(NamedTuple):
     logarithmic: bool = False
 
     def at(self, numbers: ArrayLike) -> Numbers:
-        """Where the numbers are, 0 to 1, those beyond the ends at the ends."""
+        """Return the positions of the numbers, 0 to 1; numbers beyond an end are at the end."""
         low, high, places = self.low, self.high, np.clip(np.asarray(numbers, float), self.low, self.high)
         if self.logarithmic:
             low, high, places = np.log(low), np.log(high), np.log(places)
         return np.asarray((places - low) / (high - low))
 
     def ticks(self, numbers: ArrayLike, text: Callable[[float], str] = short_number) -> list[Tick]:
-        """Ticks at those of the numbers that are on the axis."""
+        """Return ticks at the numbers that lie on the axis."""
         numbers = np.asarray(numbers, float)
         shown = numbers[(numbers >= self.low) & (numbers <= self.high)]
         return [Tick(100 * float(at), text(float(number))) for at, number in zip(self.at(shown), shown, strict=True)]
@@ -73,13 +73,13 @@ class _Axis(NamedTuple):
 
 
 def charts(evaluation: Evaluation, channel: Channel) -> list[Chart]:
-    """The charts that there are of a channel: without an ensemble, or of too small a one, not all of them."""
+    """Return the charts of a channel: fewer without an ensemble, or with a small one."""
     every = (spectra_chart, rank_chart, reliability_chart)
     return [chart for each in every if (chart := each(evaluation, channel)) is not None]
 
 
 def spectra_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
-    """Variance by wavelength, of the truth and of every predictor; None where no sample was whole."""
+    """Return variance by wavelength of the truth and of every predictor; None where no sample was whole."""
     waves = evaluation.domain.wavenumbers
     totals = {each: evaluation.tallies[channel.name, each].total for each in evaluation.predictors(channel)}
     first = next(iter(totals.values()))
@@ -103,7 +103,7 @@ def spectra_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
 
 
 def rank_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
-    """How often the truth had each rank among the members, against how often it would if it were one of them."""
+    """Return the rank histogram of the truth, relative to a reliable ensemble; None without members."""
     found = evaluation.tallies.get((channel.name, ENSEMBLE))
     if found is None:
         return None
@@ -125,7 +125,7 @@ def rank_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
 
 
 def reliability_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
-    """The error that was met where the ensemble's spread was so large."""
+    """Return the error by the ensemble's spread; None without an ensemble."""
     found = evaluation.tallies.get((channel.name, ENSEMBLE))
     if found is None or np.isnan(found.classes).any():
         return None
@@ -142,6 +142,6 @@ def reliability_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
 
 
 def _path(x: Numbers, y: Numbers) -> str:
-    """The path through points whose coordinates are 0 to 1, from the left and from the bottom."""
+    """Return the path through points whose coordinates are 0 to 1, from the left and from the bottom."""
     points = zip(np.rint(x * WIDTH).astype(int), np.rint((1 - y) * HEIGHT).astype(int), strict=True)
     return "M" + "L".join(f"{across} {down}" for across, down in points)

@@ -18,14 +18,14 @@ from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation import scores
-from corrstore.training.evaluation.predictions import PREDICTORS, Moment
+from corrstore.training.evaluation.predictions import PREDICTORS, ScoredSample
 from corrstore.training.evaluation.scores import Score, with_interval
 from corrstore.training.evaluation.tallies import Domain, Floats, Tally, merged, tally
 from corrstore.training.forecasts.files import Forecast, open_forecast
 from corrstore.training.forecasts.header import Part
 
 Tallies = dict[tuple[str, str], Tally]
-"""By channel and predictor."""
+"""Tallies by channel and predictor."""
 
 
 class ScoreRow(NamedTuple):
@@ -53,11 +53,11 @@ class Evaluation:
     tallies: Tallies
 
     def predictors(self, channel: Channel) -> list[str]:
-        """The predictors that there are of a channel, in the order of PREDICTORS."""
+        """Return the predictors of a channel, in the order of PREDICTORS."""
         return [each for each in PREDICTORS if (channel.name, each) in self.tallies]
 
     def score(self, channel: Channel, predictor: str, name: str) -> Score:
-        """A score by its name (the functions in scores.py), with its interval."""
+        """Return a score by its name (the functions in scores.py), with its interval."""
         return self._scores[channel.name, predictor, name]
 
     @property
@@ -105,7 +105,7 @@ class Evaluation:
 
 
 def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
-    """Score every time of the forecast that is complete, and valid in the store, which has the truth and the input.
+    """Score every time of the forecast that is complete and has a valid sample in the store.
 
     Channels that the two share are scored. A worker holds a sample, and a few times the members of one channel. Raises
     BadInput where the grids differ, and where no channel is shared or no time can be scored.
@@ -126,7 +126,7 @@ def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
             scored = list(pool.map(score, times))
     return Evaluation(
         _shared_channels(store, forecast),
-        Domain.of(store.grid("target")),
+        Domain.of_grid(store.grid("target")),
         forecast.header.valid_times[times],
         len(forecast.header.times) - len(times),
         {key: merged(each[key] for each in scored) for key in scored[0]},
@@ -134,14 +134,14 @@ def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
 
 
 def score_time(store_url: str, forecast_url: str, time: int) -> Tallies:
-    """The tallies of one time, by its position among the forecast's: a function of the files alone."""
+    """Return the tallies of one time, by its position in the forecast: a function of the files alone."""
     store, forecast = open_store(store_url), open_forecast(forecast_url)
-    moment, domain = Moment(store, forecast, time), Domain.of(store.grid("target"))
+    sample, domain = ScoredSample(store, forecast, time), Domain.of_grid(store.grid("target"))
     seconds = int(forecast.header.valid_times[time].astype(np.int64))
     tallies = {}
     for position, channel in enumerate(_shared_channels(store, forecast)):
-        truth, thresholds = moment.truth(channel), channel.variable.thresholds
-        for predictor, ensemble in moment.predictions(channel).items():
+        truth, thresholds = sample.truth(channel), channel.variable.thresholds
+        for predictor, ensemble in sample.predictions(channel).items():
             tallies[channel.name, predictor] = tally(ensemble, truth, domain, thresholds, (seconds, position))
     return tallies
 

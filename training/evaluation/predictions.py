@@ -1,4 +1,4 @@
-"""What is scored: a forecast's members, its regression and plain interpolation, beside the truth."""
+"""The scored fields: a forecast's members, its regression and plain interpolation, and the truth."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ PREDICTORS = (INTERPOLATION, REGRESSION, MEAN, ENSEMBLE)
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One time of a forecast, by its position, and the store's sample of that time."""
+class ScoredSample:
+    """A time of a forecast, by its position, and the store's sample of that time."""
 
     store: Store
     forecast: Forecast
     time: int
 
     def truth(self, channel: Channel) -> FieldArray:
-        """The target (lat, lon) in physical units."""
+        """Return the target (lat, lon) in physical units."""
         return self._decoded("target", channel)
 
     def predictions(self, channel: Channel) -> dict[str, FieldArray]:
-        """The fields (member, lat, lon) of each predictor that there is of the channel, in physical units.
+        """Return the fields (member, lat, lon) of each predictor of the channel, in physical units.
 
         Interpolation is bilinear, of the input's physical numbers; what the input lacks has none.
         """

@@ -22,7 +22,7 @@ from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.charts import Chart, charts
 from corrstore.training.evaluation.evaluate import Evaluation
-from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION, Moment
+from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION, ScoredSample
 from corrstore.training.evaluation.scores import Score, fss
 from corrstore.training.evaluation.tallies import Floats
 from corrstore.training.forecasts.files import Forecast
@@ -49,7 +49,7 @@ class Skill(NamedTuple):
 
 
 class ChannelPage(NamedTuple):
-    """What the page shows of a channel."""
+    """The content of the page for a channel."""
 
     channel: Channel
     rows: list[ScoreRow]
@@ -66,7 +66,7 @@ def write_evaluation_report(evaluation: Evaluation, store: Store, forecast: Fore
     """
     shown = most_varied(evaluation)
     position = int(np.flatnonzero(forecast.header.valid_times == evaluation.times[shown])[0])
-    pages = list(channel_pages(evaluation, Moment(store, forecast, position)))
+    pages = list(channel_pages(evaluation, ScoredSample(store, forecast, position)))
     page = (
         _templates()
         .get_template("evaluation.html.j2")
@@ -88,14 +88,14 @@ def write_evaluation_report(evaluation: Evaluation, store: Store, forecast: Fore
 
 
 def most_varied(evaluation: Evaluation) -> int:
-    """The position, among the times that were scored, of the one that the maps show."""
+    """Return the position, among the scored times, of the time that the maps show."""
     names = [channel.name for channel in evaluation.channels]
     name = next((each for each in ("tp", "refc") if each in names), names[0])
     return int(evaluation.tallies[name, REGRESSION].truth_spectrum.sum(axis=1).argmax())
 
 
-def channel_pages(evaluation: Evaluation, moment: Moment) -> Iterator[ChannelPage]:
-    """What the page shows of each channel."""
+def channel_pages(evaluation: Evaluation, sample: ScoredSample) -> Iterator[ChannelPage]:
+    """Yield the content of the page for each channel."""
     maps = (4 + _MEMBERS_SHOWN) * len(evaluation.channels)
     for channel in evaluation.channels:
         thresholds = channel.variable.thresholds
@@ -103,7 +103,7 @@ def channel_pages(evaluation: Evaluation, moment: Moment) -> Iterator[ChannelPag
         yield ChannelPage(
             channel,
             score_rows(evaluation, channel),
-            channel_maps(moment, channel, MOST_PICTURE_BYTES // maps),
+            channel_maps(sample, channel, MOST_PICTURE_BYTES // maps),
             charts(evaluation, channel),
             thresholds,
             [Skill(each, fss(evaluation.tallies[channel.name, each].total)[0]) for each in skilled],
@@ -111,7 +111,7 @@ def channel_pages(evaluation: Evaluation, moment: Moment) -> Iterator[ChannelPag
 
 
 def score_rows(evaluation: Evaluation, channel: Channel) -> list[ScoreRow]:
-    """The rows of the table of scores of a channel."""
+    """Return the rows of the table of scores of a channel."""
     predictors = evaluation.predictors(channel)
     found = {each: {name: evaluation.score(channel, each, name) for name in MEASURES} for each in predictors}
     lowest = {name: np.fmin.reduce([found[each][name].value for each in predictors]) for name in _LOWER_IS_BETTER}
@@ -121,10 +121,10 @@ def score_rows(evaluation: Evaluation, channel: Channel) -> list[ScoreRow]:
     ]
 
 
-def channel_maps(moment: Moment, channel: Channel, most_bytes: int) -> list[Map]:
-    """The truth, the predictors and some members, in colours that they share: those of the truth's range."""
-    predictions = moment.predictions(channel)
-    truth = moment.truth(channel)
+def channel_maps(sample: ScoredSample, channel: Channel, most_bytes: int) -> list[Map]:
+    """Return maps of the truth, the predictors and some members, all in the colours of the truth's range."""
+    predictions = sample.predictions(channel)
+    truth = sample.truth(channel)
     fields = {"truth": truth}
     fields |= {name: predictions[name][0] for name in (INTERPOLATION, REGRESSION, MEAN) if name in predictions}
     members = predictions.get(ENSEMBLE, ())
@@ -132,7 +132,7 @@ def channel_maps(moment: Moment, channel: Channel, most_bytes: int) -> list[Map]
     known = truth[~np.isnan(truth)]
     low, high = np.percentile(known, (0.2, 99.8)) if known.size else (0.0, 0.0)
     scale = field_scale(channel.variable, float(low), float(high))
-    return [_map(moment.store, channel, name, field, scale, most_bytes) for name, field in fields.items()]
+    return [_map(sample.store, channel, name, field, scale, most_bytes) for name, field in fields.items()]
 
 
 def _map(store: Store, channel: Channel, name: str, field: FieldArray, scale: Scale, most_bytes: int) -> Map:

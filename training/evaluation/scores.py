@@ -50,7 +50,7 @@ def spread_skill(tally: Tally) -> Floats:
 
 
 def spread_reliability(tally: Tally) -> tuple[Floats, Floats]:
-    """Of each class of spread [row, class]: the spread of half the members, and the RMSE of their mean.
+    """Return for each class of spread [row, class] the spread of half the members, and the RMSE of their mean.
 
     The two are equal where the ensemble is reliable. The other half of the members says which class a pixel is in: an
     ensemble's own variance is lowest where it happens to be too low.
@@ -60,7 +60,7 @@ def spread_reliability(tally: Tally) -> tuple[Floats, Floats]:
 
 
 def rank_shares(tally: Tally) -> Floats:
-    """How often the truth had each rank among the members [row, members + 1]: the same of each where reliable."""
+    """Return the share of each rank of the truth among the members [row, members + 1]; equal shares are reliable."""
     return tally.ranks / tally.weight[:, None]
 
 
@@ -71,7 +71,7 @@ def fss(tally: Tally) -> Floats:
 
 
 def spectral_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
-    """How far the spectrum is from the truth's, in dB: the root mean square of 10 log10 of their ratio.
+    """Return the distance of the spectrum from the truth's, in dB: the root mean square of 10 log10 of their ratio.
 
     Over the bins that are resolved in every direction; NaN where one of them has no variance, as of a constant field.
     """

@@ -28,8 +28,8 @@ class Wavenumbers:
     spacing: tuple[float, float]
 
     @classmethod
-    def of(cls, grid: RectilinearGrid) -> Wavenumbers:
-        """Those of fields on the grid; longitudes are as far apart as at its middle latitude."""
+    def of_grid(cls, grid: RectilinearGrid) -> Wavenumbers:
+        """Return the waves of fields on the grid; the spacing of longitudes is that of its middle latitude."""
         step_lat, step_lon = np.deg2rad(grid.resolution) * EARTH_RADIUS_KM
         middle = np.deg2rad(np.mean(grid.lat[[0, -1]]))
         return cls(grid.shape, (float(step_lat), float(step_lon * np.cos(middle))))
@@ -41,7 +41,7 @@ class Wavenumbers:
 
     @property
     def widths(self) -> NDArray[np.float64]:
-        """How wide each bin is, in cycles per km."""
+        """The width of each bin, in cycles per km."""
         return np.diff(self._edges)
 
     @property
@@ -51,11 +51,11 @@ class Wavenumbers:
 
     @property
     def resolved(self) -> NDArray[np.bool_]:
-        """Which bins lie wholly below the Nyquist wavenumber."""
+        """True for bins that lie wholly below the Nyquist wavenumber."""
         return self._edges[1:] <= self.nyquist
 
     def variance(self, field: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The part of the field's spatial variance in each bin, in its units squared; they add up to all of it."""
+        """Return the field's spatial variance in each bin, in its units squared; the bins add up to all of it."""
         waves = scipy.fft.dctn(field, norm="ortho")
         power = np.square(waves, dtype=np.float64).ravel() / field.size
         return np.asarray(np.bincount(self._bins, power, minlength=len(self.widths) + 1)[1:], np.float64)

@@ -1,4 +1,4 @@
-"""What scores are made of: sums over the pixels of a sample, which add up over samples."""
+"""The tallies that scores are computed from: sums over the pixels of a sample, which add up over samples."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from corrstore.training.evaluation.spectra import Wavenumbers
 Floats = NDArray[np.float64]
 
 SPREAD_CLASSES = 10
-"""How many classes of equally many pixels, by the ensemble's variance, the reliability of the spread is told for."""
+"""Number of classes, of equally many pixels by the ensemble's variance, in the reliability of the spread."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """Where fields are scored: the weight of each row, the cosine of its latitude, and the waves that fit."""
+    """The domain of the scores: the weight of each row, the cosine of its latitude, and the waves that fit."""
 
     row_weights: Floats
     wavenumbers: Wavenumbers
 
     @classmethod
-    def of(cls, grid: RectilinearGrid) -> Domain:
-        """The domain of fields on this grid."""
-        return cls(np.cos(np.deg2rad(grid.lat)), Wavenumbers.of(grid))
+    def of_grid(cls, grid: RectilinearGrid) -> Domain:
+        """Return the domain of fields on this grid."""
+        return cls(np.cos(np.deg2rad(grid.lat)), Wavenumbers.of_grid(grid))
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -38,13 +38,13 @@ class Domain:
 
     @property
     def widths_km(self) -> list[float]:
-        """How wide the neighbourhoods are, along a meridian."""
+        """The widths of the neighbourhoods along a meridian."""
         return [width * self.wavenumbers.spacing[0] for width in self.widths]
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What the scores of one channel are made of. The first axis of every array is the sample.
+    """The sums that the scores of one channel are computed from. The first axis of every array is the sample.
 
     Sums over pixels are weighted by latitude and leave out those where the truth is missing: `weight` [sample] of the
     weights alone, then, of the ensemble mean, `error`, `absolute_error` and `squared_error`; `crps`; the ensemble's
@@ -69,11 +69,11 @@ class Tally:
 
     @property
     def members(self) -> int:
-        """How many members the ensemble has."""
+        """The number of members."""
         return self.ranks.shape[1] - 1
 
     def summed(self, counts: Floats) -> Tally:
-        """The sums over samples, each counted as often as a row of `counts` [row, sample] says; a row is a sample."""
+        """Return the sums over samples weighted by `counts` [row, sample]; each row is a sample of the result."""
         return Tally(*(np.tensordot(counts, getattr(self, each.name), 1) for each in fields(self)))
 
     @property
@@ -83,7 +83,7 @@ class Tally:
 
 
 def merged(tallies: Iterable[Tally]) -> Tally:
-    """The tally of all the samples, in this order."""
+    """Return the tally of all the samples, in this order."""
     every = list(tallies)
     return Tally(*(np.concatenate([getattr(each, field.name) for each in every]) for field in fields(Tally)))
 
@@ -95,17 +95,19 @@ def tally(
     thresholds: Sequence[float] = (),
     seed: Sequence[int] = (0,),
 ) -> Tally:
-    """The tally of one sample of one channel: `ensemble` (member, lat, lon), `truth` (lat, lon), NaN where missing.
+    """Return the tally of one sample of one channel.
+
+    `ensemble` is (member, lat, lon), `truth` (lat, lon), NaN where missing.
 
     A deterministic forecast is an ensemble of one. `seed` is of the draw that ranks a truth equal to some members.
     """
-    known = ~np.isnan(truth)
-    weights = np.broadcast_to(domain.row_weights[:, None], truth.shape)[known]
-    members, truths = np.ascontiguousarray(ensemble[:, known]), truth[known].astype(np.float64)
+    present = ~np.isnan(truth)
+    weights = np.broadcast_to(domain.row_weights[:, None], truth.shape)[present]
+    members, truths = np.ascontiguousarray(ensemble[:, present]), truth[present].astype(np.float64)
     error, crps, variance, below, tied = scored = np.empty((5, weights.size))
     _score_pixels(members, truths, scored)
     ranks = below + np.floor((tied + 1) * np.random.default_rng(seed).random(tied.size))
-    whole, waves = bool(known.all()), domain.wavenumbers
+    whole, waves = bool(present.all()), domain.wavenumbers
     every = [*ensemble, truth] if whole else []
     *spectra, truth_spectrum = [waves.variance(field) for field in every] or [np.zeros(len(waves.widths))] * 2
     row = {
@@ -126,7 +128,7 @@ def tally(
 
 
 def fair_crps(ensemble: NDArray[np.float32], truth: NDArray[np.floating]) -> Floats:
-    """The fair continuous ranked probability score at each pixel, (member, ...) and (...) to (...).
+    """Return the fair continuous ranked probability score at each pixel, (member, ...) and (...) to (...).
 
     Mean |x_i - y| - sum |x_i - x_j| / (2 m (m - 1)), which estimates the CRPS of the distribution that the m members
     are drawn from without bias (Ferro 2014, Q. J. R. Meteorol. Soc. 140, 1917). Of one member: its absolute error.

@@ -38,7 +38,7 @@ class Forecast:
     header: Header
 
     def create(self) -> None:
-        """Write all but the fields. Several processes may do it at the same time: their bytes are the same.
+        """Write the metadata and coordinates. Several processes may do it at the same time: their bytes are the same.
 
         Raises BadInput, which names what differs, where another forecast is there.
         """
@@ -50,7 +50,7 @@ class Forecast:
         self.folder.write(HEADER, json.dumps(self.header.content, indent=1).encode())
 
     def has(self, part: Part) -> bool:
-        """Whether the part is there."""
+        """Return True where the part is there."""
         if self.header.format == "netcdf":
             return self.folder.exists(self._file(part))
         last = variable_name(list(self.header.channels)[-1], part)
@@ -69,7 +69,7 @@ class Forecast:
         self.folder.write(self._file(part), bytes(content.to_netcdf(engine="netcdf4", encoding=encoding)))
 
     def read(self, part: Part, channel: str) -> NDArray[np.float32]:
-        """A channel's field (lat, lon)."""
+        """Return a channel's field (lat, lon)."""
         name = variable_name(channel, part)
         if self.header.format == "zarr":
             return np.asarray(self._array(name)[part.place])

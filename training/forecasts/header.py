@@ -1,4 +1,4 @@
-"""What a forecast holds: its parts, and the CF description of them all."""
+"""The header of a forecast: its parts, and their CF description."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Format = Literal["zarr", "netcdf"]
 
 
 class Part(NamedTuple):
-    """What is drawn and written at once: all channels at a time of one member, or of the regression's mean (None).
+    """The unit of work of a forecast: all channels at one time of one member, or of the regression's mean (None).
 
     `time` is the position among the forecast's times.
     """
@@ -28,18 +28,18 @@ class Part(NamedTuple):
 
     @property
     def place(self) -> tuple[int, ...]:
-        """Where the part is in its variables."""
+        """The index of the part in its variables."""
         return (self.time,) if self.member is None else (self.time, self.member)
 
 
 def variable_name(channel: str, part: Part) -> str:
-    """The channel's variable: named as the channel in the members, `t2m_regression` in the regression's mean."""
+    """Return the channel's variable: the channel's name in the members, `t2m_regression` in the regression's mean."""
     return f"{channel}_regression" if part.member is None else channel
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a forecast holds: JSON-able. `settings` is how it was drawn, `channels` the CF attributes of each."""
+    """The header of a forecast, JSON-able. `settings` are the sampler's, `channels` the CF attributes by channel."""
 
     title: str
     format: Format
@@ -67,7 +67,7 @@ class Header:
         return [Part(time, member) for time in range(len(self.times)) for member in (None, *range(self.members))]
 
     def dataset(self, part: Part, fields: Iterable[Any], whole: bool = False) -> xr.Dataset:
-        """Fields of every channel, of this part or of `whole` variables that it is a part of, with CF attributes."""
+        """Return the fields of every channel of this part, or of the `whole` variables, with CF attributes."""
         times, members = self.valid_times, np.arange(self.members, dtype=np.int32)
         if not whole:
             times, members = times[part.time :][:1], members[part.member :][:1]
@@ -88,5 +88,5 @@ class Header:
 
     @property
     def content(self) -> dict[str, Any]:
-        """All of it, as JSON would give it back."""
+        """The header as JSON content."""
         return json.loads(json.dumps(vars(self)))

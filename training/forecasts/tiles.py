@@ -26,19 +26,19 @@ class Tile:
     column_weights: NDArray[np.float64]
 
     def crop(self, field: Tensor) -> Tensor:
-        """The view of a field (..., height, width) of the whole domain that lies in the tile."""
+        """Return the view of a field (..., height, width) of the whole domain that lies in the tile."""
         height, width = len(self.row_weights), len(self.column_weights)
         return field[..., self.top : self.top + height, self.left : self.left + width]
 
     def window(self, like: Tensor) -> Tensor:
-        """The tile's weights (height, width), of the device and dtype of `like`."""
+        """Return the tile's weights (height, width), with the device and dtype of `like`."""
         rows, columns = (torch.from_numpy(each).to(like) for each in (self.row_weights, self.column_weights))
         return rows[:, None] * columns
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a domain (height, width) is covered by tiles that overlap by at least `overlap` pixels.
+    """The tiles of a domain (height, width), which overlap by at least `overlap` pixels.
 
     Where a tile ends inside the domain its weight is zero over the outer quarter of the overlap, rises over
     the next half, and is whole over the rest. So a pixel never gets anything from a network that saw it
@@ -73,7 +73,7 @@ class Tiling:
 
 
 def blend(evaluate: Callable[[list[tuple[int, Tile]]], Tensor], members: int, tiling: Tiling, batch: int) -> Tensor:
-    """Fields (members, channels, height, width) of the whole domain from those of tiles.
+    """Return fields (members, channels, height, width) of the whole domain from fields of tiles.
 
     `evaluate` takes up to `batch` pairs of a member and a tile, and answers (pairs, channels, tile height,
     tile width). Holds the answer, and one batch.
@@ -94,7 +94,7 @@ def blend(evaluate: Callable[[list[tuple[int, Tile]]], Tensor], members: int, ti
 def tiled(
     denoise: Denoise, condition: Callable[[Tile], Tensor], tiling: Tiling, batch: int
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The denoiser (x, sigma) of the whole domain from one of tiles: all share the noise that x holds.
+    """Return the denoiser (x, sigma) of the whole domain from one of tiles: all share the noise in x.
 
     `condition(tile)` is what conditions a tile (channels, tile height, tile width), the same for every
     member, on x's device: `lambda tile: tile.crop(condition)`, or made as it is asked for, once a tile,

@@ -1,4 +1,4 @@
-"""Checkpoints: what a run leaves, whole or not at all, and the trained model that comes back from one."""
+"""Checkpoints: writing them whole or not at all, and reading a trained model from one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from corrstore.training.networks.regression import Regression
 from corrstore.training.patches.features import Features, StaticScale
 from corrstore.training.run_config import RunConfig
 
-FORMAT = "corrstore checkpoint 1"
+FORMAT = "corrstore checkpoint 2"
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -31,51 +31,51 @@ class Trained:
     """A trained model on one device: averaged (EMA) weights, in eval mode, without gradients.
 
     A diffusion checkpoint holds the regression that it was trained on, so one file is all that sampling needs.
-    `denoiser` and `residual` are None for a regression. `config` is the run's; `store` is what is known of the store
-    that it was trained on: `url`, `fingerprint`, `fingerprint_fields`.
+    `denoiser` and `residual_scale` are None for a regression. `config` is the run's; `store` describes the store of the
+    training: `url`, `fingerprint`, `fingerprint_fields`.
     """
 
     config: RunConfig
-    samples_seen: int
+    patches_seen: int
     store: dict[str, Any]
     features: Features
     regression: Regression
     denoiser: Denoiser | None = None
-    residual: ResidualScale | None = None
+    residual_scale: ResidualScale | None = None
 
     @torch.no_grad()
     def mean(self, condition: Tensor) -> Tensor:
-        """The regression's prediction (batch, target channels, height, width), normalised, float32.
+        """Return the regression's prediction (batch, target channels, height, width), normalised, float32.
 
-        `condition` is what `features.condition` gives.
+        `condition` comes from `features.condition`.
         """
         with autocast(self.config, condition.device):
             return self.regression(condition).float()
 
     def diffusion_condition(self, condition: Tensor) -> Tensor:
-        """What conditions the denoiser: the features, then the regression's mean."""
+        """Return the denoiser's condition: the features, then the regression's mean."""
         return torch.cat([condition, self.mean(condition)], dim=1)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """The denoiser of standardised residuals, a `training.diffusion.edm.Denoise`; see `diffusion_condition`."""
+        """Return the denoiser's estimate of standardised residuals; `condition` comes from `diffusion_condition`."""
         assert self.denoiser is not None, "a regression has no denoiser"
         with autocast(self.config, condition.device):
             return self.denoiser(x, sigma, condition)
 
     def combined(self, mean: Tensor, x: Tensor) -> Tensor:
-        """Normalised target fields from the mean and a drawn residual; `features.target_units` decodes them."""
-        assert self.residual is not None, "a regression has no residual"
-        return mean + self.residual.restored(x)
+        """Return normalised target fields from the mean and a sampled residual."""
+        assert self.residual_scale is not None, "a regression has no residual"
+        return mean + self.residual_scale.restored(x)
 
 
 def autocast(config: RunConfig, device: torch.device) -> torch.autocast:
-    """The arithmetic of the network that the run asks for."""
+    """Return the context in which the network computes with the precision of the run."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def load_checkpoint(path: Path | str, store: Store, device: torch.device | str = "cpu") -> Trained:
-    """The trained model of a checkpoint file, or of the best checkpoint in a run's folder.
+    """Return the trained model of a checkpoint file, or of the best checkpoint in a run's folder.
 
     Raises BadInput, which names the file, where there is none, it is damaged, it is not corrstore's, or it was trained
     on a store of another fingerprint: then with the fields that differ, and both values.
@@ -86,28 +86,29 @@ def load_checkpoint(path: Path | str, store: Store, device: torch.device | str =
 
 
 def trained_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
-    """The trained model in a checkpoint's content."""
+    """Return the trained model in a checkpoint's content."""
     fields = content["store"]["fingerprint_fields"]
     config = RunConfig.model_validate(content["config"])
     features = Features(store, [StaticScale(*each) for each in content["static"]], device)
-    known = (config, content["samples_seen"], content["store"], features)
+    common = (config, content["patches_seen"], content["store"], features)
     if content["regression"] is None:
         regression = regression_for(config, fields)
         regression.load_state_dict(content["ema"])
-        return Trained(*known, frozen(regression, device))
+        return Trained(*common, frozen(regression, device))
     denoiser = denoiser_for(config, fields)
     denoiser.load_state_dict(content["ema"])
-    below = parent_model(content, store, device)
-    return Trained(*known, below.regression, frozen(denoiser, device), ResidualScale(*content["missed"]).to(device))
+    regression = parent_model(content, store, device).regression
+    residual_scale = ResidualScale(*content["residual_scale"]).to(device)
+    return Trained(*common, regression, frozen(denoiser, device), residual_scale)
 
 
 def parent_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
-    """The regression below a diffusion model, from the content of the latter's checkpoint."""
+    """Return the regression that a diffusion model was trained on, from the content of the diffusion's checkpoint."""
     return trained_model({**content, **content["regression"], "regression": None}, store, device)
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
-    """The content of a checkpoint file, or of the best one in a run's folder, on the CPU; errors as above."""
+    """Return the content of a checkpoint file, or of the best one in a run's folder, on the CPU; errors as above."""
     file = Path(path) / BEST if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise BadInput(f"no checkpoint {file}; train first, or name a run's folder or one of its .pt files")
@@ -123,7 +124,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         raise damaged from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise BadInput(f"{file} is not of this corrstore: its format is {found!r}, expected {FORMAT!r}; train again")
+        raise BadInput(f"{file} has the format {found!r}, but this corrstore reads {FORMAT!r}; train again")
     return content
 
 

@@ -1,4 +1,4 @@
-"""Which store a run is on: one that a catalog was asked for, and that is written down when the run begins."""
+"""The store of a run: found by a catalog query, and recorded when the run begins."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from corrstore.datasets.storage.folder import Folder, write_file_atomically
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.run_config import RunConfig
 
-RECORD = "config.json"
+RUN_RECORD = "config.json"
 
 
 class Query(BaseModel):
-    """What a catalog is asked for: the store that has these target channels, and these times in its train split."""
+    """A query for the store that has these target channels, and these times in its train split."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -42,15 +42,15 @@ class Query(BaseModel):
 
 
 class RunStore(BaseModel):
-    """The store that a run is on."""
+    """The store of a run."""
 
     url: str
     fingerprint: str
     targets: list[str]
 
 
-class Record(BaseModel):
-    """What is known of a run from its beginning: the file config.json in its folder."""
+class RunRecord(BaseModel):
+    """The settings, store and query of a run: the file config.json in its folder."""
 
     config: RunConfig
     store: RunStore
@@ -65,7 +65,7 @@ def query_for(
     resolution: float | None,
     region: str | None,
 ) -> Query | None:
-    """What the catalog is asked for, None where the store is named; BadInput where it is neither or both."""
+    """Return the query for the catalog, or None where the store is named; BadInput where neither or both are given."""
     if store is not None:
         if catalog or variables or resolution is not None or region:
             raise BadInput("--store names the store; leave out --catalog, --variable, --resolution and --region")
@@ -82,53 +82,53 @@ def query_for(
 
 
 def store_for(query: Query, run: Path) -> str:
-    """Where the store is that a run in this folder is on: as it was begun, else the only one that the catalog has.
+    """Return the location of the store of the run in this folder: the recorded one, else the only match in the catalog.
 
-    What is registered after a run was begun does not count for it. Raises BadInput where the run was begun on what is
-    not asked for now, or its store is another by now; where no store is right, with what each lacks; where several
-    are, with what sets them apart.
+    Stores that are registered after the run began do not change it. Raises BadInput where the run was begun by another
+    query, or its store has changed; where no store matches, with what each lacks; where several match, with their
+    differences.
     """
-    if not (run / RECORD).exists():
+    if not (run / RUN_RECORD).exists():
         return _only_store(query)
-    begun = _record(run)
-    if begun.query is None:
+    record = _read_run_record(run)
+    if record.query is None:
         raise BadInput(
-            f"{run} was begun with --store {begun.store.url}, but now a catalog is asked for {query};"
+            f"{run} was begun with --store {record.store.url}, but now a catalog is asked for {query};"
             " go on with --store, or give another folder"
         )
     changed = [
-        f"  {name}: began with {getattr(begun.query, name)!r}, now {getattr(query, name)!r}"
+        f"  {name}: began with {getattr(record.query, name)!r}, now {getattr(query, name)!r}"
         for name in Query.model_fields
-        if getattr(begun.query, name) != getattr(query, name)
+        if getattr(record.query, name) != getattr(query, name)
     ]
     if changed:
         raise BadInput(
             "\n".join([f"{run} was begun by another query; give another folder, or ask as before:", *changed])
         )
-    found = open_store(begun.store.url).fingerprint
-    if found != begun.store.fingerprint:
+    found = open_store(record.store.url).fingerprint
+    if found != record.store.fingerprint:
         raise BadInput(
-            f"{run} was begun on {begun.store.url} of fingerprint {begun.store.fingerprint}, which has {found} now;"
+            f"{run} was begun on {record.store.url} of fingerprint {record.store.fingerprint}, which has {found} now;"
             " give another folder, or name a copy of that store with --store"
         )
-    return begun.store.url
+    return record.store.url
 
 
-def write_record(run: Path, store: Store, config: RunConfig, query: Query | None) -> None:
-    """Write down what the run is on, and how, in its folder."""
+def write_run_record(run: Path, store: Store, config: RunConfig, query: Query | None) -> None:
+    """Write the record of a run into its folder."""
     targets = [channel.name for channel in store.plan.channels("target")]
     on = RunStore(url=location_of(store.folder), fingerprint=store.fingerprint, targets=targets)
-    record = Record(config=config, store=on, query=query)
-    write_file_atomically(run / RECORD, f"{record.model_dump_json(indent=1)}\n".encode())
+    record = RunRecord(config=config, store=on, query=query)
+    write_file_atomically(run / RUN_RECORD, f"{record.model_dump_json(indent=1)}\n".encode())
 
 
-def _record(run: Path) -> Record:
+def _read_run_record(run: Path) -> RunRecord:
     try:
-        return Record.model_validate_json((run / RECORD).read_bytes())
+        return RunRecord.model_validate_json((run / RUN_RECORD).read_bytes())
     except ValidationError as error:
         raise DamagedData(
-            f"{run / RECORD} is damaged, or of another version of corrstore, so it does not tell which store the run is"
-            f" on ({error.error_count()} mistakes in it); name the store with --store, or give another folder"
+            f"{run / RUN_RECORD} is damaged, or of another version of corrstore, so the store of the run is not known"
+            f" ({error.error_count()} mistakes in it); name the store with --store, or give another folder"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What training changes: a model, its average, the optimizer and the clock; and how one update changes it."""
+"""The learner: a model, its average, the optimizer and the clock, and one update of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from corrstore.training.diffusion.edm import Denoiser, edm_loss
 from corrstore.training.diffusion.residual import ResidualScale, residual_sums
 from corrstore.training.learning.checkpoint import Trained, autocast
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
-from corrstore.training.learning.processes import ALONE, Processes
+from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.networks.regression import Regression
 from corrstore.training.patches.features import Features, static_scales
 from corrstore.training.patches.loader import Batch, Span
@@ -28,9 +28,9 @@ from corrstore.training.run_config import RunConfig
 
 
 class Learner:
-    """A model in training. `parent` is the frozen regression below a diffusion model, None for a regression.
+    """A model in training. `parent` is the frozen regression of a diffusion model, None for a regression.
 
-    All that is random in an update is a function of (seed, samples seen): the order of the patches, the noise of each,
+    All that is random in an update is a function of (seed, patches seen): the order of the patches, the noise of each,
     and, beside the rank, PyTorch's own generator. So the clock is the state of loader and generators.
     """
 
@@ -40,7 +40,7 @@ class Learner:
         store: Store,
         device: torch.device,
         parent: Trained | None = None,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         self.config, self.store, self.device = config, store, device
         self.parent, self.processes = parent, processes
@@ -51,16 +51,16 @@ class Learner:
         self.average = frozen(copy.deepcopy(self.model), device)
         if config.compile:
             self.model.compile()
-        self.distributed = DistributedDataParallel(self.model) if processes.world > 1 else None
+        self.distributed = DistributedDataParallel(self.model) if processes.world_size > 1 else None
         self.optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), fused=device.type == "cuda")
         self.channel_weights = torch.tensor(config.weights(self.features.target_names), device=device)
-        self.missed: ResidualScale | None = None
-        self.samples_seen = 0
+        self.residual_scale: ResidualScale | None = None
+        self.patches_seen = 0
 
     @property
     def micro_batches(self) -> int:
         """Micro-batches of an update in this process; BadInput where the batch does not divide into them."""
-        world, config = self.processes.world, self.config
+        world, config = self.processes.world_size, self.config
         if config.batch % (world * config.micro_batch):
             raise BadInput(
                 f"batch {config.batch} does not divide into micro-batches of {config.micro_batch} on each of {world}"
@@ -69,35 +69,35 @@ class Learner:
         return config.batch // (world * config.micro_batch)
 
     def spans(self) -> Iterator[Span]:
-        """The micro-batches that this process has still to see; an update's are shared out in the order of ranks."""
+        """Yield the micro-batches that are left for this process; an update's are shared out in the order of ranks."""
         config, share = self.config, self.micro_batches * self.config.micro_batch
-        for first in range(self.samples_seen, config.samples, config.batch):
+        for first in range(self.patches_seen, config.patches, config.batch):
             begin = first + self.processes.rank * share
             for start in range(begin, begin + share, config.micro_batch):
                 yield start, start + config.micro_batch
 
     def update(self, batches: Iterator[Batch]) -> dict[str, float]:
-        """Take one update's micro-batches and change the model by them; answers loss, gradient norm, learning rate."""
-        torch.manual_seed(_seed(self.config.seed, self.samples_seen, self.processes.rank))
+        """Change the model by the micro-batches of one update; returns loss, gradient norm and learning rate."""
+        torch.manual_seed(_seed(self.config.seed, self.patches_seen, self.processes.rank))
         loss = self.accumulate(islice(batches, self.micro_batches))
-        rate = learning_rate(self.config, self.samples_seen)
+        rate = learning_rate(self.config, self.patches_seen)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
         if not math.isfinite(norm):
             raise BadInput(
-                f"the gradient after {self.samples_seen} patches is not finite; lower learning_rate, or take"
+                f"the gradient after {self.patches_seen} patches is not finite; lower learning_rate, or take"
                 " precision=float32, and continue from the last checkpoint"
             )
         self.optimizer.step()
-        self.samples_seen += self.config.batch
+        self.patches_seen += self.config.batch
         self._average()
         return {"loss": float(loss), "gradient_norm": norm, "learning_rate": rate}
 
     def accumulate(self, batches: Iterable[Batch]) -> Tensor:
-        """The gradient of the mean loss over these micro-batches and those of the other processes; the mean loss.
+        """Compute the gradient of the mean loss over the micro-batches of all processes; returns the mean loss.
 
-        Gradients travel between the processes once, with the last micro-batch.
+        Processes exchange gradients once, with the last micro-batch.
         """
         self.model.train()
         self.optimizer.zero_grad()
@@ -108,24 +108,24 @@ class Learner:
                 loss = self.loss(batch) / self.micro_batches
                 loss.backward()
             total += loss.detach()
-        return self.processes.summed(total) / self.processes.world
+        return self.processes.summed(total) / self.processes.world_size
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean loss of a micro-batch, each channel's error as a share of what there was to learn of it.
+        """Return the mean loss of a micro-batch, each channel's error divided by its residual scale.
 
-        Where the target is missing, nothing is to be learned: its error is zero.
+        A pixel that is missing in the target has the error zero.
         """
-        assert self.missed is not None, "a model learns by the scale of what is missed below it"
+        assert self.residual_scale is not None, "the residual scale is measured before the first update"
         forward = self.distributed or self.model
-        condition, below, target = self._seen(batch)
+        condition, base, target = self._fields(batch)
         absent = target.isnan()
         with autocast(self.config, self.device):
             if isinstance(self.model, Regression):
-                error = torch.where(absent, 0.0, (forward(condition) - target) / self.missed.divisor)
+                error = torch.where(absent, 0.0, (forward(condition) - target) / self.residual_scale.divisor)
                 return (self.channel_weights[:, None, None] * error**2).mean()
             return edm_loss(
                 forward,
-                torch.where(absent, 0.0, self.missed.standardised(target - below)),
+                torch.where(absent, 0.0, self.residual_scale.standardised(target - base)),
                 condition,
                 [self._generator(batch.first + i) for i in range(len(target))],
                 sigma_data=self.model.sigma_data,
@@ -135,52 +135,55 @@ class Learner:
             )
 
     @torch.no_grad()
-    def measure_missed(self, batches: Iterable[Batch]) -> None:
-        """Measure what interpolation (below a regression) or the regression (below a denoiser) misses, once a run."""
+    def measure_residual_scale(self, batches: Iterable[Batch]) -> None:
+        """Measure mean and standard deviation of target minus base field, once a run.
+
+        The base field is the interpolated input for a regression, and the regression's mean for a denoiser.
+        """
         sums = torch.zeros(3, len(self.features.target_names), dtype=torch.float64, device=self.device)
         for batch in batches:
-            _, below, target = self._seen(batch)
-            sums += residual_sums(target - below)
-        self.missed = ResidualScale.of_sums(self.processes.summed(sums))
+            _, base, target = self._fields(batch)
+            sums += residual_sums(target - base)
+        self.residual_scale = ResidualScale.from_sums(self.processes.summed(sums))
 
     def trained(self) -> Trained:
-        """The model as it is now, by its averaged weights."""
-        known = (self.config, self.samples_seen, self._store(), self.features)
+        """Return the model with its averaged weights of now."""
+        common = (self.config, self.patches_seen, self._store(), self.features)
         if isinstance(self.average, Regression):
-            return Trained(*known, self.average)
+            return Trained(*common, self.average)
         assert self.parent is not None
-        return Trained(*known, self.parent.regression, self.average, self.missed)
+        return Trained(*common, self.parent.regression, self.average, self.residual_scale)
 
     def state(self) -> dict[str, Any]:
-        """The content of a checkpoint; `resume` takes it back."""
-        parent, missed = self.parent, self.missed
+        """Return the content of a checkpoint; `resume` reads it."""
+        parent, scale = self.parent, self.residual_scale
         return {
             "config": self.config.model_dump(mode="json"),
-            "samples_seen": self.samples_seen,
+            "patches_seen": self.patches_seen,
             "store": self._store(),
             "static": [list(scale) for scale in self.features.scales],
             "ema": self.average.state_dict(),
             "regression": parent
             and {
                 "config": parent.config.model_dump(mode="json"),
-                "samples_seen": parent.samples_seen,
+                "patches_seen": parent.patches_seen,
                 "ema": parent.regression.state_dict(),
             },
-            "missed": missed and [missed.mean.cpu(), missed.std.cpu()],
+            "residual_scale": scale and [scale.mean.cpu(), scale.std.cpu()],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def resume(self, content: dict[str, Any]) -> None:
-        """Go on from a checkpoint's content."""
+        """Continue from a checkpoint's content."""
         self.model.load_state_dict(content["model"])
         self.average.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.missed = ResidualScale(*content["missed"]).to(self.device)
-        self.samples_seen = content["samples_seen"]
+        self.residual_scale = ResidualScale(*content["residual_scale"]).to(self.device)
+        self.patches_seen = content["patches_seen"]
 
-    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """What the model sees, what is below it, and the target; one call of the regression for all the patches."""
+    def _fields(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return condition, base field and target; one call of the regression for all the patches."""
         condition = self.features.condition(batch.input, batch.patches)
         target = self.features.targets(batch.target)
         if isinstance(self.model, Regression):
@@ -203,17 +206,20 @@ class Learner:
     @torch.no_grad()
     def _average(self) -> None:
         """Move the average towards the model (EDM's schedule: a half-life that grows with the patches seen)."""
-        half_life = min(self.config.ema_half_life, self.samples_seen * self.config.ema_ramp)
+        half_life = min(self.config.ema_half_life, self.patches_seen * self.config.ema_ramp)
         share = 1 - 0.5 ** (self.config.batch / half_life)
         for average, current in zip(self.average.parameters(), self.model.parameters(), strict=True):
             average.lerp_(current, share)
 
 
-def learning_rate(config: RunConfig, samples_seen: int) -> float:
-    """A linear rise over `warmup` patches, then half a cosine down to `final_learning_rate` of the whole."""
-    if samples_seen < config.warmup:
-        return config.learning_rate * (samples_seen + config.batch) / (config.warmup + config.batch)
-    done = min(1.0, (samples_seen - config.warmup) / max(1, config.samples - config.warmup))
+def learning_rate(config: RunConfig, patches_seen: int) -> float:
+    """Return the learning rate: a linear rise over `warmup` patches, then half a cosine down.
+
+    It ends at `final_learning_rate` times the highest rate.
+    """
+    if patches_seen < config.warmup:
+        return config.learning_rate * (patches_seen + config.batch) / (config.warmup + config.batch)
+    done = min(1.0, (patches_seen - config.warmup) / max(1, config.patches - config.warmup))
     floor = config.final_learning_rate
     return config.learning_rate * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
 

@@ -22,12 +22,12 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def condition_channels(fields: Fields) -> int:
-    """How many channels `Features.condition` has, by a store's fingerprint fields."""
+    """Return the number of channels of `Features.condition`, from a store's fingerprint fields."""
     return len(fields["input"]["channels"]) + len(fields["static"]) + len(POSITION)
 
 
 def regression_for(config: RunConfig, fields: Fields) -> Regression:
-    """A new regression for a store with these fingerprint fields; BadInput where the config names no target of it."""
+    """Return a new regression for a store's fingerprint fields; BadInput for a setting that names no target."""
     targets = _normalisations(fields["target"])
     network = _network(config, condition_channels(fields), len(targets), noise_conditioned=False)
     return Regression(
@@ -36,20 +36,20 @@ def regression_for(config: RunConfig, fields: Fields) -> Regression:
 
 
 def denoiser_for(config: RunConfig, fields: Fields) -> Denoiser:
-    """A new denoiser: it sees the noisy residual, then the features, then the regression's mean."""
+    """Return a new denoiser, whose channels are the noisy residual, the features and the regression's mean."""
     targets = len(fields["target"]["channels"])
-    seen = condition_channels(fields) + 2 * targets
-    return Denoiser(_network(config, seen, targets, noise_conditioned=True), SIGMA_DATA)
+    in_channels = condition_channels(fields) + 2 * targets
+    return Denoiser(_network(config, in_channels, targets, noise_conditioned=True), SIGMA_DATA)
 
 
 def frozen(module: Module, device: torch.device | str) -> Module:
-    """The module on the device, in eval mode, without gradients."""
+    """Return the module on the device, in eval mode, without gradients."""
     return module.to(device).eval().requires_grad_(False)
 
 
 def _network(config: RunConfig, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> UNet:
-    of_size = NetworkConfig.of_size(config.size, in_channels, out_channels, noise_conditioned=noise_conditioned)
-    return UNet(of_size if config.dropout is None else replace(of_size, dropout=config.dropout))
+    from_size = NetworkConfig.from_size(config.size, in_channels, out_channels, noise_conditioned=noise_conditioned)
+    return UNet(from_size if config.dropout is None else replace(from_size, dropout=config.dropout))
 
 
 def _normalisations(role: Mapping[str, Sequence[Any]]) -> dict[str, Normalisation]:

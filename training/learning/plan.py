@@ -1,4 +1,4 @@
-"""What a run will take, before it starts: parameters, memory, bytes."""
+"""The plan of a run before it starts: parameters, memory, bytes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TrainingPlan:
 
     @property
     def facts(self) -> dict[str, str]:
-        """The plan in words."""
+        """The plan as texts by name."""
         overhead = self.bytes_read_a_patch / self.bytes_used_a_patch
         return {
             "parameters": f"{self.parameters:,}",
@@ -62,11 +62,11 @@ class TrainingPlan:
 
 
 def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
-    """The plan of a run on one device; BadInput for a config that does not fit the store."""
+    """Return the plan of a run on one device; BadInput for settings that do not fit the store."""
     order = split_order(store, "train", config)
     geometry = Geometry(store.grid("input"), store.grid("target"))
     cost = ReadCost(store, geometry)
-    sizes = [cost.of(draw.patch) for draw in order.draws(0, _DRAWS)]
+    sizes = [cost.bytes_read_and_used(draw.patch) for draw in order.draws(0, _DRAWS)]
     read, used = (sum(each) // len(sizes) for each in zip(*sizes, strict=True))
     with torch.device("meta"):
         model: Regression | Denoiser
@@ -79,14 +79,14 @@ def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
         parameters,
         len(order.samples),
         order.skipped,
-        config.samples,
+        config.patches,
         (order.patch.height, order.patch.width),
         parameters * _PER_PARAMETER,
         kept * config.micro_batch // (2 if config.precision == "bfloat16" else 1),
         used,
         read,
-        read * config.samples,
-        int(read * config.samples * _compressed_share(store)),
+        read * config.patches,
+        int(read * config.patches * _compressed_share(store)),
     )
 
 

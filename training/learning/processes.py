@@ -1,4 +1,4 @@
-"""The processes of one training: one, or those that torchrun started."""
+"""The processes of one run: one, or those that `--processes` or torchrun started."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from corrstore.datasets.errors import BadInput
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's rank among `world` that train together."""
+    """The rank of this process among the `world_size` processes that work together."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that writes."""
+    def is_first(self) -> bool:
+        """True in the process of rank 0, the only one that prints and writes."""
         return self.rank == 0
 
     def share(self, patches: int, micro_batch: int) -> Iterator[tuple[int, int]]:
-        """This process's part of the micro-batches [start, stop) that `patches` are taken in."""
-        for start in range(0, patches, micro_batch)[self.rank :: self.world]:
+        """Yield this process's part of the micro-batches [start, stop) into which `patches` are divided."""
+        for start in range(0, patches, micro_batch)[self.rank :: self.world_size]:
             yield start, min(start + micro_batch, patches)
 
     def summed(self, tensor: Tensor) -> Tensor:
-        """The sum over the processes, in place."""
-        if self.world > 1:
+        """Return the sum of the tensor over the processes, computed in place."""
+        if self.world_size > 1:
             distributed.all_reduce(tensor)
         return tensor
 
-    def agreed(self, text: str) -> str:
-        """The first process's text, in all of them."""
+    def from_first(self, text: str) -> str:
+        """Return the first process's text in all processes."""
         texts = [text]
-        if self.world > 1:
+        if self.world_size > 1:
             distributed.broadcast_object_list(texts)
         return texts[0]
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set in any of the processes."""
-        return bool(self.summed(torch.tensor(float(flag), device=device)) > 0) if self.world > 1 else flag
+    def any_process(self, flag: bool, device: torch.device) -> bool:
+        """Return True where the flag is set in at least one process."""
+        return bool(self.summed(torch.tensor(float(flag), device=device)) > 0) if self.world_size > 1 else flag
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
+def joined_processes(device: torch.device) -> Iterator[Processes]:
     """The processes that torchrun started (NCCL between GPUs, else gloo), or this one alone."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -67,7 +67,10 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
 
 def chosen_device(name: str) -> torch.device:
-    """`auto`: this process's GPU where there is one, else the CPU; BadInput for a device that is not there."""
+    """Return the device of a name; `auto` is this process's GPU, or the CPU where there is none.
+
+    Raises BadInput for a device that is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

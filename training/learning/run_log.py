@@ -9,7 +9,7 @@ from typing import Any
 from corrstore.training.learning.validation import MEASURES, Scores
 
 TRAINING = [
-    "samples",
+    "patches",
     "loss",
     "gradient_norm",
     "learning_rate",
@@ -17,35 +17,35 @@ TRAINING = [
     "stalled_share",
     "bytes_read_per_byte_used",
 ]
-VALIDATION = ["samples", "channel", *MEASURES]
+VALIDATION = ["patches", "channel", *MEASURES]
 
 
 class RunLog:
     """`log.csv` (a row an update) and `validation.csv` (a row a channel) in the run's folder, and TensorBoard's events.
 
-    Rows beyond the clock `samples_seen`, left by a run that was killed after its last checkpoint, are removed.
+    Rows beyond the clock `patches_seen`, left by a run that was killed after its last checkpoint, are removed.
     """
 
-    def __init__(self, folder: Path, samples_seen: int) -> None:
+    def __init__(self, folder: Path, patches_seen: int) -> None:
         self._files = {
-            name: _continued(folder / name, columns, samples_seen)
+            name: _continued(folder / name, columns, patches_seen)
             for name, columns in (("log.csv", TRAINING), ("validation.csv", VALIDATION))
         }
-        self._board = _tensorboard(folder, samples_seen)
+        self._board = _tensorboard(folder, patches_seen)
 
-    def add(self, samples: int, row: dict[str, float]) -> None:
-        """A row of training."""
-        self._write("log.csv", [samples, *(row[name] for name in TRAINING[1:])])
-        self._show(samples, {f"training/{name}": value for name, value in row.items()})
+    def add(self, patches: int, row: dict[str, float]) -> None:
+        """Write a row of training."""
+        self._write("log.csv", [patches, *(row[name] for name in TRAINING[1:])])
+        self._show(patches, {f"training/{name}": value for name, value in row.items()})
 
-    def add_scores(self, samples: int, scores: Scores) -> None:
-        """A validation."""
+    def add_scores(self, patches: int, scores: Scores) -> None:
+        """Write the scores of a validation."""
         for channel, values in scores.items():
-            self._write("validation.csv", [samples, channel, *(values[name] for name in MEASURES)])
-            self._show(samples, {f"{name}/{channel}": value for name, value in values.items()})
+            self._write("validation.csv", [patches, channel, *(values[name] for name in MEASURES)])
+            self._show(patches, {f"{name}/{channel}": value for name, value in values.items()})
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Close the files."""
         for file in self._files.values():
             file.close()
         if self._board:
@@ -56,26 +56,26 @@ class RunLog:
         csv.writer(self._files[name]).writerow(shown)
         self._files[name].flush()
 
-    def _show(self, samples: int, values: dict[str, float]) -> None:
+    def _show(self, patches: int, values: dict[str, float]) -> None:
         if self._board:
             for name, value in values.items():
-                self._board.add_scalar(name, value, samples)
+                self._board.add_scalar(name, value, patches)
 
 
-def _continued(path: Path, columns: list[str], samples_seen: int) -> Any:
+def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:
     rows: list[list[str]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= samples_seen]
+            rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= patches_seen]
     file = path.open("w", newline="", encoding="utf-8")
     csv.writer(file).writerows([columns, *rows])
     file.flush()
     return file
 
 
-def _tensorboard(folder: Path, samples_seen: int) -> Any:
+def _tensorboard(folder: Path, patches_seen: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=samples_seen + 1)
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=patches_seen + 1)

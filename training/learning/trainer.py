@@ -1,4 +1,4 @@
-"""A training run: from a store and a config to checkpoints, logs and scores, in one folder that it can go on from."""
+"""A training run: from a store and settings to checkpoints, logs and scores in one folder."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from corrstore.training.learning.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from corrstore.training.learning.launching import Query, write_record
+from corrstore.training.learning.launching import Query, write_run_record
 from corrstore.training.learning.learner import Learner
-from corrstore.training.learning.processes import ALONE, Processes
+from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.run_log import RunLog
 from corrstore.training.learning.validation import Scores, score, validate
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.patches.meter import Meter, Throughput, throughput
-from corrstore.training.run_config import FREE, RunConfig
+from corrstore.training.run_config import CHANGEABLE_SETTINGS, RunConfig
 
 
 def train(
@@ -41,13 +41,13 @@ def train(
     output: Path,
     regression: Path | None = None,
     device: torch.device | str = "cpu",
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
     stop: threading.Event | None = None,
     query: Query | None = None,
 ) -> int:
-    """Train in the folder `output`, from its last checkpoint where it has one; answers how many patches are seen.
+    """Train in the folder `output`, from its last checkpoint where it has one; returns the number of patches seen.
 
-    `regression` is the run or checkpoint below a diffusion model; a run that goes on keeps the one it began with. Set
+    `regression` is the run or checkpoint that a diffusion model needs; a resumed run keeps its own. Set
     `stop`, or send SIGTERM or SIGINT, and the run ends after the update that it is at, its checkpoint written; begun
     again it comes to the same weights, on a CPU to the bit. `query` is what the store was found by, for the run's
     record. Raises BadInput where the folder holds a run of another config, or one on another store.
@@ -55,75 +55,77 @@ def train(
     device, stop = torch.device(device), stop or threading.Event()
     if config.threads:
         torch.set_num_threads(config.threads)
-    learner, best = _begun(store, config, output, regression, device, processes)
+    learner, best = _new_or_resumed(store, config, output, regression, device, processes)
     order = split_order(store, "train", config)
     loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
-    if processes.first:
-        write_record(output, store, config, query)
+    if processes.is_first:
+        write_run_record(output, store, config, query)
         notices.print(
             f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
-            f" {learner.samples_seen:,} of {config.samples:,} patches seen"
+            f" {learner.patches_seen:,} of {config.patches:,} patches seen"
         )
-    if learner.missed is None:
-        learner.measure_missed(loader.batches(processes.share(config.missed_patches, config.micro_batch)))
-    log = RunLog(output, learner.samples_seen) if processes.first else None
+    if learner.residual_scale is None:
+        learner.measure_residual_scale(
+            loader.batches(processes.share(config.residual_scale_patches, config.micro_batch))
+        )
+    log = RunLog(output, learner.patches_seen) if processes.is_first else None
     batches = loader.batches(learner.spans())
     meter = Meter(loader)
     with _stopped_by_signals(stop), _progress(config, learner) as advance:
-        while learner.samples_seen < config.samples:
-            before = learner.samples_seen
+        while learner.patches_seen < config.patches:
+            before = learner.patches_seen
             row = learner.update(batches)
-            done, stopped = learner.samples_seen >= config.samples, processes.any(stop.is_set(), device)
+            done, stopped = learner.patches_seen >= config.patches, processes.any_process(stop.is_set(), device)
             reading = meter.read()
-            reading["patches_per_second"] *= processes.world
+            reading["patches_per_second"] *= processes.world_size
             if log:
-                log.add(learner.samples_seen, {**row, **reading})
+                log.add(learner.patches_seen, {**row, **reading})
             advance(row["loss"])
-            if _passed(before, learner.samples_seen, config.validate_every) or done:
+            if _passed(before, learner.patches_seen, config.validate_every) or done:
                 best = _validated(learner, best, output, log)
                 meter.read()
-            if _passed(before, learner.samples_seen, config.save_every) or done or stopped:
-                if processes.first:
+            if _passed(before, learner.patches_seen, config.save_every) or done or stopped:
+                if processes.is_first:
                     write_checkpoint(output / LAST, {**learner.state(), "best": best})
                 meter.read()
             if stopped:
                 break
     if log:
         log.close()
-    return learner.samples_seen
+    return learner.patches_seen
 
 
-def measured(
+def measure_throughput(
     store: Store,
     config: RunConfig,
     regression: Path | None = None,
     device: torch.device | str = "cpu",
     updates: int = 8,
 ) -> Throughput:
-    """How fast a run would be, measured over some updates of a model that is thrown away."""
+    """Measure the speed of a run over some updates of a model that is thrown away."""
     device = torch.device(device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    enough = config.model_copy(update={"samples": config.batch * (2 * updates + 3)})
+    enough = config.model_copy(update={"patches": config.batch * (2 * updates + 3)})
     learner = Learner(enough, store, device, _parent(store, config, regression, device))
     loader = Loader(store, split_order(store, "train", config), config.prefetch, pin=device.type == "cuda")
-    learner.measure_missed(loader.batches([(0, config.micro_batch)]))
+    learner.measure_residual_scale(loader.batches([(0, config.micro_batch)]))
     return throughput(loader, learner.spans(), learner.update, learner.micro_batches, updates)
 
 
-def _begun(
+def _new_or_resumed(
     store: Store, config: RunConfig, output: Path, regression: Path | None, device: torch.device, processes: Processes
 ) -> tuple[Learner, float | None]:
-    """A new learner, or the one of the folder's last checkpoint and the best score so far."""
+    """Return a new learner, or the one of the folder's last checkpoint and the best score so far."""
     if not (output / LAST).exists():
         return Learner(config, store, device, _parent(store, config, regression, device), processes), None
     content = read_checkpoint(output / LAST)
     check_store(content["store"], store, output / LAST)
-    began = RunConfig.model_validate(content["config"])
+    saved = RunConfig.model_validate(content["config"])
     changed = [
-        f"  {name}: began with {getattr(began, name)!r}, now {getattr(config, name)!r}"
+        f"  {name}: began with {getattr(saved, name)!r}, now {getattr(config, name)!r}"
         for name in RunConfig.model_fields
-        if name not in FREE and getattr(began, name) != getattr(config, name)
+        if name not in CHANGEABLE_SETTINGS and getattr(saved, name) != getattr(config, name)
     ]
     if changed:
         raise BadInput(
@@ -140,9 +142,7 @@ def _begun(
 def _parent(store: Store, config: RunConfig, regression: Path | None, device: torch.device) -> Trained | None:
     if config.stage == "regression":
         if regression is not None:
-            raise BadInput(
-                "the stage regression has no regression below it; leave out --regression, or --stage diffusion"
-            )
+            raise BadInput("the stage regression needs no --regression; leave it out, or give --stage diffusion")
         return None
     if regression is None:
         raise BadInput("the stage diffusion needs --regression, the folder of a run of the stage regression")
@@ -161,10 +161,10 @@ def _validated(learner: Learner, best: float | None, output: Path, log: RunLog |
         scores = validate(learner.trained(), loader, learner.processes)
     found = score(scores) if scores else None
     if log and scores:
-        log.add_scores(learner.samples_seen, scores)
+        log.add_scores(learner.patches_seen, scores)
     if found is not None and best is not None and found >= best:
         return best
-    if learner.processes.first:
+    if learner.processes.is_first:
         kept = {key: value for key, value in learner.state().items() if key not in ("model", "optimizer")}
         write_checkpoint(output / BEST, {**kept, "scores": scores})
     return found
@@ -192,6 +192,6 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 def _progress(config: RunConfig, learner: Learner) -> Iterator[Any]:
     """A function that shows the loss and how far the run is, on a terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=notices, disable=not (notices.is_terminal and learner.processes.first)) as bar:
-        task = bar.add_task(config.stage, total=config.samples, completed=learner.samples_seen)
-        yield lambda loss: bar.update(task, completed=learner.samples_seen, description=f"{config.stage} {loss:.4f}")
+    with Progress(*columns, console=notices, disable=not (notices.is_terminal and learner.processes.is_first)) as bar:
+        task = bar.add_task(config.stage, total=config.patches, completed=learner.patches_seen)
+        yield lambda loss: bar.update(task, completed=learner.patches_seen, description=f"{config.stage} {loss:.4f}")

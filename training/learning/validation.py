@@ -21,7 +21,7 @@ from CorrDiff's 800 it takes 28."""
 
 @torch.no_grad()
 def validate(trained: Trained, loader: Loader, processes: Processes) -> Scores:
-    """For each target channel the MEASURES over `validation_patches` of the loader's order, missing pixels left out.
+    """Return the MEASURES of each target channel over `validation_patches` patches, without missing pixels.
 
     A regression is one member, whose CRPS is its MAE. Of an ensemble MAE and RMSE are its mean's, CRPS is the fair one.
     `interpolation` is `Features.interpolated`.
@@ -33,34 +33,34 @@ def validate(trained: Trained, loader: Loader, processes: Processes) -> Scores:
         count = min(count, loader.order.epoch_length)
     for batch in loader.batches(processes.share(count, trained.config.micro_batch)):
         condition = features.condition(batch.input, batch.patches)
-        truth = features.target_units.decode(features.targets(batch.target))
-        members = features.target_units.decode(_members(trained, loader, batch, condition).flatten(0, 1).float())
+        truth = features.target_conversion.decode(features.targets(batch.target))
+        members = features.target_conversion.decode(_members(trained, loader, batch, condition).flatten(0, 1).float())
         members = members.unflatten(0, (-1, len(truth)))
         error = members.mean(dim=0) - truth
         interpolation = features.interpolated(condition) - truth
         measures = [error.abs(), error**2, fair_crps(members, truth), interpolation.abs(), interpolation**2]
-        known = ~truth.isnan()
+        present = ~truth.isnan()
         sums += torch.stack(
-            [torch.where(known, each, 0).double().sum(dim=(0, 2, 3)) for each in (torch.ones_like(truth), *measures)]
+            [torch.where(present, each, 0).double().sum(dim=(0, 2, 3)) for each in (torch.ones_like(truth), *measures)]
         )
-    known_pixels, *totals = processes.summed(sums)
-    means = [total / known_pixels for total in totals]
+    present_pixels, *totals = processes.summed(sums)
+    means = [total / present_pixels for total in totals]
     columns = [means[0], means[1].sqrt(), means[2], means[3], means[4].sqrt()]
     table = torch.stack(columns, dim=1).tolist()
     return {name: dict(zip(MEASURES, row, strict=True)) for name, row in zip(features.target_names, table, strict=True)}
 
 
 def score(scores: Scores) -> float:
-    """The number to choose by, lower is better: CRPS over the interpolation's MAE, mean of the channels.
+    """Return the score of a checkpoint, lower is better: CRPS over the interpolation's MAE, mean of the channels.
 
-    Infinite where a model gives what is not finite.
+    It is infinite where a prediction is not finite.
     """
     mean = sum(each["crps"] / max(each["interpolation_mae"], 1e-30) for each in scores.values()) / len(scores)
     return mean if math.isfinite(mean) else math.inf
 
 
 def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
-    """The fair CRPS of an ensemble (members, ...) at each pixel; of one member it is the absolute error.
+    """Return the fair CRPS of an ensemble (members, ...) at each pixel; of one member it is the absolute error.
 
     Ferro 2014, doi 10.1002/qj.2270: E|x - y| minus half the mean distance of two different members.
     """
@@ -82,9 +82,9 @@ def _members(trained: Trained, loader: Loader, batch: Batch, condition: Tensor) 
     config, count = trained.config, trained.config.validation_members
     times = [loader.store.times[draw.sample] for draw in batch.draws]
     keys = [member_key(time, member, config.seed) for member in range(count) for time in times]
-    seen = torch.cat([condition, mean], dim=1).repeat(count, 1, 1, 1)
+    denoiser_condition = torch.cat([condition, mean], dim=1).repeat(count, 1, 1, 1)
     x = sample(
-        lambda x, sigma: trained.denoise(x, sigma, seen),
+        lambda x, sigma: trained.denoise(x, sigma, denoiser_condition),
         lambda draw: torch.stack([member_noise(key, draw, mean.shape[1:]) for key in keys]),
         SamplerConfig(steps=config.validation_steps, sigma_max=SIGMA_MAX),
         condition.device,

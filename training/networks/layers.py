@@ -21,7 +21,7 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def initialised(layer: Layer, gain: float = 1.0) -> Layer:
-    """The layer with Xavier-uniform weights times `gain` and no bias: how EDM's DDPM++ starts."""
+    """Return the layer with Xavier-uniform weights times `gain` and zero bias, as in EDM's DDPM++."""
     nn.init.xavier_uniform_(layer.weight, gain)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -29,12 +29,12 @@ def initialised(layer: Layer, gain: float = 1.0) -> Layer:
 
 
 def convolution(in_channels: int, out_channels: int, kernel: int, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution that keeps height and width, zeros beyond the edges."""
+    """Return a convolution that keeps height and width, with zeros beyond the edges."""
     return initialised(nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2), gain)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """A group norm of at most 32 groups, of at least 4 channels each."""
+    """Return a group norm of at most 32 groups, of at least 4 channels each."""
     groups = next(count for count in range(min(32, channels // 4), 0, -1) if channels % count == 0)
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
@@ -52,7 +52,7 @@ class NoiseEmbedding(nn.Module):
         self.dense2 = initialised(nn.Linear(features, features))
 
     def forward(self, c_noise: Tensor) -> Tensor:
-        """(batch,) to (batch, features)."""
+        """Map c_noise (batch,) to features (batch, features)."""
         angles = c_noise[:, None] * self.frequencies
         waves = torch.cat([angles.sin(), angles.cos()], dim=1)
         return F.silu(self.dense2(F.silu(self.dense1(waves))))
@@ -68,7 +68,7 @@ class Attention(nn.Module):
         self.project = convolution(channels, channels, 1, gain=NEARLY_ZERO)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, height, width) to the same."""
+        """Map fields (batch, channels, height, width) to fields of the same shape."""
         pixels = self.query_key_value(self.norm(x)).flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
         query, key, value = pixels.chunk(3, dim=-1)
         mixed = F.scaled_dot_product_attention(query, key, value)
@@ -101,7 +101,7 @@ class ResidualBlock(nn.Module):
         self.attention = Attention(out_channels) if attention else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
-        """(batch, in_channels, height, width) to (batch, out_channels, ...), height and width resampled."""
+        """Map fields (batch, in_channels, height, width) to (batch, out_channels, ...), height and width resampled."""
         branch = self.conv1(self._resampled(F.silu(self.norm1(x))))
         if self.embed is not None:
             branch = branch + self.embed(embedding)[:, :, None, None]

@@ -71,15 +71,15 @@ class NetworkConfig:
             )
 
     @classmethod
-    def of_size(cls, size: str, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> NetworkConfig:
-        """The config of a size of `SIZES`; BadInput where there is none of that name."""
+    def from_size(cls, size: str, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> NetworkConfig:
+        """Return the config of a size of `SIZES`; BadInput for an unknown name."""
         if size not in SIZES:
             raise BadInput(f"unknown network size {size!r}; choose one of {', '.join(SIZES)}")
         return cls(in_channels, out_channels, noise_conditioned, **SIZES[size])
 
     @property
     def stride(self) -> int:
-        """What height and width must be divisible by."""
+        """The number that height and width must be divisible by."""
         return int(2 ** (len(self.multipliers) - 1))
 
 
@@ -132,7 +132,7 @@ class UNet(nn.Module):
         self.last = convolution(channels, config.out_channels, 3, gain=0.0)
 
     def forward(self, x: Tensor, c_noise: Tensor | None = None) -> Tensor:
-        """(batch, in_channels, height, width) to (batch, out_channels, height, width).
+        """Map fields (batch, in_channels, height, width) to (batch, out_channels, height, width).
 
         `c_noise` (batch,) or (1,) is given where the network is conditioned on noise, and only there.
         Raises BadInput where it is not, and where height or width cannot be halved often enough.

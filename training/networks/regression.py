@@ -27,7 +27,7 @@ def connections(
     *,
     without: Collection[str] = (),
 ) -> list[Connection | None]:
-    """For each target the input channel of its name, such as `z_500`, that it is predicted on top of.
+    """Return for each target the input channel of the same name, such as `z_500`, to which the network adds.
 
     `inputs` and `targets` are in the order of the store's channel axes. It is None, and the target is
     predicted outright, where the input lacks the channel, where the two were transformed differently (no
@@ -66,7 +66,7 @@ class GlobalResidual(nn.Module):
         self.register_buffer("offset", torch.tensor(offset, dtype=torch.float32)[:, None, None])
 
     def forward(self, condition: Tensor) -> Tensor:
-        """(batch, channels, height, width) to (batch, target channels, height, width); as `Regression`."""
+        """Map a condition (batch, channels, height, width) to (batch, target channels, height, width)."""
         return condition[:, self.index] * self.scale + self.offset
 
 
@@ -87,7 +87,7 @@ class Regression(nn.Module):
         self.residual = GlobalResidual(connections)
 
     def forward(self, condition: Tensor) -> Tensor:
-        """(batch, channels, height, width) to (batch, target channels, height, width), all normalised.
+        """Map a condition (batch, channels, height, width) to (batch, target channels, height, width), all normalised.
 
         The condition's first channels are the upsampled input's, in order; static fields and position follow.
         """

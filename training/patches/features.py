@@ -28,7 +28,7 @@ class StaticScale(NamedTuple):
 
 
 def static_scales(store: Store) -> list[StaticScale]:
-    """The scales of the store's static channels; a constant one has the standard deviation 1."""
+    """Return the scales of the store's static channels; a constant one has the standard deviation 1."""
     fields = store.static.astype(np.float64)
     return [
         StaticScale(spec.variable, float(field.mean()), float(field.std()) or 1.0)
@@ -36,8 +36,8 @@ def static_scales(store: Store) -> list[StaticScale]:
     ]
 
 
-class Units:
-    """Normalised channels (batch, channels, height, width) to physical units and back, float32."""
+class UnitConversion:
+    """The conversion of normalised channels (batch, channels, height, width) to physical units and back, float32."""
 
     def __init__(self, normalisations: Sequence[Normalisation], device: torch.device | str) -> None:
         self.transforms = [each.transform for each in normalisations]
@@ -75,18 +75,18 @@ class Features:
         self.target_names = [channel.name for channel in store.plan.channels("target")]
         self.input_names = [channel.name for channel in store.plan.channels("input")]
         self.names = [*self.input_names, *(each.name for each in scales), *POSITION]
-        self.input_units, self.target_units = (
-            Units(store.plan.normalisations[role], device) for role in ("input", "target")
+        self.input_conversion, self.target_conversion = (
+            UnitConversion(store.plan.normalisations[role], device) for role in ("input", "target")
         )
         self._fixed = torch.from_numpy(
             np.concatenate([_standardised(store.static, scales), _position(self.geometry.domain)])
         ).to(device)
-        transformed = [i for i, each in enumerate(self.input_units.transforms) if each.name != "identity"]
+        transformed = [i for i, each in enumerate(self.input_conversion.transforms) if each.name != "identity"]
         self._transformed = torch.tensor(transformed, dtype=torch.int64, device=device)
-        self._transformed_units = Units([store.plan.normalisations["input"][i] for i in transformed], device)
+        self._transformed_units = UnitConversion([store.plan.normalisations["input"][i] for i in transformed], device)
 
     def condition(self, windows: Tensor, patches: Sequence[Patch]) -> Tensor:
-        """The condition (batch, channels, height, width) of patches of one size, float32.
+        """Return the condition (batch, channels, height, width) of patches of one size, float32.
 
         `windows` (batch, input channels, rows, columns) are stored numbers of `geometry.window(patch)`, in any
         floating type, on any device.
@@ -96,23 +96,25 @@ class Features:
         return torch.cat([upsampled.nan_to_num_(nan=0.0), fixed], dim=1)
 
     def condition_of(self, sample: NDArray[Any] | Tensor, patch: Patch) -> Tensor:
-        """The condition (1, channels, height, width) of a patch, from the whole stored input (channel, lat, lon)."""
+        """Return the condition (1, channels, height, width) of a patch from the stored input (channel, lat, lon)."""
         window = self.geometry.window(patch).crop(torch.as_tensor(sample))
         return self.condition(window[None], [patch])
 
     def targets(self, stored: Tensor) -> Tensor:
-        """Stored target numbers, on the device, float32."""
+        """Return stored target numbers on the device, float32."""
         return stored.to(self.device, non_blocking=True).to(torch.float32)
 
     def interpolated(self, condition: Tensor) -> Tensor:
-        """Plain interpolation (batch, target channels, ...) in physical units, from a condition.
+        """Return the interpolated input (batch, target channels, ...) in physical units, from a condition.
 
         A target that the input does not have is the mean of the train split.
         """
-        inputs = self.input_units.decode(condition[:, : len(self.input_names)])
-        absent = self.target_units.decode(torch.zeros_like(condition[:, :1]).expand(-1, len(self.target_names), -1, -1))
-        known = {name: inputs[:, i] for i, name in enumerate(self.input_names)}
-        return torch.stack([known.get(name, absent[:, i]) for i, name in enumerate(self.target_names)], dim=1)
+        inputs = self.input_conversion.decode(condition[:, : len(self.input_names)])
+        absent = self.target_conversion.decode(
+            torch.zeros_like(condition[:, :1]).expand(-1, len(self.target_names), -1, -1)
+        )
+        interpolated = {name: inputs[:, i] for i, name in enumerate(self.input_names)}
+        return torch.stack([interpolated.get(name, absent[:, i]) for i, name in enumerate(self.target_names)], dim=1)
 
     def _upsampled(self, windows: Tensor, patches: Sequence[Patch]) -> Tensor:
         places = [self.geometry.window(patch) for patch in patches]

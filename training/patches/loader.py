@@ -26,7 +26,7 @@ from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import format_time, parse_period
 from corrstore.datasets.store.layout import ROLES, StoredRole
 from corrstore.datasets.store.opening import Store
-from corrstore.training.patches.patches import Draw, Geometry, Order, Patch
+from corrstore.training.patches.patches import Draw, Geometry, Patch, PatchOrder
 from corrstore.training.run_config import RunConfig
 
 Span = tuple[int, int]
@@ -47,7 +47,7 @@ class Batch:
 
     @property
     def patches(self) -> list[Patch]:
-        """Where the patches lie."""
+        """The patches of the batch."""
         return [draw.patch for draw in self.draws]
 
 
@@ -55,38 +55,38 @@ class Loader:
     """Batches of an order, `prefetch` of them under way ahead of the one in use.
 
     Only the inner chunks under a patch, and under its window of the input, are read. It counts what it did:
-    `patches`, seconds that its user `waited`, bytes of decoded chunks `bytes_read` and of patches `bytes_used`.
+    `patches`, seconds `waited` for reads, bytes of decoded chunks `bytes_read` and of patches `bytes_used`.
     """
 
-    def __init__(self, store: Store, order: Order, prefetch: int = 2, pin: bool = False) -> None:
+    def __init__(self, store: Store, order: PatchOrder, prefetch: int = 2, pin: bool = False) -> None:
         self.store, self.order, self.prefetch, self.pin = store, order, prefetch, pin
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
         self.cost = ReadCost(store, self.geometry)
         self.arrays = {role: _complete(array) for role, array in store.arrays.items()}
-        self.buffers = Buffers()
+        self.buffers = BufferPool()
         self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
 
     def batches(self, spans: Iterable[Span]) -> Iterator[Batch]:
-        """The batches of these spans [start, stop) of positions. DamagedData where a shard cannot be read."""
+        """Yield the batches of these spans [start, stop) of positions. DamagedData where a shard cannot be read."""
         spans = iter(spans)
-        under_way = deque(self._begin(span) for span in islice(spans, self.prefetch))
+        under_way = deque(self._start_reads(span) for span in islice(spans, self.prefetch))
         while True:
             asked = time.perf_counter()
-            under_way.extend(self._begin(span) for span in islice(spans, 1))
+            under_way.extend(self._start_reads(span) for span in islice(spans, 1))
             if not under_way:
                 return
-            batch = self._finish(*under_way.popleft())
+            batch = self._finish_reads(*under_way.popleft())
             self.waited += time.perf_counter() - asked
             yield batch
 
-    def _begin(self, span: Span) -> tuple[Batch, list[Any]]:
+    def _start_reads(self, span: Span) -> tuple[Batch, list[Any]]:
         draws = self.order.draws(*span)
         windows = [self.geometry.window(draw.patch) for draw in draws]
         batch = Batch(
             span[0],
             draws,
-            self._room("input", len(draws), windows[0]),
-            self._room("target", len(draws), draws[0].patch),
+            self._empty("input", len(draws), windows[0]),
+            self._empty("target", len(draws), draws[0].patch),
         )
         with ts.Batch() as together:
             reads = [
@@ -97,7 +97,7 @@ class Loader:
             ]
         return batch, reads
 
-    def _room(self, role: StoredRole, count: int, patch: Patch) -> Tensor:
+    def _empty(self, role: StoredRole, count: int, patch: Patch) -> Tensor:
         array = self.arrays[role]
         shape = count, array.shape[1], patch.height, patch.width
         if self.pin:
@@ -108,7 +108,7 @@ class Loader:
         source = self.arrays[role][(sample, slice(None), *patch.slices)]
         return ts.array(into.numpy(), write=True).write(source, batch=together)
 
-    def _finish(self, batch: Batch, reads: list[Any]) -> Batch:
+    def _finish_reads(self, batch: Batch, reads: list[Any]) -> Batch:
         for position, read in enumerate(reads):
             try:
                 read.result()
@@ -120,22 +120,22 @@ class Loader:
                 ) from None
         self.patches += len(batch.draws)
         for draw in batch.draws:
-            read_, used = self.cost.of(draw.patch)
+            read_, used = self.cost.bytes_read_and_used(draw.patch)
             self.bytes_read, self.bytes_used = self.bytes_read + read_, self.bytes_used + used
         return batch
 
 
-class Buffers:
-    """Memory that is taken again once nobody holds what was in it: fresh pages cost a third of a read's time."""
+class BufferPool:
+    """Memory that is used again when no array holds it: fresh pages cost a third of a read's time."""
 
     def __init__(self) -> None:
         self._free: dict[int, list[NDArray[np.uint8]]] = {}
 
-    def __reduce__(self) -> tuple[type[Buffers], tuple[()]]:
-        return Buffers, ()
+    def __reduce__(self) -> tuple[type[BufferPool], tuple[()]]:
+        return BufferPool, ()
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """An array, of any content, whose memory comes back here when it is collected."""
+        """Return an array of any content, whose memory comes back to the pool when the array is collected."""
         size = int(np.prod(shape)) * dtype.itemsize
         free = self._free.setdefault(size, [])
         memory = free.pop() if free else np.empty(size, np.uint8)
@@ -152,13 +152,13 @@ def _complete(array: ts.TensorStore) -> ts.TensorStore:
 
 
 class ReadCost:
-    """What reading a patch, and its window of the input, costs in bytes."""
+    """The bytes that are read for a patch and its window of the input."""
 
     def __init__(self, store: Store, geometry: Geometry) -> None:
         self.geometry = geometry
         self.layouts = {role: store.plan.shard_layout(role) for role in ROLES}
 
-    def of(self, patch: Patch) -> tuple[int, int]:
+    def bytes_read_and_used(self, patch: Patch) -> tuple[int, int]:
         """Bytes of the inner chunks that a patch and its window touch, decoded; and of patch and window alone."""
         read = used = 0
         for role, part in zip(ROLES, (self.geometry.window(patch), patch), strict=True):
@@ -174,8 +174,8 @@ class ReadCost:
         return read, used
 
 
-def split_order(store: Store, split: str, config: RunConfig) -> Order:
-    """The order in which a run takes the patches of a split, of the train split those of the config's period.
+def split_order(store: Store, split: str, config: RunConfig) -> PatchOrder:
+    """Return the order in which a run takes the patches of a split, in the train split those of the config's period.
 
     Raises BadInput where the split is not there, does not hold the period, or has no valid sample.
     """
@@ -199,4 +199,4 @@ def split_order(store: Store, split: str, config: RunConfig) -> Order:
         )
     geometry = Geometry(store.grid("input"), store.grid("target"))
     patch = geometry.fitted(config.patch)
-    return Order(samples, geometry.domain, patch, config.patches_per_sample, config.seed, skipped)
+    return PatchOrder(samples, geometry.domain, patch, config.patches_per_sample, config.seed, skipped)

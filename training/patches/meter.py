@@ -11,14 +11,14 @@ from corrstore.training.patches.loader import Batch, Loader, Span
 
 
 class Meter:
-    """What a loader's counts say about the time since the last reading."""
+    """The speed and the waits of a loader since the last reading."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
         self._mark = self._counts()
 
     def read(self) -> dict[str, float]:
-        """Patches a second of this process, the share of the time in which it waited for reads, and their overhead."""
+        """Return this process's patches a second, the share of its time spent waiting for reads, and their overhead."""
         now = self._counts()
         seconds, patches, waited, read, used = (new - old for new, old in zip(now, self._mark, strict=True))
         self._mark = now
@@ -48,7 +48,7 @@ class Throughput:
 
     @property
     def facts(self) -> dict[str, str]:
-        """The measurement in words."""
+        """The measurement as texts by name."""
         return {
             "loader alone": f"{self.loader_alone:.1f} patches/s",
             "step alone": f"{self.step_alone:.1f} patches/s",

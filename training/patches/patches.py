@@ -28,7 +28,7 @@ class Patch(NamedTuple):
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def crop(self, field: Any) -> Any:
-        """The view of a field [..., lat, lon] of the whole grid that lies in the patch."""
+        """Return the view of a field [..., lat, lon] of the whole grid that lies in the patch."""
         rows, columns = self.slices
         return field[..., rows, columns]
 
@@ -42,7 +42,7 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the target grid lies on the input grid: bilinear weights along each axis, the same as the build's."""
+    """The position of the target grid on the input grid: bilinear weights along each axis, the same as the build's."""
 
     input_grid: RectilinearGrid
     target_grid: RectilinearGrid
@@ -63,13 +63,13 @@ class Geometry:
         return bilinear_axis(self.input_grid.lon, self.target_grid.lon)
 
     def window(self, patch: Patch) -> Patch:
-        """The part of the input grid that the patch is upsampled from; of one size for patches of one size."""
+        """Return the part of the input grid that the patch is upsampled from; of one size for patches of one size."""
         top, height = _window(self.rows, self.input_grid.lat.size, patch.top, patch.height)
         left, width = _window(self.columns, self.input_grid.lon.size, patch.left, patch.width)
         return Patch(top, left, height, width)
 
     def fitted(self, size: tuple[int, int] | None) -> Patch:
-        """A patch of that size at the origin, None being the whole domain; BadInput where it exceeds the domain."""
+        """Return a patch of that size at the origin, None for the domain; BadInput where it exceeds the domain."""
         height, width = size or self.target_grid.shape
         if height > self.domain.height or width > self.domain.width:
             raise BadInput(
@@ -80,7 +80,7 @@ class Geometry:
 
 
 def _window(points: TwoPoints, size: int, first: int, count: int) -> tuple[int, int]:
-    """Where the input points of `count` target points begin, and how many the longest such run has."""
+    """Return the first input point of `count` target points, and the largest number of input points of any such run."""
     neighbours = np.stack([points.lower, points.upper])
     ends = np.concatenate([neighbours[:, : neighbours.shape[1] - count + 1], neighbours[:, count - 1 :]])
     starts = ends.min(axis=0)
@@ -89,11 +89,12 @@ def _window(points: TwoPoints, size: int, first: int, count: int) -> tuple[int, 
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
-    """Which patch of which sample comes when: a pure function of (seed, epoch), whoever reads it.
+class PatchOrder:
+    """The order of patches: a pure function of (seed, epoch), the same in every process.
 
     An epoch takes the `samples` (indices in the store) in a new order, and from each `per_sample` patches of the
-    size of `patch` anywhere on the domain, one after the other. `skipped` counts what is left out as not valid.
+    size of `patch` anywhere on the domain, one after the other. `skipped` counts the samples that
+    are left out as not valid.
     """
 
     samples: NDArray[np.int64]
@@ -109,7 +110,7 @@ class Order:
         return len(self.samples) * self.per_sample
 
     def draws(self, start: int, stop: int) -> list[Draw]:
-        """The patches from position `start` on, before `stop`, counted from the start of the first epoch."""
+        """Return the patches at positions [start, stop), counted from the start of the first epoch."""
         return [self._epoch(each // self.epoch_length)[each % self.epoch_length] for each in range(start, stop)]
 
     @lru_cache(maxsize=2)  # noqa: B019  one order lives as long as the run

@@ -62,7 +62,7 @@ def test_the_denoiser_of_a_gaussian_is_the_closed_form_whatever_the_shape_of_sig
 
 
 def test_an_untrained_denoiser_is_c_skip_x():
-    network = UNet(NetworkConfig.of_size("tiny", 3, 2, noise_conditioned=True))
+    network = UNet(NetworkConfig.from_size("tiny", 3, 2, noise_conditioned=True))
     x, sigma = torch.randn(2, 2, 8, 16), torch.tensor([0.2, 4.0])
     answer = Denoiser(network, STD)(x, sigma, torch.randn(2, 1, 8, 16))
     c_skip, _, _ = preconditioning(sigma[:, None, None, None], SIGMA_DATA[:, None, None])
@@ -121,7 +121,7 @@ def test_a_samples_loss_does_not_depend_on_the_batch_it_is_in():
 
 def test_training_on_a_gaussian_approaches_the_known_minimum():
     torch.manual_seed(0)
-    network = UNet(NetworkConfig.of_size("tiny", 2, 1, noise_conditioned=True))
+    network = UNet(NetworkConfig.from_size("tiny", 2, 1, noise_conditioned=True))
     denoise = Denoiser(network, 0.5)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     condition = torch.zeros(16, 1, 8, 8)

@@ -12,7 +12,7 @@ from corrstore.training.diffusion.residual import ResidualScale, residual_sums
 def test_sums_of_batches_give_numpys_mean_and_deviation_without_what_is_missing():
     residual = torch.randn(4, 2, 5, 6, generator=torch.Generator().manual_seed(0)) * 3 + 1
     residual[1, 0, :2] = torch.nan
-    scale = ResidualScale.of_sums(residual_sums(residual[:1]) + residual_sums(residual[1:]))
+    scale = ResidualScale.from_sums(residual_sums(residual[:1]) + residual_sums(residual[1:]))
     known = residual.double().numpy()
     np.testing.assert_allclose(scale.mean, np.nanmean(known, axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(scale.std, np.nanstd(known, axis=(0, 2, 3)), rtol=1e-6)
@@ -21,9 +21,9 @@ def test_sums_of_batches_give_numpys_mean_and_deviation_without_what_is_missing(
     torch.testing.assert_close(scale.restored(x), residual, equal_nan=True)
 
 
-def test_a_channel_of_which_nothing_is_missed_is_left_as_it_is():
+def test_a_channel_without_residual_keeps_its_base():
     residual = torch.zeros(2, 1, 3, 3)
-    scale = ResidualScale.of_sums(residual_sums(residual))
+    scale = ResidualScale.from_sums(residual_sums(residual))
     assert torch.equal(scale.standardised(residual), residual)
     assert torch.equal(scale.restored(torch.randn(2, 1, 3, 3)), residual)
     assert torch.equal(scale.divisor, torch.ones(1, 1, 1))

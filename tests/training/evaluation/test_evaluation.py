@@ -20,7 +20,7 @@ from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, PREDICTORS, REGRESSION
 from corrstore.training.evaluation.report import write_evaluation_report
 from corrstore.training.forecasts.files import Forecast, open_forecast
-from corrstore.training.forecasts.forecast import Drawer, Drawing, samples_of
+from corrstore.training.forecasts.forecast import ForecastSampler, SamplingSettings, valid_samples
 from corrstore.training.forecasts.header import Header, Part
 from tests.models import trained_on
 
@@ -28,11 +28,13 @@ from tests.models import trained_on
 @pytest.fixture(scope="module")
 def forecast(demo_store, tmp_path_factory) -> Forecast:
     """Four members of an untrained model at the times of the test split."""
-    drawing = Drawing(4, (48, 64), 8, sampler=SamplerConfig(steps=2, sigma_max=2.0))
-    drawer = Drawer(trained_on(demo_store, stirred=True), demo_store, samples_of(demo_store, "test"), drawing)
-    found = drawer.forecast(str(tmp_path_factory.mktemp("forecast") / "forecast"), "zarr")
+    drawing = SamplingSettings(4, (48, 64), 8, sampler=SamplerConfig(steps=2, sigma_max=2.0))
+    sampler = ForecastSampler(
+        trained_on(demo_store, stirred=True), demo_store, valid_samples(demo_store, "test"), drawing
+    )
+    found = sampler.forecast(str(tmp_path_factory.mktemp("forecast") / "forecast"), "zarr")
     found.create()
-    list(drawer.draw(found, found.header.parts))
+    list(sampler.draw(found, found.header.parts))
     return found
 
 
@@ -95,7 +97,7 @@ def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
     perfect = Forecast(Folder(str(tmp_path / "perfect")), forecast.header)
     perfect.create()
     for part in perfect.header.parts:
-        index = samples_of(demo_store, "test")[part.time]
+        index = valid_samples(demo_store, "test")[part.time]
         perfect.write(part, demo_store.physical("target", index).astype(np.float32))
     found = evaluate(demo_store.folder.url, str(tmp_path / "perfect"))
     for row in found.rows:
@@ -200,12 +202,15 @@ def test_the_report_shows_every_channel_and_its_scores(evaluation, demo_store, f
 
 
 def test_a_report_of_a_regression_alone(demo_store, tmp_path):
-    drawer = Drawer(
-        trained_on(demo_store, diffusion=False), demo_store, samples_of(demo_store, "test"), Drawing(0, (48, 64), 8)
+    sampler = ForecastSampler(
+        trained_on(demo_store, diffusion=False),
+        demo_store,
+        valid_samples(demo_store, "test"),
+        SamplingSettings(0, (48, 64), 8),
     )
-    alone = drawer.forecast(str(tmp_path / "mean"), "netcdf")
+    alone = sampler.forecast(str(tmp_path / "mean"), "netcdf")
     alone.create()
-    list(drawer.draw(alone, alone.header.parts))
+    list(sampler.draw(alone, alone.header.parts))
     found = evaluate(demo_store.folder.url, str(tmp_path / "mean"))
     assert found.predictors(found.channels[0]) == [INTERPOLATION, REGRESSION]
     write_evaluation_report(

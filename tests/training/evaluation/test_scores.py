@@ -22,7 +22,7 @@ from corrstore.training.evaluation.spectra import EARTH_RADIUS_KM, Wavenumbers
 from corrstore.training.evaluation.tallies import Domain, fair_crps, merged, tally
 
 GRID = RectilinearGrid.from_box(north=40.0, south=38.0, west=100.0, east=103.0, step=0.1)
-DOMAIN = Domain.of(GRID)
+DOMAIN = Domain.of_grid(GRID)
 
 
 def normal(shape, seed=0, dtype=np.float32):
@@ -93,7 +93,7 @@ def test_an_ensemble_that_is_like_the_truth_is_found_reliable(members):
     scale = np.exp(normal((1, 500, 600), 5))
     every = normal((members + 1, 500, 600)) * scale
     grid = RectilinearGrid.from_box(north=49.9, south=0.0, west=100.0, east=159.9, step=0.1)
-    found = tally(every[:-1], every[-1], Domain.of(grid))
+    found = tally(every[:-1], every[-1], Domain.of_grid(grid))
     assert scores.spread_skill(found)[0] == pytest.approx(1, abs=0.03)
     np.testing.assert_allclose(scores.rank_shares(found)[0], 1 / (members + 1), rtol=0.05)
 
@@ -102,10 +102,10 @@ def test_the_spread_is_reliable_class_by_class_also_of_few_members():
     scale = np.exp(normal((1, 500, 600), 5))
     every = normal((7, 500, 600)) * scale
     grid = RectilinearGrid.from_box(north=49.9, south=0.0, west=100.0, east=159.9, step=0.1)
-    spread, met = scores.spread_reliability(tally(every[:-1], every[-1], Domain.of(grid)))
+    spread, met = scores.spread_reliability(tally(every[:-1], every[-1], Domain.of_grid(grid)))
     np.testing.assert_allclose(spread, met, rtol=0.08)
     assert met[0, -1] > 5 * met[0, 0]
-    too_sure, met = scores.spread_reliability(tally(0.5 * every[:-1], every[-1], Domain.of(grid)))
+    too_sure, met = scores.spread_reliability(tally(0.5 * every[:-1], every[-1], Domain.of_grid(grid)))
     assert (too_sure < 0.7 * met).all()
 
 
@@ -122,7 +122,7 @@ def test_a_truth_equal_to_members_takes_any_of_their_ranks():
     """Rain that neither has: all ranks are as likely, and the same seed gives the same draw."""
     zeros = np.zeros((4, 200, 300), np.float32)
     grid = RectilinearGrid.from_box(north=19.9, south=0.0, west=100.0, east=129.9, step=0.1)
-    first, again = (tally(zeros, zeros[0], Domain.of(grid), seed=(3,)) for _ in range(2))
+    first, again = (tally(zeros, zeros[0], Domain.of_grid(grid), seed=(3,)) for _ in range(2))
     np.testing.assert_allclose(scores.rank_shares(first)[0], 0.2, atol=0.01)
     np.testing.assert_array_equal(first.ranks, again.ranks)
 
@@ -199,7 +199,7 @@ def test_white_noise_has_as_much_variance_in_each_wave():
 
 
 def test_wavelengths_are_kilometres_on_the_sphere():
-    waves = Wavenumbers.of(GRID)
+    waves = Wavenumbers.of_grid(GRID)
     step = math.radians(0.1) * EARTH_RADIUS_KM
     assert waves.spacing == pytest.approx((step, step * math.cos(math.radians(39.0))))
     assert waves.nyquist == pytest.approx(1 / (2 * step))

@@ -16,7 +16,7 @@ from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.diffusion.sampler import SamplerConfig, member_key, member_noise
 from corrstore.training.forecasts.files import open_forecast
-from corrstore.training.forecasts.forecast import Drawer, Drawing, share_of, tile_for
+from corrstore.training.forecasts.forecast import ForecastSampler, SamplingSettings, parts_of_process, tile_size
 from corrstore.training.forecasts.header import Part
 from corrstore.training.learning.checkpoint import load_checkpoint
 from corrstore.training.learning.trainer import train
@@ -26,7 +26,7 @@ from tests.conftest import build_in_process, small_recipe_content
 from tests.digests import digest
 from tests.models import gain, trained_on
 
-DRAWING = Drawing(members=2, tile=(32, 40), overlap=12, seed=5, sampler=SamplerConfig(steps=3, sigma_max=20.0))
+DRAWING = SamplingSettings(members=2, tile=(32, 40), overlap=12, seed=5, sampler=SamplerConfig(steps=3, sigma_max=20.0))
 
 
 @pytest.fixture(scope="module")
@@ -36,32 +36,32 @@ def samples(demo_store):
 
 
 @pytest.fixture(scope="module")
-def drawer(demo_store, samples):
+def sampler(demo_store, samples):
     """Draws from models that add nothing to what they must add."""
-    return Drawer(trained_on(demo_store), demo_store, samples, DRAWING)
+    return ForecastSampler(trained_on(demo_store), demo_store, samples, DRAWING)
 
 
 @pytest.fixture(scope="module")
 def stirred(demo_store, samples):
     """Draws from models whose networks add something."""
-    return Drawer(trained_on(demo_store, stirred=True), demo_store, samples, DRAWING)
+    return ForecastSampler(trained_on(demo_store, stirred=True), demo_store, samples, DRAWING)
 
 
-def drawn_one(drawer, part):
+def drawn_one(sampler, part):
     """The fields of one part."""
-    return dict(drawer.drawn([part]))[part]
+    return dict(sampler.drawn([part]))[part]
 
 
-def written(drawer, folder, form="zarr", parts=None):
+def written(sampler, folder, form="zarr", parts=None):
     """The forecast, with all its parts, or these."""
-    forecast = drawer.forecast(str(folder), form)
+    forecast = sampler.forecast(str(folder), form)
     forecast.create()
-    list(drawer.draw(forecast, forecast.header.parts if parts is None else parts))
+    list(sampler.draw(forecast, forecast.header.parts if parts is None else parts))
     return forecast
 
 
-def test_the_mean_of_an_untrained_regression_is_interpolation(drawer, demo_store, samples):
-    fields = drawn_one(drawer, Part(1, None))
+def test_the_mean_of_an_untrained_regression_is_interpolation(sampler, demo_store, samples):
+    fields = drawn_one(sampler, Part(1, None))
     physical = demo_store.physical("input", samples[1]).astype(np.float32)
     upsampled = regridder(demo_store.grid("input"), demo_store.grid("target"))(physical)
     for position, name in enumerate(demo_store.recipe.target.channels):
@@ -71,10 +71,10 @@ def test_the_mean_of_an_untrained_regression_is_interpolation(drawer, demo_store
             np.testing.assert_allclose(fields[position], expected, atol=2e-4 * spread, rtol=2e-6)
 
 
-def test_members_are_the_mean_and_white_noise_of_the_residuals_size(drawer, demo_store, samples):
+def test_members_are_the_mean_and_white_noise_of_the_residuals_size(sampler, demo_store, samples):
     """One noise field over all tiles: the residual is that of the key's, pixel by pixel, times the sampler's gain."""
-    mean, member = (drawn_one(drawer, Part(0, which)) for which in (None, 1))
-    scale = drawer.trained.residual
+    mean, member = (drawn_one(sampler, Part(0, which)) for which in (None, 1))
+    scale = sampler.trained.residual_scale
     noise = member_noise(member_key(demo_store.times[samples[0]], 1, DRAWING.seed), 0, mean.shape).numpy()
     for position, normalisation in enumerate(demo_store.plan.normalisations["target"]):
         if normalisation.transform.name == "identity" and demo_store.recipe.target.channels[position] != "refc":
@@ -86,7 +86,7 @@ def test_members_are_the_mean_and_white_noise_of_the_residuals_size(drawer, demo
 def test_36_steps_are_enough_and_18_are_not():
     """The reason of the default: CorrDiff's range of noise levels needs more steps than its own 18."""
     assert gain(SamplerConfig(steps=18)) / 0.5 == pytest.approx(1.13, abs=0.01)
-    assert gain(Drawing(1, (8, 8), 0).sampler) / 0.5 == pytest.approx(1.03, abs=0.005)
+    assert gain(SamplingSettings(1, (8, 8), 0).sampler) / 0.5 == pytest.approx(1.03, abs=0.005)
 
 
 def test_a_part_is_the_same_drawn_alone_and_differs_from_all_others(stirred):
@@ -98,8 +98,8 @@ def test_a_part_is_the_same_drawn_alone_and_differs_from_all_others(stirred):
         assert np.abs(together[part] - together[other]).max() > 0.01
 
 
-def test_numbers_are_raised_to_the_recipes_floors(drawer, demo_store):
-    fields = drawn_one(drawer, Part(0, 0))
+def test_numbers_are_raised_to_the_recipes_floors(sampler, demo_store):
+    fields = drawn_one(sampler, Part(0, 0))
     for name, floor in demo_store.recipe.floors.items():
         field = fields[demo_store.recipe.target.channels.index(name)]
         assert field.min() == floor and (field > floor).any()
@@ -156,7 +156,7 @@ def test_a_part_stopped_between_two_fields_is_not_there(stirred, tmp_path):
 def test_processes_share_the_parts_and_write_what_one_would(stirred, tmp_path):
     alone = written(stirred, tmp_path / "alone")
     parts = alone.header.parts
-    shares = [share_of(parts, rank, 4) for rank in range(4)]
+    shares = [parts_of_process(parts, rank, 4) for rank in range(4)]
     assert [part for share in shares for part in share] == parts
     assert {len(share) for share in shares} <= {len(parts) // 4, len(parts) // 4 + 1}
     for share in reversed(shares):
@@ -166,7 +166,7 @@ def test_processes_share_the_parts_and_write_what_one_would(stirred, tmp_path):
 
 def test_another_forecast_is_not_mixed_in(stirred, demo_store, samples, tmp_path):
     written(stirred, tmp_path / "first", parts=[])
-    other = Drawer(stirred.trained, demo_store, samples[:1], Drawing(2, (32, 40), 12, seed=6))
+    other = ForecastSampler(stirred.trained, demo_store, samples[:1], SamplingSettings(2, (32, 40), 12, seed=6))
     with pytest.raises(BadInput) as error:
         other.forecast(str(tmp_path / "first"), "zarr").create()
     assert all(f"  {key}:" in str(error.value) for key in ("seed", "sampler", "times"))
@@ -176,8 +176,8 @@ def test_another_forecast_is_not_mixed_in(stirred, demo_store, samples, tmp_path
 def test_a_forecast_without_members_holds_the_mean_alone(demo_store, samples, tmp_path):
     regression = trained_on(demo_store, diffusion=False)
     with pytest.raises(BadInput, match="0 members"):
-        Drawer(regression, demo_store, samples, DRAWING)
-    alone = Drawer(regression, demo_store, samples, Drawing(0, (32, 40), 12))
+        ForecastSampler(regression, demo_store, samples, DRAWING)
+    alone = ForecastSampler(regression, demo_store, samples, SamplingSettings(0, (32, 40), 12))
     written(alone, tmp_path / "mean")
     assert set(xr.open_zarr(tmp_path / "mean").data_vars) == {
         f"{name}_regression" for name in demo_store.recipe.target.channels
@@ -188,15 +188,15 @@ def test_numbers_that_are_not_finite_are_refused(demo_store, samples):
     broken = trained_on(demo_store)
     torch.nn.init.constant_(broken.regression.network.last.bias, torch.nan)
     with pytest.raises(BadInput, match="not finite"):
-        drawn_one(Drawer(broken, demo_store, samples, DRAWING), Part(0, None))
+        drawn_one(ForecastSampler(broken, demo_store, samples, DRAWING), Part(0, None))
 
 
-def test_the_tile_is_the_trainings_patch_as_far_as_there_is_room(drawer):
-    assert tile_for(drawer.trained) == (32, 32)
-    assert tile_for(drawer.trained, (48, 56)) == (48, 56)
+def test_the_tile_is_the_trainings_patch_as_far_as_there_is_empty(sampler):
+    assert tile_size(sampler.trained) == (32, 32)
+    assert tile_size(sampler.trained, (48, 56)) == (48, 56)
     for wrong in ((20, 32), (56, 32), (0, 8)):
         with pytest.raises(BadInput, match="multiples of 8"):
-            tile_for(drawer.trained, wrong)
+            tile_size(sampler.trained, wrong)
 
 
 def test_no_forecast_is_told_from_one(tmp_path):
@@ -208,8 +208,8 @@ def test_no_forecast_is_told_from_one(tmp_path):
 def run(demo_store, tmp_path_factory):
     """The folder of a diffusion run of a few patches."""
     folder = tmp_path_factory.mktemp("runs")
-    few = {"patch": (32, 32), "samples": 4, "batch": 2, "micro_batch": 2, "warmup": 2, "threads": 1, "prefetch": 1}
-    none = {"missed_patches": 2, "validation_patches": 1, "validation_members": 2, "validation_steps": 2}
+    few = {"patch": (32, 32), "patches": 4, "batch": 2, "micro_batch": 2, "warmup": 2, "threads": 1, "prefetch": 1}
+    none = {"residual_scale_patches": 2, "validation_patches": 1, "validation_members": 2, "validation_steps": 2}
     for stage, below in (("regression", None), ("diffusion", folder / "regression")):
         train(demo_store, run_config(stage, "demo", {**few, **none}), folder / stage, below)
     return folder / "diffusion"
@@ -274,7 +274,7 @@ def test_a_store_of_the_same_constants_is_drawn_from_and_another_is_refused(arch
     same = later_store(archive, tmp_path / "same", constants_from=demo_store.folder.url)
     last = [np.flatnonzero(store.times == same.times[-1]) for store in (same, demo_store)]
     ours, theirs = (
-        drawn_one(Drawer(load_checkpoint(run, store), store, index, DRAWING), Part(0, 1))
+        drawn_one(ForecastSampler(load_checkpoint(run, store), store, index, DRAWING), Part(0, 1))
         for store, index in zip((same, demo_store), last, strict=True)
     )
     np.testing.assert_array_equal(ours, theirs)

@@ -159,7 +159,7 @@ def test_a_mean_is_blended_over_the_domain_in_the_same_way():
 
 def test_a_unet_with_attention_draws_a_domain_that_is_no_multiple_of_its_strides():
     torch.manual_seed(0)
-    denoise = Denoiser(UNet(NetworkConfig.of_size("tiny", 3, 2, noise_conditioned=True)))
+    denoise = Denoiser(UNet(NetworkConfig.from_size("tiny", 3, 2, noise_conditioned=True)))
     condition = torch.randn(1, 37, 45)
     draw = sample(
         tiled(denoise, lambda tile: tile.crop(condition), Tiling((37, 45), (16, 24), 8), batch=2),

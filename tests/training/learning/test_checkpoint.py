@@ -19,7 +19,7 @@ from corrstore.training.run_config import run_config
 from tests.brief_run import BRIEF_RUN
 from tests.conftest import SHAPE, build_in_process
 
-SETTINGS = {**BRIEF_RUN, "samples": 16}
+SETTINGS = {**BRIEF_RUN, "patches": 16}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def diffusion_run(demo_store, regression_run, tmp_path_factory):
 
 def test_a_run_comes_back_with_what_it_was_trained_by(demo_store, regression_run, diffusion_run):
     regression = load_checkpoint(regression_run, demo_store)
-    assert (regression.samples_seen, regression.denoiser, regression.residual) == (16, None, None)
+    assert (regression.patches_seen, regression.denoiser, regression.residual_scale) == (16, None, None)
     assert regression.config == run_config("regression", "demo", SETTINGS)
     assert regression.store["fingerprint"] == demo_store.fingerprint
     assert regression.store["fingerprint_fields"]["target"]["channels"] == demo_store.recipe.target.channels
@@ -62,11 +62,11 @@ def test_the_residuals_scale_is_that_of_target_minus_mean(demo_store, diffusion_
         condition = trained.features.condition(batch.input, batch.patches)
         residuals.append(batch.target.double().numpy() - trained.mean(condition).double().numpy())
     residual = np.concatenate(residuals)
-    np.testing.assert_allclose(trained.residual.mean, residual.mean(axis=(0, 2, 3)), atol=1e-5)
-    np.testing.assert_allclose(trained.residual.std, residual.std(axis=(0, 2, 3)), rtol=1e-4)
-    standardised = trained.residual.standardised(torch.from_numpy(residual))
+    np.testing.assert_allclose(trained.residual_scale.mean, residual.mean(axis=(0, 2, 3)), atol=1e-5)
+    np.testing.assert_allclose(trained.residual_scale.std, residual.std(axis=(0, 2, 3)), rtol=1e-4)
+    standardised = trained.residual_scale.standardised(torch.from_numpy(residual))
     np.testing.assert_allclose(standardised.std(dim=(0, 2, 3), correction=0), 0.5, rtol=1e-4)
-    np.testing.assert_allclose(trained.residual.restored(standardised), residual, atol=1e-6)
+    np.testing.assert_allclose(trained.residual_scale.restored(standardised), residual, atol=1e-6)
 
 
 def test_the_best_checkpoint_holds_no_optimizer(regression_run):
@@ -92,10 +92,15 @@ def test_a_flipped_bit_in_the_weights_is_found(demo_store, regression_run, tmp_p
         load_checkpoint(tmp_path / "flipped.pt", demo_store)
 
 
-def test_a_foreign_file_is_refused_by_name(demo_store, tmp_path):
+def test_a_foreign_or_older_file_is_refused_by_name(demo_store, tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(BadInput, match=r"foreign\.pt is not of this corrstore: its format is None"):
+    with pytest.raises(BadInput, match=r"foreign\.pt has the format None"):
         load_checkpoint(tmp_path / "foreign.pt", demo_store)
+    torch.save({"format": "corrstore checkpoint 1"}, tmp_path / "older.pt")
+    with pytest.raises(
+        BadInput, match=r"older\.pt has the format 'corrstore checkpoint 1', .* reads 'corrstore checkpoint 2'"
+    ):
+        load_checkpoint(tmp_path / "older.pt", demo_store)
     with pytest.raises(BadInput, match=r"no checkpoint .*best\.pt"):
         load_checkpoint(tmp_path, demo_store)
 
@@ -115,14 +120,14 @@ def test_a_store_with_another_fingerprint_is_refused_with_the_fields_that_differ
 
 def test_a_store_that_was_moved_is_taken(demo_store, regression_run, tmp_path):
     shutil.copytree(demo_store.folder.path(), tmp_path / "moved")
-    assert load_checkpoint(regression_run, open_store(str(tmp_path / "moved"))).samples_seen == 16
+    assert load_checkpoint(regression_run, open_store(str(tmp_path / "moved"))).patches_seen == 16
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
-    write_checkpoint(tmp_path / LAST, {"samples_seen": 1})
+    write_checkpoint(tmp_path / LAST, {"patches_seen": 1})
     with pytest.raises(Exception, match="pickle"):
-        write_checkpoint(tmp_path / LAST, {"samples_seen": lambda: 2})
-    assert read_checkpoint(tmp_path / LAST)["samples_seen"] == 1
+        write_checkpoint(tmp_path / LAST, {"patches_seen": lambda: 2})
+    assert read_checkpoint(tmp_path / LAST)["patches_seen"] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == [LAST]
     with pytest.raises(BadInput, match=r"cannot write .*No such file"):
         write_checkpoint(tmp_path / "nowhere" / LAST, {})

@@ -21,7 +21,7 @@ from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.forecasts.files import open_forecast
 from corrstore.training.forecasts.header import Part
 from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_checkpoint
-from corrstore.training.learning.launching import RECORD, query_for, store_for
+from corrstore.training.learning.launching import RUN_RECORD, query_for, store_for
 from corrstore.training.learning.trainer import train
 from corrstore.training.patches.loader import split_order
 from corrstore.training.run_config import run_config
@@ -31,7 +31,7 @@ from tests.conftest import build_in_process, small_recipe_content
 from tests.paths import ROOT
 
 torch.set_num_threads(1)
-SETTINGS = {**BRIEF_RUN, "samples": 16, "save_every": 16, "validate_every": 16}
+SETTINGS = {**BRIEF_RUN, "patches": 16, "save_every": 16, "validate_every": 16}
 PERIOD = "2020-06-01T06/2020-06-01T18"
 DEMO = ["--preset", "demo", *(f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items())]
 
@@ -72,7 +72,7 @@ def test_the_only_store_that_holds_it_all_is_trained_on_and_written_down(catalog
     ended = corrstore(*words(catalog, run, "tp", "t2m"), "--period", PERIOD, *DEMO)
     assert ended.returncode == 0, ended.stderr
     assert "4 samples for training, 0 skipped" in ended.stderr
-    record = json.loads((run / RECORD).read_text())
+    record = json.loads((run / RUN_RECORD).read_text())
     assert record["store"] == {
         "url": demo_store.folder.path(),
         "fingerprint": demo_store.fingerprint,
@@ -81,7 +81,7 @@ def test_the_only_store_that_holds_it_all_is_trained_on_and_written_down(catalog
     assert record["query"]["variables"] == ["t2m", "tp"]
     assert record["query"]["period"] == record["config"]["period"] == "2020-06-01T06:00:00/2020-06-01T18:00:00"
     content = read_checkpoint(run / LAST)
-    assert content["samples_seen"] == 16
+    assert content["patches_seen"] == 16
     assert content["store"]["url"] == demo_store.folder.path()
     assert content["config"]["period"] == record["config"]["period"]
 
@@ -99,8 +99,8 @@ def test_a_run_stays_with_its_store_whatever_is_registered_later(catalog, demo_s
     ended = corrstore(*words(catalog, run, "tp"), "--period", PERIOD, *DEMO)
     assert ended.returncode == 0, ended.stderr
     assert "8 of 16 patches seen" in ended.stderr
-    assert read_checkpoint(run / LAST)["samples_seen"] == 16
-    assert json.loads((run / RECORD).read_text())["store"]["url"] == demo_store.folder.path()
+    assert read_checkpoint(run / LAST)["patches_seen"] == 16
+    assert json.loads((run / RUN_RECORD).read_text())["store"]["url"] == demo_store.folder.path()
 
 
 def test_what_is_asked_for_anew_is_refused_with_both_values(catalog, demo_store, tmp_path):
@@ -127,7 +127,7 @@ def test_a_run_goes_on_with_a_copy_of_its_store_that_is_named(catalog, demo_stor
     shutil.copytree(demo_store.folder.path(), tmp_path / "moved")
     ended = corrstore("train", "--store", tmp_path / "moved", "--output", run, *DEMO)
     assert ended.returncode == 0, ended.stderr
-    assert json.loads((run / RECORD).read_text())["store"]["url"] == str(tmp_path / "moved")
+    assert json.loads((run / RUN_RECORD).read_text())["store"]["url"] == str(tmp_path / "moved")
     with pytest.raises(BadInput, match=r"was begun with --store .*moved, but now a catalog is asked for tp"):
         store_for(query, run)
 
@@ -143,7 +143,7 @@ def test_a_store_that_is_another_by_now_is_refused(catalog, demo_store, coarser,
     both = f"of fingerprint {demo_store.fingerprint}, which has {coarser.fingerprint} now"
     with pytest.raises(BadInput, match=both):
         store_for(query, run)
-    (run / RECORD).write_text("{")
+    (run / RUN_RECORD).write_text("{")
     with pytest.raises(DamagedData, match=r"config\.json is damaged"):
         store_for(query, run)
 

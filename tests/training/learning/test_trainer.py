@@ -26,8 +26,8 @@ from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_c
 from corrstore.training.learning.learner import Learner, learning_rate
 from corrstore.training.learning.models import regression_for
 from corrstore.training.learning.plan import training_plan
-from corrstore.training.learning.processes import ALONE
-from corrstore.training.learning.trainer import measured, train
+from corrstore.training.learning.processes import SINGLE_PROCESS
+from corrstore.training.learning.trainer import measure_throughput, train
 from corrstore.training.learning.validation import fair_crps, validate
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.run_config import PRESETS, parsed_changes, run_config
@@ -37,10 +37,10 @@ from tests.paths import SHARED, needs_shared
 from tests.two_processes import gradients_of, one_of_two
 
 CPU = torch.device("cpu")
-SETTINGS = {**BRIEF_RUN, "samples": 24, "save_every": 16, "validate_every": 16}
+SETTINGS = {**BRIEF_RUN, "patches": 24, "save_every": 16, "validate_every": 16}
 CONFIG = run_config("regression", "demo", SETTINGS)
 LONGER = CONFIG.model_copy(
-    update={"samples": 240, "learning_rate": 1e-2, "ema_half_life": 40, "save_every": 240, "validate_every": 240}
+    update={"patches": 240, "learning_rate": 1e-2, "ema_half_life": 40, "save_every": 240, "validate_every": 240}
 )
 
 
@@ -83,7 +83,9 @@ def assert_same_bits(run, other):
 def test_an_untrained_regression_is_plain_interpolation_as_numpy_reckons_it(demo_store):
     config = CONFIG.model_copy(update={"patch": None})
     learner = Learner(config, demo_store, CPU)
-    scores = validate(learner.trained(), Loader(demo_store, split_order(demo_store, "validation", config)), ALONE)
+    scores = validate(
+        learner.trained(), Loader(demo_store, split_order(demo_store, "validation", config)), SINGLE_PROCESS
+    )
     upsample = regridder(demo_store.grid("input"), demo_store.grid("target"))
     inside = np.flatnonzero(demo_store.recipe.splits.intervals["validation"].mask(demo_store.times))
     errors = {name: [] for name in demo_store.recipe.target.channels}
@@ -116,11 +118,11 @@ def test_the_crps_is_the_fair_one(seed, count):
 def test_a_regression_learns(demo_store, learned):
     with (learned / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["samples"]) for row in rows] == list(range(8, 241, 8))
+    assert [int(row["patches"]) for row in rows] == list(range(8, 241, 8))
     losses = [float(row["loss"]) for row in rows]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
     trained = load_checkpoint(learned, demo_store)
-    scores = validate(trained, Loader(demo_store, split_order(demo_store, "train", trained.config)), ALONE)
+    scores = validate(trained, Loader(demo_store, split_order(demo_store, "train", trained.config)), SINGLE_PROCESS)
     assert np.mean([each["rmse"] / each["interpolation_rmse"] for each in scores.values()]) < 0.9
 
 
@@ -142,7 +144,7 @@ def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, learned, 
         signal.signal(signal.SIGTERM, before)
     assert 0 < seen < 240
     assert not_for_us == []
-    assert read_checkpoint(tmp_path / LAST)["samples_seen"] == seen
+    assert read_checkpoint(tmp_path / LAST)["patches_seen"] == seen
     assert train(demo_store, LONGER, tmp_path) == 240
     assert_same_bits(tmp_path, learned)
 
@@ -175,7 +177,7 @@ def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo
     assert train(store, CONFIG, tmp_path / "run") == 24
     assert_same_bits(tmp_path / "run", runs / "regression")
     with (tmp_path / "run" / "log.csv").open() as file:
-        assert [int(row["samples"]) for row in csv.DictReader(file)] == [8, 16, 24]
+        assert [int(row["patches"]) for row in csv.DictReader(file)] == [8, 16, 24]
 
 
 def test_a_run_of_other_settings_is_refused_with_what_differs(demo_store, runs):
@@ -192,7 +194,7 @@ def test_a_run_of_other_settings_is_refused_with_what_differs(demo_store, runs):
     [
         ("diffusion", None, "needs --regression"),
         ("diffusion", "diffusion", "is a diffusion run"),
-        ("regression", "regression", "has no regression below it"),
+        ("regression", "regression", "needs no --regression"),
     ],
 )
 def test_a_stage_without_what_it_needs_is_refused(demo_store, runs, tmp_path, stage, regression, message):
@@ -207,7 +209,9 @@ def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_sto
     start = {"nprocs": 2, "start_method": "forkserver"}  # whose preloading imports what both need once
     torch.multiprocessing.start_processes(one_of_two, (meeting.port, SETTINGS, *paths), **start)
     for stage in ("regression", "diffusion"):
-        alone, loss, none = gradients_of(stage, SETTINGS, demo_store, runs / "regression", ALONE, micro_batch=4)
+        alone, loss, none = gradients_of(
+            stage, SETTINGS, demo_store, runs / "regression", SINGLE_PROCESS, micro_batch=4
+        )
         assert none == []
         for rank in (0, 1):
             shared, shared_loss, exchanges = torch.load(tmp_path / f"{stage}{rank}.pt")
@@ -218,7 +222,8 @@ def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_sto
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(demo_store, runs):
     whole, parts = (
-        gradients_of("diffusion", SETTINGS, demo_store, runs / "regression", ALONE, micro_batch=size) for size in (8, 1)
+        gradients_of("diffusion", SETTINGS, demo_store, runs / "regression", SINGLE_PROCESS, micro_batch=size)
+        for size in (8, 1)
     )
     assert parts[1] == pytest.approx(whole[1], rel=1e-5)
     assert_close(parts[0], whole[0])
@@ -231,7 +236,7 @@ def assert_close(gradients, expected):
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(demo_store):
     learner = Learner(CONFIG, demo_store, CPU)
-    learner.processes = type(ALONE)(rank=0, world=3)
+    learner.processes = type(SINGLE_PROCESS)(rank=0, world_size=3)
     with pytest.raises(BadInput, match=r"batch 8 does not divide .* of 4 on each of 3 processes; set a multiple of 12"):
         list(learner.spans())
 
@@ -242,15 +247,15 @@ def test_where_the_target_is_missing_nothing_is_learned(demo_store, runs, stage)
     learner = Learner(run_config(stage, "demo", SETTINGS), demo_store, CPU, parent)
     loader = Loader(demo_store, split_order(demo_store, "train", CONFIG))
     (batch,) = loader.batches([(0, 4)])
-    learner.measure_missed([batch])
-    whole = learner.missed
+    learner.measure_residual_scale([batch])
+    whole = learner.residual_scale
     batch.target[:, :, 3:5, 2:9] = torch.nan
-    learner.measure_missed([batch])
-    assert learner.missed.std.isfinite().all()
-    assert not torch.equal(learner.missed.std, whole.std)
+    learner.measure_residual_scale([batch])
+    assert learner.residual_scale.std.isfinite().all()
+    assert not torch.equal(learner.residual_scale.std, whole.std)
     assert learner.loss(batch).isfinite()
     batch.target[:] = torch.nan
-    learner.missed = whole
+    learner.residual_scale = whole
     learner.model.zero_grad()
     learner.loss(batch).backward()
     if stage == "regression":
@@ -260,7 +265,7 @@ def test_where_the_target_is_missing_nothing_is_learned(demo_store, runs, stage)
 def test_a_gradient_that_is_not_finite_ends_the_run(demo_store):
     learner = Learner(CONFIG, demo_store, CPU)
     loader = Loader(demo_store, split_order(demo_store, "train", CONFIG))
-    learner.measure_missed(loader.batches([(0, 4)]))
+    learner.measure_residual_scale(loader.batches([(0, 4)]))
     with torch.no_grad():
         learner.model.network.last.bias.fill_(torch.inf)
     with pytest.raises(CorrstoreError, match="gradient after 0 patches is not finite"):
@@ -268,20 +273,20 @@ def test_a_gradient_that_is_not_finite_ends_the_run(demo_store):
 
 
 def test_bfloat16_is_for_the_arithmetic_alone(demo_store, tmp_path):
-    settings = {**SETTINGS, "samples": 16, "precision": "bfloat16"}
+    settings = {**SETTINGS, "patches": 16, "precision": "bfloat16"}
     train(demo_store, run_config("regression", "demo", settings), tmp_path)
     assert {each.dtype for each in weights(tmp_path).values() if each.is_floating_point()} == {torch.float32}
 
 
 def test_several_patches_of_a_sample_and_whole_fields_train(demo_store, tmp_path):
-    several = {**SETTINGS, "samples": 16, "patches_per_sample": 4}
+    several = {**SETTINGS, "patches": 16, "patches_per_sample": 4}
     assert train(demo_store, run_config("regression", "demo", several), tmp_path / "several") == 16
-    whole = {**SETTINGS, "samples": 8, "patch": None}
+    whole = {**SETTINGS, "patches": 8, "patch": None}
     assert train(demo_store, run_config("regression", "demo", whole), tmp_path / "whole") == 8
 
 
 def test_the_learning_rate_rises_and_falls():
-    config = run_config("regression", "demo", {"learning_rate": 1.0, "warmup": 80, "samples": 1080, "batch": 8})
+    config = run_config("regression", "demo", {"learning_rate": 1.0, "warmup": 80, "patches": 1080, "batch": 8})
     rates = [learning_rate(config, seen) for seen in range(0, 1081, 8)]
     assert rates[0] == pytest.approx(8 / 88)
     assert rates[10] == 1.0
@@ -303,7 +308,7 @@ def test_presets_are_valid(preset, stage):
         ({"size": "huge"}, "unknown network size 'huge'; choose one of tiny"),
         ({"batch": 10, "micro_batch": 4}, "batch 10 is not a multiple of micro_batch 4"),
         ({"learnig_rate": 1}, "learnig_rate: no such key; .*there are stage"),
-        ({"samples": 0}, "samples: expected 1 or more, got 0"),
+        ({"patches": 0}, "samples: expected 1 or more, got 0"),
         ({"precision": "float8"}, "precision: .*'float8'"),
     ],
 )
@@ -345,11 +350,11 @@ def test_the_command_plans_trains_and_goes_on(demo_store, tmp_path):
     assert list(tmp_path.iterdir()) == []
     for _ in range(2):
         assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
-        assert read_checkpoint(tmp_path / LAST)["samples_seen"] == 24
+        assert read_checkpoint(tmp_path / LAST)["patches_seen"] == 24
 
 
 def test_the_meter_of_a_run(demo_store):
-    found = measured(demo_store, CONFIG, updates=2)
+    found = measure_throughput(demo_store, CONFIG, updates=2)
     assert min(found.loader_alone, found.step_alone, found.both) > 0
     assert 0 <= found.stalled_share <= 1
 
@@ -360,10 +365,10 @@ def test_real_hrrr_trains_both_stages_end_to_end(tmp_path):
     recipe = load_recipe("hrrr_rme", [f"sources.hrrr.path={SHARED / 'km' / 'hrrr_rme_hourly'}"])
     build_in_process(recipe, tmp_path / "store")
     store = open_store(str(tmp_path / "store"))
-    settings = {**SETTINGS, "samples": 1600, "learning_rate": 5e-3, "ema_half_life": 100, "validate_every": 400}
+    settings = {**SETTINGS, "patches": 1600, "learning_rate": 5e-3, "ema_half_life": 100, "validate_every": 400}
     for stage in ("regression", "diffusion"):
         train(store, run_config(stage, "demo", settings), tmp_path / stage, below(tmp_path, stage))
     trained = load_checkpoint(tmp_path / "diffusion", store)
-    scores = validate(trained, Loader(store, split_order(store, "validation", trained.config)), ALONE)
+    scores = validate(trained, Loader(store, split_order(store, "validation", trained.config)), SINGLE_PROCESS)
     better = [name for name, each in scores.items() if each["crps"] < each["interpolation_mae"]]
     assert len(better) > len(scores) / 2

@@ -21,7 +21,7 @@ from corrstore.training.networks.regression import GlobalResidual, Regression, c
 
 def unet(in_channels=3, out_channels=2, *, noise_conditioned=False, **changes):
     torch.manual_seed(0)
-    config = NetworkConfig.of_size("tiny", in_channels, out_channels, noise_conditioned=noise_conditioned)
+    config = NetworkConfig.from_size("tiny", in_channels, out_channels, noise_conditioned=noise_conditioned)
     return UNet(replace(config, **{"multipliers": (1, 2), "attention_levels": (1,)} | changes))
 
 
@@ -36,7 +36,7 @@ def awake(module):
 
 def parameters(size, **channels):
     with torch.device("meta"):
-        network = UNet(NetworkConfig.of_size(size, **channels, noise_conditioned=True))
+        network = UNet(NetworkConfig.from_size(size, **channels, noise_conditioned=True))
     return sum(each.numel() for each in network.parameters())
 
 
@@ -82,7 +82,7 @@ def test_a_shape_that_cannot_be_is_refused(change):
 
 def test_an_unknown_size_is_refused_with_the_known_ones():
     with pytest.raises(BadInput, match=r"'huge'.*tiny, small, paper"):
-        NetworkConfig.of_size("huge", 1, 1, noise_conditioned=False)
+        NetworkConfig.from_size("huge", 1, 1, noise_conditioned=False)
 
 
 def test_the_output_depends_on_each_samples_own_noise_level():

@@ -21,7 +21,7 @@ from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.patches.features import POSITION, Features, static_scales
 from corrstore.training.patches.loader import Loader, ReadCost, split_order
 from corrstore.training.patches.meter import throughput
-from corrstore.training.patches.patches import Geometry, Order, Patch
+from corrstore.training.patches.patches import Geometry, Patch, PatchOrder
 from corrstore.training.run_config import run_config
 from tests.conftest import SHAPE, build_in_process
 
@@ -43,8 +43,8 @@ def store(request) -> Store:
     return request.getfixturevalue(request.param)
 
 
-def order_of(samples=7, per_sample=1, seed=3) -> Order:
-    return Order(np.arange(samples) * 2, Patch(0, 0, 48, 64), Patch(0, 0, 16, 24), per_sample, seed)
+def order_of(samples=7, per_sample=1, seed=3) -> PatchOrder:
+    return PatchOrder(np.arange(samples) * 2, Patch(0, 0, 48, 64), Patch(0, 0, 16, 24), per_sample, seed)
 
 
 @given(st.integers(0, 60), st.integers(1, 30), st.integers(1, 3))
@@ -199,7 +199,7 @@ def test_the_condition_is_the_builds_own_interpolation_of_physical_fields(store)
     (batch,) = loader.batches([(0, 5)])
     condition = features.condition(batch.input, batch.patches)
     assert features.names == [*store.recipe.input.channels, "orog", "lsm", *POSITION]
-    physical = features.input_units.decode(condition[:, :7]).numpy()
+    physical = features.input_conversion.decode(condition[:, :7]).numpy()
     upsample = regridder(store.grid("input"), store.grid("target"))
     for i, (sample, patch) in enumerate(batch.draws):
         expected = patch.crop(upsample(store.physical("input", sample).astype(np.float32)))
@@ -227,9 +227,9 @@ def test_position_tells_every_pixel_of_the_domain_apart(demo_store):
 def test_targets_come_back_in_physical_units(store):
     features = Features(store, static_scales(store))
     stored = torch.from_numpy(store.stored("target", 2))[None]
-    physical = features.target_units.decode(features.targets(stored))
+    physical = features.target_conversion.decode(features.targets(stored))
     np.testing.assert_allclose(physical[0], store.physical("target", 2), rtol=2e-6, atol=1e-5)
-    back = features.target_units.encode(physical)
+    back = features.target_conversion.encode(physical)
     np.testing.assert_allclose(back, stored.float(), atol=1e-4)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.variables.transforms import TRANSFORMS, transform_named
-from corrstore.training.patches.features import Units
+from corrstore.training.patches.features import UnitConversion
 
 EDGES = [0.0, -0.0, -0.5, -1.0, -2.0, 1e-45, 1e-7, 0.1, 1000.0, 65504.0, 3e38, np.inf, -np.inf, np.nan]
 names = st.sampled_from(sorted(TRANSFORMS))
@@ -31,7 +31,7 @@ def test_every_function_of_a_transform_is_the_same_in_numpy_and_torch(name, valu
 @given(names, st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=20))
 def test_units_decode_as_the_store_does_and_encode_undoes_it(name, values):
     normalisation = stored_normalisation(name, 0.5, 1.5)
-    units, stored = Units([normalisation], "cpu"), np.array(values, np.float32)[None, None, None]
+    units, stored = UnitConversion([normalisation], "cpu"), np.array(values, np.float32)[None, None, None]
     decoded = units.decode(torch.from_numpy(stored))
     np.testing.assert_allclose(decoded, normalisation.decode(stored), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(units.encode(decoded), stored, rtol=1e-4, atol=1e-4)
@@ -39,4 +39,4 @@ def test_units_decode_as_the_store_does_and_encode_undoes_it(name, values):
 
 def test_an_unknown_transform_is_refused():
     with pytest.raises(BadInput, match=r"unknown transform 'log2'.*identity, log1p, sqrt"):
-        Units([stored_normalisation("log2", 0.0, 1.0)], "cpu")
+        UnitConversion([stored_normalisation("log2", 0.0, 1.0)], "cpu")

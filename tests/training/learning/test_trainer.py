@@ -308,7 +308,7 @@ def test_presets_are_valid(preset, stage):
         ({"size": "huge"}, "unknown network size 'huge'; choose one of tiny"),
         ({"batch": 10, "micro_batch": 4}, "batch 10 is not a multiple of micro_batch 4"),
         ({"learnig_rate": 1}, "learnig_rate: no such key; .*there are stage"),
-        ({"patches": 0}, "samples: expected 1 or more, got 0"),
+        ({"patches": 0}, "patches: expected 1 or more, got 0"),
         ({"precision": "float8"}, "precision: .*'float8'"),
     ],
 )

@@ -158,7 +158,7 @@ def test_bytes_are_those_of_whole_inner_chunks(demo_store):
     one_input_chunk = 7 * coarse_rows * coarse_columns * 2
     for patch, chunks in [(Patch(0, 0, 24, 24), 1), (Patch(23, 0, 2, 24), 2), (Patch(20, 20, 8, 30), 6)]:
         window = geometry.window(patch)
-        read, used = ReadCost(demo_store, geometry).of(patch)
+        read, used = ReadCost(demo_store, geometry).bytes_read_and_used(patch)
         assert read == chunks * 6 * 24 * 24 * 2 + one_input_chunk
         assert used == 6 * patch.height * patch.width * 2 + 7 * window.height * window.width * 2
 

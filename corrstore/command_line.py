@@ -13,7 +13,7 @@ import corrstore.catalog.commands
 import corrstore.training.commands
 import corrstore.training.sampling_commands
 from corrstore import __version__
-from corrstore.datasets.commands import notices
+from corrstore.datasets.commands import error_console
 from corrstore.datasets.errors import CorrstoreError, system_error
 
 app = typer.Typer(
@@ -60,7 +60,7 @@ def _is_no_beam_import_notice(record: logging.LogRecord) -> bool:
 
 
 def _end(error: CorrstoreError) -> None:
-    notices.print(f"corrstore: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    error_console().print(f"corrstore: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(error.exit_code)
 
 
@@ -74,6 +74,7 @@ def main() -> None:
     except (OSError, MemoryError) as error:
         _end(system_error(error))
     except Exception:
-        notices.print_exception()
-        notices.print("corrstore: this is an error of corrstore itself; please report it with the lines above")
+        console = error_console()
+        console.print_exception()
+        console.print("corrstore: this is an error of corrstore itself; please report it with the lines above")
         sys.exit(70)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +14,9 @@ from corrstore.datasets.errors import DataFallShort
 
 notices = Console(stderr=True)
 results = Console()
+
+ERROR_FILE = "CORRSTORE_ERROR_FILE"
+"""Environment variable of the file that takes the error which ends a command, in place of the terminal."""
 
 BEAM = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of a command that passes what it does not know to Beam."""
@@ -26,6 +31,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes of the embedded runner; all cores of the machine by default.")
 ]
+
+
+def error_console() -> Console:
+    """Return the console of the error that ends the command: the terminal, or the file of ERROR_FILE."""
+    path = os.environ.get(ERROR_FILE)
+    return Console(file=Path(path).open("w", encoding="utf-8"), width=120) if path else notices
 
 
 def print_json(content: Any) -> None:

@@ -6,6 +6,8 @@ An exception outside of this family is an error of corrstore itself, and ends a 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 _EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
@@ -68,3 +70,16 @@ def system_error(error: OSError | MemoryError) -> CorrstoreError:
     if error.errno == errno.EIO:
         return DamagedData(f"{what}; restore the file from a copy")
     return BadInput(what)
+
+
+@contextmanager
+def writing(path: object) -> Iterator[None]:
+    """Raise the error of `cannot_write` where the block cannot write its files at `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    except RuntimeError as error:
+        if not isinstance(error.__context__, OSError):
+            raise
+        raise cannot_write(path, error.__context__) from None  # PyTorch hides the error of its file

@@ -10,7 +10,8 @@ import pytest
 from tests.paths import ROOT
 
 ROOMS = {
-    "datasets": "errors storage grids variables recipe archives pairing statistics store samples synthetic commands",
+    "datasets": "errors storage grids variables recipe archives pairing statistics store samples synthetic"
+    " progress commands",
     "catalog": "tables queries printing drawing pages exports catalog_commands page_commands commands",
     "training": "networks diffusion run_config patches learning forecasts evaluation physicsnemo"
     " sampling_commands commands",

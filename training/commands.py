@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from corrstore.datasets.commands import notices, results
-from corrstore.datasets.errors import Stopped
 
 app = typer.Typer()
 
@@ -42,6 +41,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as patches=50000.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU.")] = 1,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what it takes: parameters, memory, bytes; then end.")
     ] = False,
@@ -58,19 +58,25 @@ def train(
     takes the only store that has these targets and a train split that holds the period, and stays with it whatever is
     registered later. The model learns all of that store's targets.
 
-    On several GPUs: `torchrun --nproc-per-node 8 -m corrstore train ...`
+    On several GPUs: `corrstore train --processes 8 ...`; on several machines: `torchrun ... -m corrstore train ...`
     """
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # threads that spin while they wait starve where cores are shared
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.learning.launching import query_for, store_for
+    from corrstore.training.learning.process_group import in_process_group, run_in_processes
     from corrstore.training.learning.processes import chosen_device, joined_processes
+    from corrstore.training.learning.signals import on_signals, raise_stopped
     from corrstore.training.run_config import parsed_changes, run_config
 
     changes = parsed_changes(change or []) | ({"period": period} if period else {})
     config = run_config(stage, preset, changes)
     query = query_for(store, catalog, variable or [], config.period, resolution, region)
+    if processes > 1 and not (plan or meter or in_process_group()):
+        config.for_processes(processes)
+        run_in_processes(processes)
+        return
     url = store_for(query, output) if query else str(store)
     if plan:
         from corrstore.training.learning.plan import training_plan
@@ -85,15 +91,15 @@ def train(
         found = measure_throughput(open_store(url), config, regression, where)
         _print_facts(f"{stage}, {config.size}, on {where}", found.facts)
         return
-    with joined_processes(where) as processes:
-        opened = open_store(processes.from_first(url))
-        if processes.is_first:
+    with on_signals(raise_stopped), joined_processes(where) as group:
+        opened = open_store(group.from_first(url))
+        if group.is_first:
             notices.print(f"on {opened.folder.url}", highlight=False, soft_wrap=True)
-        seen = run(opened, config, output, regression, where, processes, query=query)
-    if processes.is_first:
-        notices.print(f"{output}: {seen:,} of {config.patches:,} patches seen")
-    if seen < config.patches:
-        raise Stopped(f"stopped after {seen:,} of {config.patches:,} patches; give the same command to go on")
+        patches_seen = run(opened, config, output, regression, where, group, query=query)
+    if patches_seen < config.patches:
+        raise_stopped(f"stopped after {patches_seen:,} of {config.patches:,} patches")
+    if group.is_first:
+        notices.print(f"{output}: {patches_seen:,} of {config.patches:,} patches seen")
 
 
 def _print_facts(title: str, facts: dict[str, str]) -> None:

@@ -36,7 +36,7 @@ class RunConfig(BaseModel):
     patches_per_sample: Count = Field(1, description="patches drawn one after the other from a sample")
     patches: Count = Field(2_000_000, description="patches to see until the run is done")
     batch: Count = Field(256, description="patches an update, over all processes")
-    micro_batch: Count = Field(16, description="patches at a time on a device; gradients of the rest accumulate")
+    micro_batch: Count = Field(16, description="patches at a time on a device, or the nearest number that divides")
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     warmup: Annotated[int, Field(ge=0)] = Field(100_000, description="patches over which the learning rate rises")
     final_learning_rate: Annotated[float, Field(ge=0, le=1)] = Field(0.01, description="share left by the cosine decay")
@@ -76,11 +76,23 @@ class RunConfig(BaseModel):
     def _consistent(self) -> Self:
         if self.size not in SIZES:
             raise BadInput(f"unknown network size {self.size!r}; choose one of {', '.join(SIZES)}")
-        if self.batch % self.micro_batch:
-            raise BadInput(
-                f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}; change one of them"
-            )
         return self
+
+    def for_processes(self, count: int) -> RunConfig:
+        """Return these settings with the nearest micro_batch that divides the batch of each of `count` processes.
+
+        Raises BadInput where the batch is not a multiple of `count`.
+        """
+        if self.batch % count:
+            fewer = max(count, self.batch - self.batch % count)
+            raise BadInput(
+                f"batch {self.batch} cannot be divided among {count} processes; set batch={fewer}, or {fewer + count}"
+            )
+        share = self.batch // count
+        divisors = (size for size in range(1, share + 1) if share % size == 0)
+        return self.model_copy(
+            update={"micro_batch": min(divisors, key=lambda size: (abs(size - self.micro_batch), size))}
+        )
 
     def weights(self, targets: list[str]) -> list[float]:
         """Return the loss's weights in the order of the targets; BadInput for a channel that is not a target."""

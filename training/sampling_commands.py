@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
 from corrstore.datasets.commands import notices, results
 
@@ -44,18 +45,26 @@ def sample(
     seed: Annotated[int, typer.Option(min=0, help="Of the noise, with the valid time and the member.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes this process's GPU if any.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch on the CPU; by default the cores.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU.")] = 1,
 ) -> None:
     """Draw an ensemble of fine fields for samples of a store, and write it as CF Zarr or NetCDF.
 
     The store is the one that the model was trained on, or any of the same fingerprint, such as one of forecasts whose
-    constants were taken from it. Started again it goes on where it stopped; `torchrun` shares members and times.
+    constants were taken from it. Started again it goes on where it stopped. Processes, of `--processes` or `torchrun`,
+    share members and times.
 
     Example: `corrstore sample --store demo/store --checkpoint demo/diffusion --output demo/forecast --members 8`
     """
+    from corrstore.training.learning.process_group import in_process_group, run_in_processes
+
+    if processes > 1 and not in_process_group():
+        run_in_processes(processes)
+        notices.print(f"wrote {output}")
+        return
     import torch
-    from rich.progress import track
 
     from corrstore.catalog.printing.wording import size
+    from corrstore.datasets.progress import shown_progress
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.diffusion.sampler import SamplerConfig
     from corrstore.training.forecasts.forecast import (
@@ -68,27 +77,34 @@ def sample(
     )
     from corrstore.training.learning.checkpoint import load_checkpoint
     from corrstore.training.learning.processes import chosen_device
+    from corrstore.training.learning.signals import on_signals, raise_stopped
 
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world))
-    opened = open_store(store)
-    trained = load_checkpoint(checkpoint, opened, chosen_device(device))
-    sides = tile_size(trained, tile)
-    sampler = SamplerConfig(steps or STEPS, sigma_min, sigma_max, churn=churn)
-    sampling = SamplingSettings(members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler)
-    samples = valid_samples(opened, split)[:times]
-    forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
-    forecast = forecast_sampler.forecast(output, form)
-    forecast.create()
-    parts = [part for part in parts_of_process(forecast.header.parts, rank, world) if not forecast.has(part)]
-    notices.print(
-        f"{len(samples)} times, {members} members: {len(parts)} of {len(forecast.header.parts)} parts to draw here;"
-        f" {size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
-    )
-    for _ in track(forecast_sampler.draw(forecast, parts), "drawing", len(parts), console=notices, disable=rank > 0):
-        pass
-    if rank == 0:
-        notices.print(f"wrote {output}" if world == 1 else f"wrote this process's part of {output}")
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world_size))
+    with on_signals(raise_stopped):
+        opened = open_store(store)
+        trained = load_checkpoint(checkpoint, opened, chosen_device(device))
+        sides = tile_size(trained, tile)
+        sampler = SamplerConfig(steps or STEPS, sigma_min, sigma_max, churn=churn)
+        sampling = SamplingSettings(
+            members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler
+        )
+        samples = valid_samples(opened, split)[:times]
+        forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
+        forecast = forecast_sampler.forecast(output, form)
+        forecast.create()
+        parts = [part for part in parts_of_process(forecast.header.parts, rank, world_size) if not forecast.has(part)]
+        console = notices if rank == 0 else Console(quiet=True, force_terminal=False)
+        console.print(
+            f"{len(samples)} times, {members} members: {len(parts)} of {len(forecast.header.parts)} parts to sample"
+            f"{'' if world_size == 1 else f' in process 0 of {world_size}'};"
+            f" {size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
+        )
+        with shown_progress(console, "sampling", "parts", len(parts)) as show:
+            for number, _ in enumerate(forecast_sampler.draw(forecast, parts), start=1):
+                show(number, "")
+        if world_size == 1:
+            notices.print(f"wrote {output}")
 
 
 @app.command()

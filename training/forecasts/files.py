@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import BadInput, DamagedData, writing
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.storage.folder import Folder
 from corrstore.training.forecasts.header import Header, Part, variable_name
@@ -59,8 +59,9 @@ class Forecast:
     def write(self, part: Part, fields: NDArray[np.float32]) -> None:
         """Write a part: fields (channel, lat, lon) in physical units."""
         if self.header.format == "zarr":
-            for channel, field in zip(self.header.channels, fields, strict=True):
-                self._array(variable_name(channel, part))[part.place] = field
+            with writing(self.folder.path()):
+                for channel, field in zip(self.header.channels, fields, strict=True):
+                    self._array(variable_name(channel, part))[part.place] = field
             return
         leading = (None,) * len(part.place)
         content = self.header.dataset(part, (field[leading] for field in fields))

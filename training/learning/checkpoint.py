@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from corrstore.datasets.errors import BadInput, DamagedData, cannot_write
+from corrstore.datasets.errors import BadInput, DamagedData, writing
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.residual import ResidualScale
@@ -135,13 +135,12 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """
     temporary = path.with_name(f".partial-{uuid.uuid4().hex}")
     try:
-        with temporary.open("wb") as file:
-            torch.save({"format": FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
+        with writing(path):
+            with temporary.open("wb") as file:
+                torch.save({"format": FORMAT, **content}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

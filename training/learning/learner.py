@@ -42,8 +42,8 @@ class Learner:
         parent: Trained | None = None,
         processes: Processes = SINGLE_PROCESS,
     ) -> None:
-        self.config, self.store, self.device = config, store, device
-        self.parent, self.processes = parent, processes
+        self.config = config = config.for_processes(processes.world_size)
+        self.store, self.device, self.parent, self.processes = store, device, parent, processes
         self.features = parent.features if parent else Features(store, static_scales(store), device)
         fields = store.attributes["fingerprint_fields"]
         torch.manual_seed(config.seed)
@@ -59,14 +59,8 @@ class Learner:
 
     @property
     def micro_batches(self) -> int:
-        """Micro-batches of an update in this process; BadInput where the batch does not divide into them."""
-        world, config = self.processes.world_size, self.config
-        if config.batch % (world * config.micro_batch):
-            raise BadInput(
-                f"batch {config.batch} does not divide into micro-batches of {config.micro_batch} on each of {world}"
-                f" processes; set a multiple of {world * config.micro_batch}"
-            )
-        return config.batch // (world * config.micro_batch)
+        """The number of micro-batches of an update in this process."""
+        return self.config.batch // (self.processes.world_size * self.config.micro_batch)
 
     def spans(self) -> Iterator[Span]:
         """Yield the micro-batches that are left for this process; an update's are shared out in the order of ranks."""

@@ -12,6 +12,7 @@ import torch.distributed as distributed
 from torch import Tensor
 
 from corrstore.datasets.errors import BadInput
+from corrstore.training.learning.process_group import MEETING_FILE
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,14 @@ SINGLE_PROCESS = Processes()
 
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[Processes]:
-    """The processes that torchrun started (NCCL between GPUs, else gloo), or this one alone."""
+    """Yield the processes that were started together (NCCL between GPUs, else gloo), or this one alone."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield SINGLE_PROCESS
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend, meeting = "nccl" if device.type == "cuda" else "gloo", os.environ.get(MEETING_FILE)
+    place = f"file://{meeting}" if meeting else "env://"
+    distributed.init_process_group(backend, place, rank=int(os.environ["RANK"]), world_size=world)
     try:
         yield Processes(distributed.get_rank(), world)
     finally:

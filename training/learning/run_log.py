@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from corrstore.datasets.errors import writing
 from corrstore.training.learning.validation import MEASURES, Scores
 
 TRAINING = [
@@ -27,6 +28,7 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, patches_seen: int) -> None:
+        self._folder = folder
         self._files = {
             name: _continued(folder / name, columns, patches_seen)
             for name, columns in (("log.csv", TRAINING), ("validation.csv", VALIDATION))
@@ -53,8 +55,9 @@ class RunLog:
 
     def _write(self, name: str, row: list[Any]) -> None:
         shown = [f"{value:.6g}" if isinstance(value, float) else value for value in row]
-        csv.writer(self._files[name]).writerow(shown)
-        self._files[name].flush()
+        with writing(self._folder / name):
+            csv.writer(self._files[name]).writerow(shown)
+            self._files[name].flush()
 
     def _show(self, patches: int, values: dict[str, float]) -> None:
         if self._board:
@@ -67,9 +70,10 @@ def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= patches_seen]
-    file = path.open("w", newline="", encoding="utf-8")
-    csv.writer(file).writerows([columns, *rows])
-    file.flush()
+    with writing(path):
+        file = path.open("w", newline="", encoding="utf-8")
+        csv.writer(file).writerows([columns, *rows])
+        file.flush()
     return file
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
 
 from corrstore.datasets.commands import notices
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.progress import shown_progress
 from corrstore.datasets.store.opening import Store
 from corrstore.training.learning.checkpoint import (
     BEST,
@@ -29,6 +26,7 @@ from corrstore.training.learning.launching import Query, write_run_record
 from corrstore.training.learning.learner import Learner
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.run_log import RunLog
+from corrstore.training.learning.signals import on_signals
 from corrstore.training.learning.validation import Scores, score, validate
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.patches.meter import Meter, Throughput, throughput
@@ -56,14 +54,23 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     learner, best = _new_or_resumed(store, config, output, regression, device, processes)
+    asked, config = config, learner.config
     order = split_order(store, "train", config)
     loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
     if processes.is_first:
-        write_run_record(output, store, config, query)
+        write_run_record(output, store, asked, query)
         notices.print(
             f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
             f" {learner.patches_seen:,} of {config.patches:,} patches seen"
         )
+        if config.micro_batch != asked.micro_batch:
+            notices.print(
+                f"micro_batch is {config.micro_batch}, not {asked.micro_batch}: it must divide the"
+                f" {config.batch // processes.world_size} patches of an update in each process",
+                soft_wrap=True,
+            )
+        if "validation" not in store.recipe.splits.intervals:
+            notices.print("the store has no validation split: nothing is validated; best.pt holds the latest weights")
     if learner.residual_scale is None:
         learner.measure_residual_scale(
             loader.batches(processes.share(config.residual_scale_patches, config.micro_batch))
@@ -71,7 +78,11 @@ def train(
     log = RunLog(output, learner.patches_seen) if processes.is_first else None
     batches = loader.batches(learner.spans())
     meter = Meter(loader)
-    with _stopped_by_signals(stop), _progress(config, learner) as advance:
+    console = notices if processes.is_first else Console(quiet=True, force_terminal=False)
+    with (
+        on_signals(stop.set),
+        shown_progress(console, config.stage, "patches", config.patches, learner.patches_seen) as show,
+    ):
         while learner.patches_seen < config.patches:
             before = learner.patches_seen
             row = learner.update(batches)
@@ -80,7 +91,7 @@ def train(
             reading["patches_per_second"] *= processes.world_size
             if log:
                 log.add(learner.patches_seen, {**row, **reading})
-            advance(row["loss"])
+            show(learner.patches_seen, f"loss {row['loss']:.4f}")
             if _passed(before, learner.patches_seen, config.validate_every) or done:
                 best = _validated(learner, best, output, log)
                 meter.read()
@@ -172,26 +183,3 @@ def _validated(learner: Learner, best: float | None, output: Path, log: RunLog |
 
 def _passed(before: int, now: int, every: int) -> bool:
     return now // every > before // every
-
-
-@contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the event while this lasts (in the main thread, the only one that gets signals)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-@contextmanager
-def _progress(config: RunConfig, learner: Learner) -> Iterator[Any]:
-    """A function that shows the loss and how far the run is, on a terminal."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=notices, disable=not (notices.is_terminal and learner.processes.is_first)) as bar:
-        task = bar.add_task(config.stage, total=config.patches, completed=learner.patches_seen)
-        yield lambda loss: bar.update(task, completed=learner.patches_seen, description=f"{config.stage} {loss:.4f}")

@@ -10,8 +10,7 @@ import pytest
 from tests.paths import ROOT
 
 ROOMS = {
-    "datasets": "errors storage grids variables recipe archives pairing statistics store samples synthetic"
-    " progress commands",
+    "datasets": "errors storage grids variables recipe archives pairing statistics store samples synthetic commands",
     "catalog": "tables queries printing drawing pages exports catalog_commands page_commands commands",
     "training": "networks diffusion run_config patches learning forecasts evaluation physicsnemo"
     " sampling_commands commands",

@@ -63,8 +63,8 @@ def sample(
         return
     import torch
 
+    from corrstore.catalog.printing.progress import shown_progress
     from corrstore.catalog.printing.wording import size
-    from corrstore.datasets.progress import shown_progress
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.diffusion.sampler import SamplerConfig
     from corrstore.training.forecasts.forecast import (

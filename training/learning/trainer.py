@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from corrstore.catalog.printing.progress import shown_progress
 from corrstore.datasets.commands import notices
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.progress import shown_progress
 from corrstore.datasets.store.opening import Store
 from corrstore.training.learning.checkpoint import (
     BEST,

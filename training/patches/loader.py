@@ -26,8 +26,9 @@ from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import format_time, parse_period
 from corrstore.datasets.store.layout import ROLES, StoredRole
 from corrstore.datasets.store.opening import Store
+from corrstore.training.networks.network import NetworkConfig
 from corrstore.training.patches.patches import Draw, Geometry, Patch, PatchOrder
-from corrstore.training.run_config import RunConfig
+from corrstore.training.run_config import PRESETS, RunConfig
 
 Span = tuple[int, int]
 
@@ -198,5 +199,27 @@ def split_order(store: Store, split: str, config: RunConfig) -> PatchOrder:
             f"the split {split!r} of {store.folder.url} has no valid sample in {wanted} ({skipped} are not valid)"
         )
     geometry = Geometry(store.grid("input"), store.grid("target"))
-    patch = geometry.fitted(config.patch)
+    patch = _patch(geometry, config)
     return PatchOrder(samples, geometry.domain, patch, config.patches_per_sample, config.seed, skipped)
+
+
+def _patch(geometry: Geometry, config: RunConfig) -> Patch:
+    """Return the config's patch at the origin; BadInput, with settings that fit, where it exceeds the target grid."""
+    _, _, *grid = geometry.domain
+    height, width = config.patch or grid
+    if height > grid[0] or width > grid[1]:
+        presets = {
+            name: settings.get("patch", RunConfig.model_fields["patch"].default) for name, settings in PRESETS.items()
+        }
+        fits = [
+            f"--preset {name} (patch {patch[0]} x {patch[1]})"
+            for name, patch in presets.items()
+            if patch[0] <= grid[0] and patch[1] <= grid[1]
+        ]
+        stride = NetworkConfig.from_size(config.size, 1, 1, noise_conditioned=False).stride
+        largest = [side - side % stride for side in (min(height, grid[0]), min(width, grid[1]))]
+        raise BadInput(
+            f"patch {height} x {width} does not fit the target grid of {grid[0]} x {grid[1]}; give"
+            f" {' or '.join([*fits, f'--set patch=[{largest[0]},{largest[1]}]'])}"
+        )
+    return Patch(0, 0, height, width)

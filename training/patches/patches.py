@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid_weights import TwoPoints, bilinear_axis
 
@@ -67,16 +66,6 @@ class Geometry:
         top, height = _window(self.rows, self.input_grid.lat.size, patch.top, patch.height)
         left, width = _window(self.columns, self.input_grid.lon.size, patch.left, patch.width)
         return Patch(top, left, height, width)
-
-    def fitted(self, size: tuple[int, int] | None) -> Patch:
-        """Return a patch of that size at the origin, None for the domain; BadInput where it exceeds the domain."""
-        height, width = size or self.target_grid.shape
-        if height > self.domain.height or width > self.domain.width:
-            raise BadInput(
-                f"patch {height} x {width} exceeds the target grid of {self.domain.height} x {self.domain.width};"
-                " set a smaller patch, or patch=null for the whole grid"
-            )
-        return Patch(0, 0, height, width)
 
 
 def _window(points: TwoPoints, size: int, first: int, count: int) -> tuple[int, int]:

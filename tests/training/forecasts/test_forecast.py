@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -10,20 +14,28 @@ import torch
 import xarray as xr
 from typer.testing import CliRunner
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, OutOfResources
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.diffusion.sampler import SamplerConfig, member_key, member_noise
 from corrstore.training.forecasts.files import open_forecast
-from corrstore.training.forecasts.forecast import ForecastSampler, SamplingSettings, parts_of_process, tile_size
+from corrstore.training.forecasts.forecast import (
+    ForecastSampler,
+    SamplingSettings,
+    parts_of_process,
+    tile_size,
+    valid_samples,
+)
 from corrstore.training.forecasts.header import Part
 from corrstore.training.learning.checkpoint import load_checkpoint
 from corrstore.training.learning.trainer import train
 from corrstore.training.run_config import run_config
 from corrstore.training.sampling_commands import app
-from tests.conftest import build_in_process, small_recipe_content
+from tests.command import corrstore
+from tests.conftest import brief_content, build_in_process, small_recipe_content
 from tests.digests import digest
+from tests.full_disk import no_file_larger_than
 from tests.models import gain, trained_on
 
 DRAWING = SamplingSettings(members=2, tile=(32, 40), overlap=12, seed=5, sampler=SamplerConfig(steps=3, sigma_max=20.0))
@@ -225,12 +237,13 @@ def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo
     drawing = ["--members", 2, "--steps", 2, "--tile", 32, 40, "--threads", 1]
     shared = ["sample", "--store", store, "--checkpoint", run, "--output", output, *drawing]
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank, there in (("1", 3), ("0", 6)):
+    for rank, there, said in (("1", 3, ""), ("0", 6, "3 of 6 parts to sample in process 0 of 2")):
         monkeypatch.setenv("RANK", rank)
-        assert "3 of 6 parts" in command(*shared)
+        assert said in command(*shared)
         forecast = open_forecast(str(output))
         assert sum(map(forecast.has, forecast.header.parts)) == there
     monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.delenv("RANK")
     monkeypatch.setenv("COLUMNS", "120")
     before = digest(output)
     assert "0 of 6 parts" in command(*shared)
@@ -281,3 +294,37 @@ def test_a_store_of_the_same_constants_is_drawn_from_and_another_is_refused(arch
     other = later_store(archive, tmp_path / "other")
     with pytest.raises(BadInput, match=r"target\.normalisation"):
         load_checkpoint(run, other)
+
+
+def test_stopped_sampling_ends_with_75_and_keeps_its_parts(demo_store, run, tmp_path):
+    output = tmp_path / "forecast"
+    words = ["sample", "--store", demo_store.folder.path(), "--checkpoint", run, "--output", output, "--threads", 1]
+
+    def send_signal_after_the_first_part():
+        while not (output / "refc_regression" / "c" / "0" / "0" / "0").exists():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send_signal_after_the_first_part)
+    sender.start()
+    ended = corrstore(*words, "--members", 8, "--steps", 400)
+    sender.join()
+    assert ended.returncode == 75
+    assert ended.stderr.splitlines()[-1] == "corrstore: stopped by a signal; give the same command to go on"
+    forecast = open_forecast(str(output))
+    assert 1 <= sum(map(forecast.has, forecast.header.parts)) < len(forecast.header.parts)
+
+
+@pytest.mark.parametrize("form", ["zarr", "netcdf"])
+def test_a_full_disk_ends_sampling_with_75(stirred, tmp_path, form):
+    forecast = stirred.forecast(str(tmp_path / form), form)
+    forecast.create()
+    with no_file_larger_than(4_000), pytest.raises(OutOfResources, match=f"cannot write .*{form}"):
+        list(stirred.draw(forecast, forecast.header.parts[:1]))
+    assert not forecast.has(forecast.header.parts[0])
+
+
+def test_a_store_with_a_train_split_alone_names_it(archive, tmp_path):
+    build_in_process(recipe_from(brief_content(archive)), tmp_path / "store")
+    with pytest.raises(BadInput, match="has no split 'test'; give one of train, or all"):
+        valid_samples(open_store(str(tmp_path / "store")), "test")

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import DamagedData, OutOfResources
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.learning.checkpoint import BEST, LAST, load_checkpoint, read_checkpoint, write_checkpoint
+from corrstore.training.learning.run_log import RunLog
 from corrstore.training.learning.trainer import train
+from corrstore.training.learning.validation import MEASURES
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.patches.patches import Patch
 from corrstore.training.run_config import run_config
 from tests.brief_run import BRIEF_RUN
 from tests.conftest import SHAPE, build_in_process
+from tests.full_disk import no_file_larger_than
 
 SETTINGS = {**BRIEF_RUN, "patches": 16}
 
@@ -131,3 +134,22 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_nothing_else
     assert [entry.name for entry in tmp_path.iterdir()] == [LAST]
     with pytest.raises(BadInput, match=r"cannot write .*No such file"):
         write_checkpoint(tmp_path / "nowhere" / LAST, {})
+
+
+def test_a_full_disk_is_told_as_one_and_leaves_the_old_checkpoint(tmp_path):
+    write_checkpoint(tmp_path / LAST, {"patches_seen": 1})
+    with no_file_larger_than(100_000), pytest.raises(OutOfResources, match=r"cannot write .*last\.pt: File too large"):
+        write_checkpoint(tmp_path / LAST, {"patches_seen": 2, "weights": torch.zeros(100_000)})
+    assert read_checkpoint(tmp_path / LAST)["patches_seen"] == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == [LAST]
+
+
+def test_a_full_disk_under_the_log_is_told_as_one(tmp_path):
+    log = RunLog(tmp_path, 0)
+    scores = {"t2m": dict.fromkeys(MEASURES, 1.0)}
+    with (
+        no_file_larger_than(200),
+        pytest.raises(OutOfResources, match=r"cannot write .*validation\.csv: File too large"),
+    ):
+        for patches in range(100):
+            log.add_scores(patches, scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from corrstore.command_line import app
 from corrstore.datasets.errors import BadInput, CorrstoreError, DamagedData
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_checkpoint
 from corrstore.training.learning.learner import Learner, learning_rate
@@ -32,7 +34,8 @@ from corrstore.training.learning.validation import fair_crps, validate
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.run_config import PRESETS, parsed_changes, run_config
 from tests.brief_run import BRIEF_RUN
-from tests.conftest import build_in_process
+from tests.command import corrstore
+from tests.conftest import brief_content, build_in_process
 from tests.paths import SHARED, needs_shared
 from tests.two_processes import gradients_of, one_of_two
 
@@ -234,13 +237,6 @@ def assert_close(gradients, expected):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5 * max(1.0, float(other.abs().max())))
 
 
-def test_a_batch_that_does_not_divide_among_the_processes_is_refused(demo_store):
-    learner = Learner(CONFIG, demo_store, CPU)
-    learner.processes = type(SINGLE_PROCESS)(rank=0, world_size=3)
-    with pytest.raises(BadInput, match=r"batch 8 does not divide .* of 4 on each of 3 processes; set a multiple of 12"):
-        list(learner.spans())
-
-
 @pytest.mark.parametrize("stage", ["regression", "diffusion"])
 def test_where_the_target_is_missing_nothing_is_learned(demo_store, runs, stage):
     parent = load_checkpoint(runs / "regression", demo_store) if stage == "diffusion" else None
@@ -285,6 +281,16 @@ def test_several_patches_of_a_sample_and_whole_fields_train(demo_store, tmp_path
     assert train(demo_store, run_config("regression", "demo", whole), tmp_path / "whole") == 8
 
 
+def test_a_store_without_validation_trains_and_says_so_once(archive, tmp_path):
+    build_in_process(recipe_from(brief_content(archive)), tmp_path / "store")
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+    words = ["train", "--store", tmp_path / "store", "--preset", "demo", "--output", tmp_path / "run", *settings]
+    ended = corrstore(*words)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("the store has no validation split") == 1
+    assert load_checkpoint(tmp_path / "run", open_store(str(tmp_path / "store"))).patches_seen == 24
+
+
 def test_the_learning_rate_rises_and_falls():
     config = run_config("regression", "demo", {"learning_rate": 1.0, "warmup": 80, "patches": 1080, "batch": 8})
     rates = [learning_rate(config, seen) for seen in range(0, 1081, 8)]
@@ -306,7 +312,6 @@ def test_presets_are_valid(preset, stage):
     ("changes", "message"),
     [
         ({"size": "huge"}, "unknown network size 'huge'; choose one of tiny"),
-        ({"batch": 10, "micro_batch": 4}, "batch 10 is not a multiple of micro_batch 4"),
         ({"learnig_rate": 1}, "learnig_rate: no such key; .*there are stage"),
         ({"patches": 0}, "patches: expected 1 or more, got 0"),
         ({"precision": "float8"}, "precision: .*'float8'"),

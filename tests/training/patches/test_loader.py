@@ -94,7 +94,9 @@ def test_the_window_holds_every_neighbour_of_a_patch_and_is_of_one_size(data):
 
 
 def test_a_patch_larger_than_the_domain_is_refused(demo_store):
-    with pytest.raises(BadInput, match="patch 16 x 448 exceeds the target grid of 48 x 64"):
+    with pytest.raises(
+        BadInput, match=r"patch 16 x 448 does not fit the target grid of 48 x 64; give --set patch=\[16,64\]"
+    ):
         split_order(demo_store, "train", CONFIG.model_copy(update={"patch": (16, 448)}))
 
 

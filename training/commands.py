@@ -99,7 +99,7 @@ def train(
     if patches_seen < config.patches:
         raise_stopped(f"stopped after {patches_seen:,} of {config.patches:,} patches")
     if group.is_first:
-        notices.print(f"{output}: {patches_seen:,} of {config.patches:,} patches seen")
+        notices.print(f"{output}: {patches_seen:,} of {config.patches:,} patches seen", highlight=False, soft_wrap=True)
 
 
 def _print_facts(title: str, facts: dict[str, str]) -> None:

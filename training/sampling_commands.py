@@ -59,7 +59,7 @@ def sample(
 
     if processes > 1 and not in_process_group():
         run_in_processes(processes)
-        notices.print(f"wrote {output}")
+        notices.print(f"wrote {output}", highlight=False, soft_wrap=True)
         return
     import torch
 
@@ -104,7 +104,7 @@ def sample(
             for number, _ in enumerate(forecast_sampler.draw(forecast, parts), start=1):
                 show(number, "")
         if world_size == 1:
-            notices.print(f"wrote {output}")
+            notices.print(f"wrote {output}", highlight=False, soft_wrap=True)
 
 
 @app.command()

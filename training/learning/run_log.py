@@ -61,8 +61,9 @@ class RunLog:
 
     def _show(self, patches: int, values: dict[str, float]) -> None:
         if self._board:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, patches)
+            with writing(self._folder / "tensorboard"):
+                for name, value in values.items():
+                    self._board.add_scalar(name, value, patches)
 
 
 def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:

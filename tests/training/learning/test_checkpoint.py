@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from corrstore.datasets.errors import DamagedData, OutOfResources
+from corrstore.datasets.errors import BadInput, DamagedData, OutOfResources
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.learning.checkpoint import BEST, LAST, load_checkpoint, read_checkpoint, write_checkpoint
@@ -144,7 +144,6 @@ def test_a_full_disk_is_told_as_one_and_leaves_the_old_checkpoint(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == [LAST]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_full_disk_under_the_log_is_told_as_one(tmp_path):
     log = RunLog(tmp_path, 0)
     scores = {"t2m": dict.fromkeys(MEASURES, 1.0)}

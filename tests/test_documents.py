@@ -43,7 +43,7 @@ STANDS_FOR = {
 """The words of plan and build that this folder has something else for: a recipe of fewer samples, its archives."""
 
 LAST = "2020-07-08T12"
-RUN = {**BRIEF_RUN, "size": "tiny", "samples": 16, "save_every": 16, "validate_every": 16}
+RUN = {**BRIEF_RUN, "size": "tiny", "patches": 16, "save_every": 16, "validate_every": 16}
 SHORTER = {
     "synth": ["--end", LAST, "--shape", "48x64"],
     "build": ["--workers", "1"],

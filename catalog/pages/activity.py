@@ -23,15 +23,16 @@ class ActiveSample(NamedTuple):
 
 
 def most_active(summary: StoreSummary, read: SeriesReader) -> ActiveSample | None:
-    """Return the valid sample with most rain or, where it never rains, with the largest residuals of a channel.
+    """Return the valid sample whose target is wettest or, where none is wet, with the largest residuals of a channel.
 
-    None where no sample is valid.
+    Wet is a number from the variable's `wet_threshold` up. None where no sample is valid.
     """
-    rain = summary.channel("target", "tp")
-    if rain and rain.wet_share > 0:
-        time, wet = _highest(summary, read, rain, _wet_shares)
-        limit = f"{short_number(rain.row['wet_threshold'])} {units(rain.row['units'])}"
-        return ActiveSample(time, f"the one with most rain: {share(wet)} of the target has {limit} or more")
+    for target in summary.channels["target"]:
+        if target.wet_share > 0:
+            time, wet = _highest(summary, read, target, _wet_shares)
+            limit = f"{short_number(target.row['wet_threshold'])} {units(target.row['units'])}"
+            why = f"the one with most {target.what}: {share(wet)} of the target has {limit} or more"
+            return ActiveSample(time, why)
     for residual in summary.channels["residual"]:
         if residual.counted:
             time, _ = _highest(summary, read, residual, _mean_squares)

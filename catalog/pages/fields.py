@@ -22,7 +22,6 @@ from corrstore.datasets.store.opening import Store, open_store
 
 _MOST_BYTES = 900_000
 _PREVIEW_PIXELS = 120
-_PREFERRED = "t2m"
 _GONE = {
     "vanished": "The store is no longer where it was registered, so there are no fields to show.",
     "changed": "The store has changed since it was registered, so its fields are not shown; register it again.",
@@ -45,10 +44,9 @@ class Fields:
 
     @property
     def preview(self) -> list[Map]:
-        """The maps of one channel without its residual, in few bytes."""
-        targets = {name: maps for (role, name), maps in self.maps.items() if role == "target"}
-        paired = [maps for maps in targets.values() if len(maps) > 1]
-        maps = targets.get(_PREFERRED) or next(iter([*paired, *targets.values()]), [])
+        """The maps of one target without its residual, in few bytes; of the first that the input has too, if any."""
+        targets = [maps for (role, _), maps in self.maps.items() if role == "target"]
+        maps = next(iter([*(maps for maps in targets if len(maps) > 1), *targets]), [])
         return [replace(each, picture=_smaller(each.picture)) for each in maps if each.title != "residual"]
 
 

@@ -71,7 +71,8 @@ class Catalog:
         Args: `variables` by channel name, in whatever role; `period` as `parse_period` reads it;
         `frequency` such as 3h: the store has valid samples at all such times of the day; `resolution` in degrees and
         `region` (west, south, east, north) of the target grid; `complete` keeps only stores that alone hold
-        everything; `reasons` adds why something is missing. Only valid samples count. Errors: BadInput.
+        everything; `reasons` adds why something is missing. Only valid samples count. Raises BadInput for a variable
+        that no store has, among others.
         """
         question = Question(
             list(dict.fromkeys(variables)),
@@ -82,6 +83,7 @@ class Catalog:
             complete,
         )
         stores = self.stores
+        stores.check_variables(variables)
         fit = fitting(stores, question)
         valid = None if question.period is None else self._valid(stores, fit)
         found = answer(stores, question, fit, self._presence([stores.rows[place] for place in fit]), valid)
@@ -105,12 +107,14 @@ class Catalog:
 
         Args: `variables` by channel name, all of them if none is named; `months` (1 to 12) and `hours` (0 to 23, UTC)
         of the valid time; `residual` for that of target minus input in place of these two; `quantiles` between 0 and
-        1; `store` by name, location or id, for that store alone. Without a period, each store's own. Errors: BadInput.
+        1; `store` by name, location or id, for that store alone. Without a period, each store's own. Raises BadInput
+        for a variable that no store has, among others.
         """
         from corrstore.catalog.queries.statistics import Asked, expected_samples
         from corrstore.catalog.queries.statistics import statistics as merged_statistics
 
         stores = self.stores
+        stores.check_variables(variables)
         selection = Selection(None if period is None else parse_period(period), tuple(months), tuple(hours))
         fit = fitting(stores, Question([], selection.period))
         if store is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,13 @@ class Stores:
     def roles(self, place: int, variables: list[str]) -> Roles:
         """The roles that each of the variables has in a store, those that it has."""
         return {name: self._roles[name][place] for name in variables if place in self._roles.get(name, ())}
+
+    def check_variables(self, variables: Sequence[str]) -> None:
+        """Raise BadInput, with the nearest names, for a variable that no store has in any role."""
+        for name in variables:
+            if name not in self._roles and self._roles:
+                nearest = ", ".join(get_close_matches(name.lower(), self._roles, cutoff=0))
+                raise BadInput(f"no store of the catalog has the variable {name!r}; the nearest names are {nearest}")
 
     def counted(self, place: int, variables: list[str], residual: bool) -> list[tuple[str, str]]:
         """Which (role, channel) of a store have statistics, of the named variables or of all."""

@@ -92,10 +92,11 @@ def test_columns_are_counted_in_cells(capsys, monkeypatch):
 
 
 def test_an_answer_that_is_empty_is_said(url, tmp_path):
-    asked = corrstore("catalog", "query", "--variable", "q_1")
-    assert asked.stdout == "no store holds any of it; missing:\n  q_1\n" and asked.returncode == 0
+    asked = corrstore("catalog", "query", "--variable", "t2m", "--resolution", "9")
+    assert asked.stdout == "no store holds any of it; missing:\n  t2m\n" and asked.returncode == 0
     asked = corrstore("catalog", "query", "--variable", "t2m", "--period", "2019", "--complete")
     assert asked.stdout.startswith("no store alone holds all of it;") and asked.returncode == 1
-    assert corrstore("catalog", "statistics", "--variable", "q_1").stdout.startswith("no store has statistics of that;")
+    asked = corrstore("catalog", "statistics", "--variable", "t2m", "--period", "1990")
+    assert asked.stdout.startswith("no store has statistics of that;") and asked.returncode == 0
     (tmp_path / "empty" / "stores").mkdir(parents=True)
     assert corrstore("catalog", "list", "--catalog", tmp_path / "empty").stdout == "the catalog has no stores\n"

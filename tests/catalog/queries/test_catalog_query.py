@@ -54,6 +54,7 @@ def test_holdings_are_those_of_the_hours_one_by_one(tmp_path_factory, stores, fi
     variables = ["t2m", "u_850"]
     midnight = np.datetime64("2019-06-01")
     truth = {}
+    catalog = catalog_of(root, made(root, "later", "2030-01-01", inputs=tuple(variables), targets=()))
     for number, (start, length_of, invalid, kind) in enumerate(stores):
         inputs = (("t2m",), ("u_850",), ("t2m", "u_850"))[kind - 1]
         store = made(root, f"s{number}", str(midnight + start * HOUR), length_of, 1, tuple(invalid), inputs, ())
@@ -153,8 +154,10 @@ def test_questions_without_a_period(tmp_path):
     both = catalog.query(["t2m", "u_850"])
     assert both.complete and {match.name for match in both.combination} == {"a", "b"}
     assert both.stores[0].roles == {"t2m": ["input", "target"]}
-    assert catalog.query(["t2m", "u_851"]).missing[0].variables == ("u_851",)
-    assert not catalog.query(["u_851"]).complete and catalog.query(["u_851"]).stores == []
+    assert catalog.query(["t2m", "u_850"], region=(100, 20, 120, 40), resolution=9).missing[0].variables == (
+        "t2m",
+        "u_850",
+    )
     assert len(catalog.query().stores) == 2
 
 
@@ -253,6 +256,8 @@ def test_parquet_goes_through_a_pipe(url):
         (["statistics", "--hours", "noon"], "--hours 'noon'"),
         (["statistics", "--quantile", "50"], "quantile 50"),
         (["statistics", "--store", "nowhere"], "no store 'nowhere'"),
+        (["query", "--variable", "t2m", "--variable", "T2"], "has the variable 'T2'; the nearest names are t2m, "),
+        (["statistics", "--variable", "z_501"], "has the variable 'z_501'; the nearest names are z_500, "),
         (["list", "--output", "list.txt"], "--format csv"),
     ],
 )

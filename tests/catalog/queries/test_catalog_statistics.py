@@ -108,7 +108,7 @@ def test_without_a_period_it_is_the_stores_own(catalog, demo_store, faulty_store
 
 
 def test_every_store_and_role_that_has_the_variable(catalog):
-    found = catalog.statistics(["tp", "refc", "u_850"], "2020-06")
+    found = catalog.statistics(["tp", "refc"], "2020-06")
     assert {(one.name, one.role, one.channel) for one in found} == {
         (name, *rest)
         for name in ("small", "faulty")

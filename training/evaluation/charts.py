@@ -127,7 +127,7 @@ def rank_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
 def reliability_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
     """Return the error by the ensemble's spread; None without an ensemble."""
     found = evaluation.tallies.get((channel.name, ENSEMBLE))
-    if found is None or np.isnan(found.classes).any():
+    if found is None or not np.isfinite(found.classes).all():
         return None
     spread, error = (each[0] for each in scores.spread_reliability(found.total))
     axis = _Axis(0, float(max(spread.max(), error.max())) * 1.05 or 1.0)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from corrstore.beam_pipelines.changes import refuse_changes
 from corrstore.beam_pipelines.finish import Report, finish, is_finished, read_report
-from corrstore.beam_pipelines.progress import Progress
-from corrstore.beam_pipelines.spread import Runner, spread
+from corrstore.beam_pipelines.spreading.progress import Progress
+from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sources import used_rules

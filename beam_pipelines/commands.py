@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corrstore.beam_pipelines.spreading.stopping import stopped_by_signals
 from corrstore.datasets.commands import (
     BEAM,
     AsJson,
@@ -22,10 +23,14 @@ from corrstore.datasets.commands import (
     results,
 )
 
+if TYPE_CHECKING:
+    from corrstore.beam_pipelines.spreading.spread import Runner
+
 app = typer.Typer()
 
 
 @app.command()
+@stopped_by_signals()
 def synth(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the two archives are written.")],
     start: Annotated[
@@ -49,7 +54,7 @@ def synth(
 
     Example: `corrstore synth demo/archive --fault all`
     """
-    from corrstore.beam_pipelines.progress import progress_bar
+    from corrstore.beam_pipelines.spreading.progress import progress_bar
     from corrstore.datasets.recipe.periods import parse_time
     from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
 
@@ -79,6 +84,7 @@ def synth(
 
 
 @app.command()
+@stopped_by_signals()
 def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False) -> None:
     """Say what a build would do and cost, and what is missing, before anything is written.
 
@@ -97,6 +103,7 @@ def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False
 
 
 @app.command(context_settings=BEAM)
+@stopped_by_signals()
 def build(
     context: typer.Context,
     recipe: RecipeName,
@@ -115,13 +122,12 @@ def build(
     """
     from corrstore.beam_pipelines.build import build as run_build
     from corrstore.beam_pipelines.printing import print_report
-    from corrstore.beam_pipelines.spread import Runner
     from corrstore.catalog.tables.registration import register_store
     from corrstore.datasets.recipe.files import load_recipe
     from corrstore.datasets.storage.folder import Folder, absolute
 
     made = load_recipe(recipe, override)
-    result = run_build(made, Folder(absolute(output)), Runner(tuple(context.args), workers), notices, repair)
+    result = run_build(made, Folder(absolute(output)), _runner(context, workers), notices, repair)
     if catalog is not None:
         register_store(catalog, absolute(output))
     report = result.report
@@ -133,6 +139,7 @@ def build(
 
 
 @app.command(context_settings=BEAM)
+@stopped_by_signals()
 def verify(
     context: typer.Context,
     store: StorePath,
@@ -147,14 +154,13 @@ def verify(
     Example: `corrstore verify demo/store --against-source`
     """
     from corrstore.beam_pipelines.printing import print_verdict
-    from corrstore.beam_pipelines.spread import Runner
     from corrstore.beam_pipelines.verify import verify as run_verify
     from corrstore.datasets.storage.folder import absolute
     from corrstore.datasets.store.opening import open_store
 
     verdict = run_verify(
         open_store(absolute(store)),
-        Runner(tuple(context.args), workers),
+        _runner(context, workers),
         notices,
         samples if against_source else 0,
         seed,
@@ -164,3 +170,13 @@ def verify(
     else:
         print_verdict(store, verdict)
     raise typer.Exit(0 if verdict.passed else 1)
+
+
+def _runner(context: typer.Context, workers: int | None) -> Runner:
+    """Return Beam's runner by the options that are not the command's own; raises BadInput where nobody has one."""
+    from corrstore.beam_pipelines.spreading.options import refuse_unknown
+    from corrstore.beam_pipelines.spreading.spread import Runner
+
+    options = tuple(context.args)
+    refuse_unknown(options, [name for parameter in context.command.params for name in parameter.opts])
+    return Runner(options, workers)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from corrstore.beam_pipelines.progress import Progress
-from corrstore.beam_pipelines.spread import Runner, spread
+from corrstore.beam_pipelines.spreading.progress import Progress
+from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import planned
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.periods import format_time, time_key

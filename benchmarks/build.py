@@ -27,8 +27,8 @@ from rich.table import Table
 from benchmarks.by_hand import build_by_hand
 from benchmarks.full_size import full_size_archive
 from corrstore.beam_pipelines.build import build
-from corrstore.beam_pipelines.progress import Progress
-from corrstore.beam_pipelines.spread import Runner, Task, spread
+from corrstore.beam_pipelines.spreading.progress import Progress
+from corrstore.beam_pipelines.spreading.spread import Runner, Task, spread
 from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.pairing.sample_plan import SamplePlan, sample_plans

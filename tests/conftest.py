@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from corrstore.beam_pipelines.build import BuildResult, build
-from corrstore.beam_pipelines.spread import Runner
+from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store, open_store

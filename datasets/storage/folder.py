@@ -125,10 +125,12 @@ def write_file_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise cannot_write(path, error, len(content)) from None
+        if isinstance(error, OSError):
+            raise cannot_write(path, error, len(content)) from None
+        raise
 
 
 def checksum(content: bytes) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from corrstore.beam_pipelines.spread import Runner
+from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import format_time, parse_time
@@ -151,7 +151,7 @@ def test_a_table_that_changed_is_refused_with_the_difference(archive, tmp_path):
 
 def test_workers_that_leave_nothing_make_no_store(recipe, tmp_path, monkeypatch):
     """As where they see another disk than the driver."""
-    monkeypatch.setattr("corrstore.beam_pipelines.spread.write_task_record", lambda *_: None)
+    monkeypatch.setattr("corrstore.beam_pipelines.spreading.spread.write_task_record", lambda *_: None)
     with pytest.raises(BadInput, match="workers left 0 of"):
         build_in_process(recipe, tmp_path / "store")
     assert not (tmp_path / "store").exists()

@@ -15,7 +15,7 @@ import requests
 import xarray as xr
 
 from corrstore.beam_pipelines.build import build
-from corrstore.beam_pipelines.spread import Runner
+from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.references import FieldReference

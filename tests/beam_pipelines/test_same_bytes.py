@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from corrstore.beam_pipelines.build import build
-from corrstore.beam_pipelines.spread import Runner
+from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
 from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.files import load_recipe
@@ -160,7 +160,7 @@ def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(written
         workers = [
             child
             for child in psutil.Process(process.pid).children(recursive=True)
-            if "corrstore.beam_pipelines.worker" in child.cmdline()
+            if "corrstore.beam_pipelines.spreading.worker" in child.cmdline()
         ]
         workers[-1].kill()
         _, said = process.communicate(timeout=60)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 
-from corrstore.beam_pipelines.progress import Progress
-from corrstore.beam_pipelines.spread import Runner, spread
+from corrstore.beam_pipelines.spreading.progress import Progress
+from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.tables.registration import register_store

@@ -8,7 +8,7 @@ import xarray as xr
 from pyproj import Proj
 from scipy.interpolate import RegularGridInterpolator
 
-from corrstore.beam_pipelines.spread import Runner
+from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.references import FieldReference

@@ -1,0 +1,113 @@
+"""Spreading one function over samples: the one pipeline that plans, builds and verifies, on any runner."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import apache_beam as beam
+import xarray_beam as xbeam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from corrstore.beam_pipelines.spreading.failures import forget_failures, raise_failure, write_failure
+from corrstore.beam_pipelines.spreading.progress import Progress
+from corrstore.beam_pipelines.spreading.watch import watching_workers
+from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.records import TaskRecord, write_task_record
+
+_MANY = 4  # samples for each worker, from which processes of their own pay
+
+
+class Task(Protocol):
+    """What is done for one sample, or file: a picklable pure function from its index to the record to leave."""
+
+    def __call__(self, index: int) -> TaskRecord: ...
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How Beam runs: its own options, or the embedded runner with `workers` processes (None: all cores)."""
+
+    options: tuple[str, ...] = ()
+    workers: int | None = None
+
+    def pipeline(self, samples: int, worker_command: str) -> beam.Pipeline:
+        """Return a pipeline on the runner that the options name, else on the embedded one.
+
+        The embedded one starts processes by the command where there is enough to do.
+        """
+        options = PipelineOptions(list(self.options), save_main_session=False)
+        if any(option.startswith("--runner") for option in self.options):
+            try:
+                return beam.Pipeline(options=options)
+            except ValueError as error:
+                raise BadInput(f"Beam does not accept {' '.join(self.options)}: {error}") from None
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # a failure is raised, once
+        workers = min(self.workers or os.cpu_count() or 1, -(-samples // _MANY))
+        if workers == 1:
+            return beam.Pipeline(runner=FnApiRunner(), options=options)
+        options.view_as(DirectOptions).direct_num_workers = workers
+        processes = SubprocessSDKEnvironment.from_command_string(worker_command)
+        return beam.Pipeline(runner=FnApiRunner(default_environment=processes), options=options)
+
+
+class WriteTaskRecord(beam.DoFn):
+    """Do the task for each key and leave its record; nothing big goes back through the runner."""
+
+    def __init__(self, task: Task, folder: Folder, place: str, failures: str) -> None:
+        self.task, self.folder, self.place, self.failures = task, folder, place, failures
+
+    def process(self, key: xbeam.Key) -> Iterator[xbeam.Key]:
+        """Do one task; an error that a user can act on is left in `failures`, as data, and ends the pipeline."""
+        index = key.offsets["time"]
+        try:
+            write_task_record(self.folder, self.task(index), self.place)
+        except (CorrstoreError, OSError, MemoryError) as error:
+            write_failure(self.folder, self.failures, index, error)
+            raise RuntimeError(f"task {index} failed; the reason is in {self.folder.path(self.failures)}") from None
+        yield key
+
+
+def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: Runner, progress: Progress) -> None:
+    """Do the task for every index and leave its record in `place`; return when all are there.
+
+    Linear: keys, a reshuffle, the work. Raises what a task raised, with all its lines, and OutOfResources where a
+    worker process died.
+    """
+    if not indices:
+        return
+    keys = [xbeam.Key({"time": index}) for index in indices]
+    before = len(folder.names(place))
+    failures = f"{place}-failures"
+    forget_failures(folder, failures)
+    try:
+        with (
+            progress.watching(folder, place, len(indices)),
+            watching_workers() as worker_command,
+            runner.pipeline(len(indices), worker_command) as pipeline,
+        ):
+            _ = (
+                pipeline
+                | "Keys" >> beam.Create(keys, reshuffle=False)
+                | "Spread" >> beam.Reshuffle()
+                | "Do" >> beam.ParDo(WriteTaskRecord(task, folder, place, failures))
+            )
+    except CorrstoreError:
+        raise
+    except Exception:
+        raise_failure(folder, failures)
+        raise
+    finally:
+        forget_failures(folder, failures)
+    left = len(folder.names(place)) - before
+    if left < len(indices):
+        raise BadInput(
+            f"workers left {left} of {len(indices)} records in {folder.path(place)}; do they all see that folder?"
+            " Start the same command again to go on"
+        )

@@ -1,0 +1,75 @@
+"""Watching worker processes: the embedded runner would wait for ever for one that was killed."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from corrstore.beam_pipelines.spreading.stopping import kill_children
+from corrstore.datasets.errors import OutOfResources
+
+_MODULE = "corrstore.beam_pipelines.spreading.worker"
+_SECONDS_BETWEEN = 0.5
+_SECONDS_OF_GRACE = 5.0  # in which a run that is over may end by itself
+_SECONDS_TO_INSIST = 30.0
+_ALARM = signal.SIGURG  # ignored by default, so one that comes too late does nothing
+
+
+class _WorkerGone(BaseException):
+    """Raised in the main thread, which waits for a worker that is gone."""
+
+
+@contextmanager
+def watching_workers() -> Iterator[str]:
+    """Yield the command that starts a worker; raise OutOfResources where one dies before the block has ended.
+
+    A shell waits for each worker and leaves a file when it dies, however early that is. Outside of the main thread,
+    which alone receives signals, nothing is watched.
+    """
+    worker = f"{shlex.quote(sys.executable)} -m {_MODULE}"
+    if threading.current_thread() is not threading.main_thread():
+        yield worker
+        return
+    over, died = threading.Event(), threading.Event()
+
+    def watch(trace: Path) -> None:
+        while not over.wait(_SECONDS_BETWEEN):
+            if trace.exists() and not over.wait(_SECONDS_OF_GRACE):
+                died.set()
+                kill_children(_MODULE)
+                while not over.is_set():
+                    signal.pthread_kill(threading.main_thread().ident or 0, _ALARM)
+                    over.wait(_SECONDS_TO_INSIST)
+
+    def wake(_: int, __: FrameType | None) -> None:
+        if died.is_set() and not over.is_set():
+            raise _WorkerGone
+
+    usual_handler, usual_hook = signal.getsignal(_ALARM), threading.excepthook
+    with tempfile.TemporaryDirectory(prefix="corrstore-") as folder:
+        trace = Path(folder) / "a-worker-died"
+        watcher = threading.Thread(target=watch, args=[trace], daemon=True)
+        try:
+            signal.signal(_ALARM, wake)
+            threading.excepthook = lambda _: None  # Beam's threads complain of a worker that is gone
+            watcher.start()
+            yield f"{worker} || : > {shlex.quote(str(trace))}"
+        except BaseException:
+            if died.is_set():
+                raise OutOfResources(
+                    "a worker process was killed, perhaps because memory ran out; start the same command again"
+                    " with fewer --workers"
+                ) from None
+            raise
+        finally:
+            over.set()
+            watcher.join()
+            signal.signal(_ALARM, usual_handler)
+            threading.excepthook = usual_hook

@@ -136,4 +136,11 @@ def test_a_recipe_that_is_no_yaml(tmp_path):
 
 def test_a_misspelt_option_is_not_passed_over(content, tmp_path):
     said = told(content, tmp_path, "--wrokers", "4")
-    assert "unknown option --wrokers" in said
+    assert "unknown option --wrokers" in said and "the nearest are --workers" in said
+    said = told(content, tmp_path, "--direct_num_worker=4")
+    assert "unknown option --direct_num_worker:" in said and "--direct_num_workers" in said
+
+
+def test_an_option_with_a_value_that_beam_refuses_is_told_in_one_line(content, tmp_path):
+    said = told(content, tmp_path, "--direct_num_workers=many")
+    assert "Beam does not accept --direct_num_workers=many" in said and "invalid int value" in said

@@ -40,9 +40,8 @@ def refuse_unknown(options: tuple[str, ...], own_names: Iterable[str]) -> None:
         with redirect_stderr(said):
             PipelineOptions(list(options)).get_all_options(add_extra_args_fn=look)
     except SystemExit:
-        raise BadInput(
-            said.getvalue().strip().rpartition("error: ")[2] or f"Beam refuses {' '.join(options)}"
-        ) from None
+        reason = said.getvalue().rpartition("error: ")[2].strip()
+        raise BadInput(f"Beam does not accept {' '.join(options)}: {reason}") from None
     if unknown:
         name = unknown[0].partition("=")[0]
         nearest = get_close_matches(name, sorted(names), cutoff=0.6)

@@ -42,10 +42,12 @@ def stopped_by_signals() -> Iterator[None]:
         received.append(signal.Signals(number).name)
         if len(received) == 1:
             threading.Thread(target=end_anyway, daemon=True).start()
+            threading.excepthook = lambda _: None  # pools complain of processes that are gone
             kill_children()
             raise _Interrupted
 
     signals = [each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) is not signal.SIG_IGN]
+    usual_hook = threading.excepthook
     before = {each: signal.signal(each, stop) for each in signals}
     try:
         yield
@@ -56,6 +58,7 @@ def stopped_by_signals() -> Iterator[None]:
         over.set()
         for each, handler in before.items():
             signal.signal(each, handler)
+        threading.excepthook = usual_hook
     if received:
         raise Stopped(_message(received[0]))
 
@@ -66,7 +69,8 @@ def kill_children(part_of_command: str = "") -> None:
 
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if part_of_command in " ".join(child.cmdline()):
+            command = " ".join(child.cmdline())
+            if part_of_command in command and "resource_tracker" not in command:  # Python's own ends by itself
                 child.kill()
 
 

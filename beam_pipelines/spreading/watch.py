@@ -30,7 +30,7 @@ class _WorkerGone(BaseException):
 def watching_workers() -> Iterator[str]:
     """Yield the command that starts a worker; raise OutOfResources where one dies before the block has ended.
 
-    A shell waits for each worker and leaves a file when it dies, however early that is. Outside of the main thread,
+    A shell waits for each worker, and leaves a file when it dies, however early that is. Outside of the main thread,
     which alone receives signals, nothing is watched.
     """
     worker = f"{shlex.quote(sys.executable)} -m {_MODULE}"
@@ -60,7 +60,7 @@ def watching_workers() -> Iterator[str]:
             signal.signal(_ALARM, wake)
             threading.excepthook = lambda _: None  # Beam's threads complain of a worker that is gone
             watcher.start()
-            yield f"{worker} || : > {shlex.quote(str(trace))}"
+            yield f"exec 3>&2 2>/dev/null; {worker} 2>&3 || : > {shlex.quote(str(trace))}"
         except BaseException:
             if died.is_set():
                 raise OutOfResources(

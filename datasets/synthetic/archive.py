@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from corrstore.datasets.synthetic.spec import RUN_HOURS, SyntheticSpec
 from corrstore.datasets.synthetic.weather.weather import Weather
 
 _HOUR = np.timedelta64(1, "h")
+_PARTS = ("era5", "cma_rra")
 README = """SYNTHETIC DATA
 
 The files in this folder are GRIB files of weather that never happened over a land that does not exist. They were
@@ -71,11 +73,20 @@ def synthesise(
     each file once it is complete. What a field is depends on the seed, the grid and its valid time alone, not on the
     number of `processes`.
 
-    Raises BadInput where `directory` holds an archive already.
+    Raises BadInput where `directory` holds an archive already. One that cannot be finished is removed.
     """
-    for name in ("era5", "cma_rra"):
+    for name in _PARTS:
         if (directory / name).exists():
             raise BadInput(f"{directory / name} exists; remove it or name another folder for the synthetic archive")
+    try:
+        return _write(directory, spec, on_file, processes)
+    except BaseException:
+        for name in _PARTS:
+            shutil.rmtree(directory / name, ignore_errors=True)
+        raise
+
+
+def _write(directory: Path, spec: SyntheticSpec, on_file: Callable[[Path], None], processes: int) -> SyntheticArchive:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "README.txt").write_text(README, encoding="utf-8")
     fault_maker = FaultMaker(spec)

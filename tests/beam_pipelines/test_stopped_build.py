@@ -1,0 +1,185 @@
+"""A build that is stopped or killed ends with a clear message, and continues to the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from corrstore.beam_pipelines.build import build
+from corrstore.beam_pipelines.spreading.spread import Runner
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
+from tests.command import corrstore
+from tests.conftest import QUIET, build_in_process, few_are_measured, small_recipe_content
+from tests.digests import digest
+
+MINUTES = 600.0  # seconds, in which what would wait for ever is given up
+
+
+def written_recipe(content: dict, folder: Path) -> Path:
+    """A file of that recipe."""
+    file = folder / "small.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@pytest.fixture(scope="module")
+def written_by_workers(archive, tmp_path_factory) -> tuple[Path, str]:
+    """The file of a recipe of which two workers do no more than write the samples, and its store's digest."""
+    folder = tmp_path_factory.mktemp("written-by-workers")
+    content = few_are_measured(small_recipe_content(archive))
+    build_in_process(recipe_from(content), folder / "store")
+    return written_recipe(content, folder), digest(folder / "store")
+
+
+def test_two_worker_processes_give_the_same_bytes(written_by_workers, tmp_path):
+    file, whole = written_by_workers
+    build(load_recipe(str(file)), Folder(str(tmp_path / "store")), Runner(workers=2), QUIET)
+    assert digest(tmp_path / "store") == whole
+
+
+@contextmanager
+def running(*arguments: object, ignoring: str = "") -> Iterator[subprocess.Popen]:
+    """The command in a process group of its own, none of which is left at the end; SIGINT and SIGTERM as by default."""
+    default = {name: "IGN" if name == ignoring else "DFL" for name in ("SIGTERM", "SIGINT")}
+    handled = "; ".join(f"signal.signal(signal.{name}, signal.SIG_{each})" for name, each in default.items())
+    code = f"import os, signal, sys; {handled}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    command = [sys.executable, "-c", code, "-m", "corrstore", *map(str, arguments)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def building(file: Path, store: Path, workers: int = 2, ignoring: str = "") -> AbstractContextManager[subprocess.Popen]:
+    """A build that runs."""
+    return running("build", file, "--output", store, f"--workers={workers}", ignoring=ignoring)
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """The worker processes of a build, from their first moment on."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if "corrstore.beam_pipelines.spreading.worker" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def waited(process: subprocess.Popen, until: Callable[[], bool]) -> bool:
+    """Whether it is still running when that has come."""
+    while process.poll() is None and not until():
+        time.sleep(0.002)
+    return process.poll() is None
+
+
+def records(store: Path) -> int:
+    """How many records of samples are there."""
+    return len(list((store / RECORDS).glob("2*.parquet")))
+
+
+def continued(file: Path, store: Path) -> str:
+    """The digest of the store when the same command has ended that was started again, with one worker."""
+    ended = corrstore("build", file, "--output", store, "--workers=1")
+    assert ended.returncode == 0, ended.stderr
+    return digest(store)
+
+
+def test_a_killed_build_that_goes_on_gives_the_same_bytes(written_by_workers, tmp_path):
+    """SIGKILL between the first record and the last."""
+    file, whole = written_by_workers
+    store = tmp_path / "store"
+    with building(file, store, workers=1) as process:
+        assert waited(process, lambda: records(store) >= 2)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert 2 <= records(store) < 14 and not (store / "zarr.json").exists()
+    assert continued(file, store) == whole
+
+
+def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(written_by_workers, tmp_path):
+    """Memory runs out at hour nine: one clear message, not a wait for ever, and nothing is lost.
+
+    Whatever a script has put into the background ignores SIGINT.
+    """
+    file, whole = written_by_workers
+    store = tmp_path / "store"
+    with building(file, store, ignoring="SIGINT") as process:
+        assert waited(process, lambda: records(store) >= 1)
+        workers_of(process)[-1].kill()
+        _, said = process.communicate(timeout=MINUTES)
+    assert process.returncode == 75 and "fewer --workers" in said and "Traceback" not in said
+    assert records(store) >= 1 and not (store / "zarr.json").exists()
+    assert continued(file, store) == whole
+
+
+def test_a_worker_killed_before_it_has_registered_ends_the_build(written_by_workers, tmp_path):
+    file, _ = written_by_workers
+    with building(file, tmp_path / "store") as process:
+        assert waited(process, lambda: bool(workers_of(process)))
+        workers_of(process)[0].kill()
+        _, said = process.communicate(timeout=MINUTES)
+    assert process.returncode == 75 and "fewer --workers" in said and len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("name", "workers"), [("SIGTERM", 2), ("SIGINT", 1)])
+def test_a_build_stopped_by_a_signal_says_so_and_leaves_no_worker(written_by_workers, tmp_path, name, workers):
+    file, whole = written_by_workers
+    store = tmp_path / "store"
+    with building(file, store, workers) as process:
+        assert waited(process, lambda: records(store) >= 1)
+        others = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(getattr(signal, name))
+        _, said = process.communicate(timeout=MINUTES)
+    assert process.returncode == 75
+    assert said == f"corrstore: stopped by {name}; the same command continues\n"
+    psutil.wait_procs(others, timeout=MINUTES)
+    assert not [other for other in others if other.is_running()]
+    assert not (store / "zarr.json").exists()
+    assert continued(file, store) == whole
+
+
+def test_a_stopped_synthesis_leaves_no_archive(tmp_path):
+    with running("synth", tmp_path / "archive", "--end=2020-12-30T12") as process:
+        assert waited(process, lambda: any(tmp_path.glob("archive/*/*")))
+        process.terminate()
+        _, said = process.communicate(timeout=MINUTES)
+    assert process.returncode == 75 and said == "corrstore: stopped by SIGTERM; the same command continues\n"
+    assert not (tmp_path / "archive/era5").exists() and not (tmp_path / "archive/cma_rra").exists()
+
+
+@pytest.mark.slow
+def test_a_build_killed_at_five_moments_and_continued_gives_the_same_bytes(archive, tmp_path, demo_store):
+    """SIGKILL to the whole process group, so that workers die too; a moment is a number of records that are left."""
+    file, store = written_recipe(small_recipe_content(archive), tmp_path), tmp_path / "store"
+    draw = random.Random(20260611)
+
+    def measured_or_written() -> int:
+        return records(store) + len(list((store / MEASUREMENTS).glob("2*.parquet")))
+
+    for _ in range(5):
+        enough = measured_or_written() + draw.randint(1, 4)
+        with building(file, store) as process:
+            assert waited(process, lambda: measured_or_written() >= enough)  # noqa: B023 - of this round
+            os.killpg(process.pid, signal.SIGKILL)
+        assert not (store / "zarr.json").exists()
+    with building(file, store) as process:
+        assert process.wait(timeout=MINUTES) == 0
+    assert digest(store) == digest(Path(demo_store.folder.url))

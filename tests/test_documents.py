@@ -16,7 +16,7 @@ import yaml
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from corrstore.beam_pipelines.spread import Runner
+from corrstore.beam_pipelines.spreading.options import refuse_unknown
 from corrstore.command_line import app
 from corrstore.datasets.archives.table import load_table
 from corrstore.datasets.errors import CorrstoreError
@@ -114,7 +114,7 @@ def run_command(words: list[str]) -> None:
 def parse(words: list[str]) -> None:
     """Raise an error where the command does not know one of its words, nor Beam the options that are passed on."""
     name, *rest = words
-    Runner(tuple(COMMANDS.commands[name].make_context(name, rest).args))
+    refuse_unknown(tuple(COMMANDS.commands[name].make_context(name, rest).args), [])
 
 
 def load(text: str) -> None:

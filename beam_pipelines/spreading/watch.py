@@ -60,7 +60,7 @@ def watching_workers() -> Iterator[str]:
             signal.signal(_ALARM, wake)
             threading.excepthook = lambda _: None  # Beam's threads complain of a worker that is gone
             watcher.start()
-            yield f"exec 3>&2 2>/dev/null; {worker} 2>&3 || : > {shlex.quote(str(trace))}"
+            yield f"exec 2>/dev/null; {worker} || : > {shlex.quote(str(trace))}"
         except BaseException:
             if died.is_set():
                 raise OutOfResources(

@@ -12,7 +12,7 @@ from corrstore.datasets.recipe.periods import parse_period
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_value
 from corrstore.training.diffusion.edm import P_MEAN, P_STD
-from corrstore.training.networks.network import SIZES
+from corrstore.training.networks.network import SIZES, NetworkConfig
 
 Stage = Literal["regression", "diffusion"]
 Count = Annotated[int, Field(ge=1)]
@@ -76,7 +76,18 @@ class RunConfig(BaseModel):
     def _consistent(self) -> Self:
         if self.size not in SIZES:
             raise BadInput(f"unknown network size {self.size!r}; choose one of {', '.join(SIZES)}")
+        if self.patch and any(side % self.stride for side in self.patch):
+            fits = [max(self.stride, side - side % self.stride) for side in self.patch]
+            raise BadInput(
+                f"patch {self.patch[0]} x {self.patch[1]} does not fit a network of the size {self.size!r}: height and"
+                f" width must be divisible by {self.stride}; give --set patch=[{fits[0]},{fits[1]}]"
+            )
         return self
+
+    @property
+    def stride(self) -> int:
+        """The number that the network needs height and width to be divisible by."""
+        return NetworkConfig.from_size(self.size, 1, 1, noise_conditioned=False).stride
 
     def for_processes(self, count: int) -> RunConfig:
         """Return these settings with the nearest micro_batch that divides the batch of each of `count` processes.

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.query import Match
@@ -123,12 +123,13 @@ def write_run_record(run: Path, store: Store, config: RunConfig, query: Query | 
 
 
 def _read_run_record(run: Path) -> RunRecord:
+    path = run / RUN_RECORD
     try:
-        return RunRecord.model_validate_json((run / RUN_RECORD).read_bytes())
-    except ValidationError as error:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except ValueError:
         raise DamagedData(
-            f"{run / RUN_RECORD} is damaged, or of another version of corrstore, so the store of the run is not known"
-            f" ({error.error_count()} mistakes in it); name the store with --store, or give another folder"
+            f"{path} is damaged, or of another version of corrstore, so the store of the run is not known;"
+            " name the store with --store, or give another folder"
         ) from None
 
 

@@ -26,7 +26,6 @@ from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import format_time, parse_period
 from corrstore.datasets.store.layout import ROLES, StoredRole
 from corrstore.datasets.store.opening import Store
-from corrstore.training.networks.network import NetworkConfig
 from corrstore.training.patches.patches import Draw, Geometry, Patch, PatchOrder
 from corrstore.training.run_config import PRESETS, RunConfig
 
@@ -216,8 +215,7 @@ def _patch(geometry: Geometry, config: RunConfig) -> Patch:
             for name, patch in presets.items()
             if patch[0] <= grid[0] and patch[1] <= grid[1]
         ]
-        stride = NetworkConfig.from_size(config.size, 1, 1, noise_conditioned=False).stride
-        largest = [side - side % stride for side in (min(height, grid[0]), min(width, grid[1]))]
+        largest = [side - side % config.stride for side in (min(height, grid[0]), min(width, grid[1]))]
         raise BadInput(
             f"patch {height} x {width} does not fit the target grid of {grid[0]} x {grid[1]}; give"
             f" {' or '.join([*fits, f'--set patch=[{largest[0]},{largest[1]}]'])}"

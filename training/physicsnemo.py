@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import cftime
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -22,7 +21,7 @@ from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
-from corrstore.training.patches.features import Features, UnitConversion, static_scales
+from corrstore.training.patches.features import Features, static_scales
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.patches.patches import Draw, PatchOrder
 from corrstore.training.run_config import run_config
@@ -99,26 +98,25 @@ class CorrDiffDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def normalize_input(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return normalised input fields (..., channel, lat, lon) from physical units."""
-        return _encoded(x, UnitConversion(self._input_normalisations, "cpu"))
+        return _normalised(x, self._input_normalisations)
 
     def denormalize_input(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return input fields (..., channel, lat, lon) in physical units."""
-        return _decoded(x, self._input_normalisations)
+        return _physical(x, self._input_normalisations)
 
     def normalize_output(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return normalised target fields (..., channel, lat, lon) from physical units."""
-        return _encoded(x, self.features.target_conversion)
+        return _normalised(x, self._output_normalisations)
 
     def denormalize_output(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return target fields (..., channel, lat, lon) in physical units: to the bit those of the statistics."""
-        return _decoded(x, self._output_normalisations)
+        return _physical(x, self._output_normalisations)
 
     def info(self) -> dict[str, Any]:
         """Return the store of the samples, the number of samples skipped as not valid, and the channels' units."""
         return {
             "store": self.store.folder.url,
             "fingerprint": self.store.fingerprint,
-            "title": self.store.recipe.title,
             "split": self.split,
             "samples": len(self),
             "skipped": self.order.skipped,
@@ -152,11 +150,12 @@ def _described(channels: Sequence[Channel]) -> list[ChannelMetadata]:
     return [ChannelMetadata(each.variable.name, "" if each.level is None else str(each.level)) for each in channels]
 
 
-def _encoded(fields: NDArray[Any], units: UnitConversion) -> NDArray[np.float32]:
-    physical = torch.from_numpy(np.ascontiguousarray(fields, np.float32))
-    return units.encode(physical.reshape(-1, *physical.shape[-3:])).reshape(physical.shape).numpy()
+def _normalised(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float32]:
+    channels = zip(np.moveaxis(fields, -3, 0), normalisations, strict=True)
+    done = [(each.transform.extended(field) - each.mean) / each.std for field, each in channels]
+    return np.stack(done, axis=-3).astype(np.float32)
 
 
-def _decoded(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float64]:
+def _physical(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float64]:
     channels = zip(np.moveaxis(fields, -3, 0), normalisations, strict=True)
     return np.stack([each.decode(np.ascontiguousarray(field)) for field, each in channels], axis=-3)

@@ -134,7 +134,7 @@ def moments_of_the_scheme(config):
 
 @pytest.mark.parametrize("config", [FINE, replace(FINE, churn=30.0, churn_min=0.05, churn_max=20.0)])
 def test_samples_have_the_moments_of_the_gaussian(config):
-    """Of n = 200,000 pixels the mean has standard error STD / sqrt(n), the variance STD^2 sqrt(2 / n).
+    """The mean of n = 200,000 pixels has standard error STD / sqrt(n), the variance STD^2 sqrt(2 / n).
 
     The moments of the discrete steps are known exactly, and the samples must have them to 5 standard errors.
     With 128 steps these in turn are the Gaussian's to 1 %. (With 18 the variance is a quarter too large.)

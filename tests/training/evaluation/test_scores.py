@@ -59,7 +59,7 @@ def test_fair_crps_agrees_with_the_package_scores():
 
 @pytest.mark.parametrize("members", [2, 3, 20])
 def test_fair_crps_of_a_gaussian_ensemble_is_that_of_the_gaussian(members):
-    """Of any size: Gneiting and Raftery 2007, equation 21, for a truth at z standard deviations."""
+    """The CRPS of a Gaussian is equation 21 of Gneiting and Raftery 2007; the truth is at z standard deviations."""
     z, pixels = 0.7, 400_000
     expected = z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi)
     found = fair_crps(normal((members, pixels)), np.full(pixels, z))

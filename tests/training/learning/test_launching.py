@@ -57,7 +57,7 @@ def catalog(demo_store, coarser, tmp_path) -> Path:
 
 
 def asked(catalog: Path, *variables: str, period: str | None = None, **more):
-    """What a run's config makes of the period, asked of the catalog."""
+    """The period of a run's config, asked of the catalog."""
     config = run_config("regression", "demo", {**SETTINGS, "period": period})
     known = {"resolution": None, "region": None, **more}
     return query_for(None, str(catalog), list(variables), config.period, known["resolution"], known["region"])

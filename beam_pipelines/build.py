@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 
-from corrstore.beam_pipelines.changes import refuse_changes
+from corrstore.beam_pipelines.changes import changed_splits, keep_in_history, refuse_changes
 from corrstore.beam_pipelines.finish import Report, finish, is_finished, read_report
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
@@ -41,7 +41,7 @@ _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build did: how many samples it wrote now, and the report of the whole store."""
+    """The number of samples that a build wrote now, and the report of the whole store."""
 
     written: int
     report: Report
@@ -60,6 +60,10 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         refuse_changes(build_record, recipe, folder.url)
     is_new = not folder.exists()
     preparation = prepare(recipe)
+    if build_record is not None and folder.exists("zarr.json") and (changed := changed_splits(build_record, recipe)):
+        for key, (was, now) in changed.items():
+            console.print(f"{key} was {was} and is now {now}", highlight=False, markup=False, soft_wrap=True)
+        keep_in_history(folder, changed)
     constants = build_record.constants if build_record else None
     try:
         todo = _begin(recipe, folder, preparation, constants, repair)

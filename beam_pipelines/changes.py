@@ -1,13 +1,16 @@
-"""What may change between two builds of one store, and what may not."""
+"""Changes of a recipe between two builds of one store: those that are refused, and those that are kept in history."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import BuildRecord
+from corrstore.datasets.store.ledger import HISTORY, read_json
 
 Key = tuple[str, ...]
 _FREE = {("title",), ("max_missing_share",), ("splits", "validation"), ("splits", "test"), ("splits", "embargo")}
@@ -34,6 +37,23 @@ def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
             f"{where} was begun with another recipe:\n{lines}\n"
             "give the store's recipe (`corrstore inspect` shows it), or another --output"
         )
+
+
+def changed_splits(build_record: BuildRecord, new: Recipe) -> dict[str, list[Any]]:
+    """Return, for each key of the splits that differs, the value in the store and the one in the recipe, or None."""
+    before, after = (_flat(recipe.content["splits"], ("splits",)) for recipe in (build_record.recipe, new))
+    return {
+        ".".join(key): [before.get(key), after.get(key)]
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    }
+
+
+def keep_in_history(folder: Folder, changed: dict[str, list[Any]]) -> None:
+    """Add the changes to the store's history, once."""
+    history = read_json(folder, HISTORY) if folder.exists(HISTORY) else []
+    if history[-1:] != [changed]:
+        folder.write(HISTORY, json.dumps([*history, changed], indent=1).encode())
 
 
 def _may_change(key: Key, was: Any, now: Any) -> bool:

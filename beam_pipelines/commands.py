@@ -54,7 +54,7 @@ def synth(
 
     Example: `corrstore synth demo/archive --fault all`
     """
-    from corrstore.beam_pipelines.spreading.progress import progress_bar
+    from corrstore.beam_pipelines.spreading.progress import counted_progress
     from corrstore.datasets.recipe.periods import parse_time
     from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
 
@@ -72,7 +72,7 @@ def synth(
         faults=faults,
         packing=packing,
     )
-    with progress_bar("synthesising", spec.files, notices) as one_more:
+    with counted_progress("synthesising", "files", spec.files, notices) as one_more:
         archive = synthesise(directory, spec, lambda path: one_more(), processes=os.cpu_count() or 1)
     faults_made = [asdict(each) for each in archive.faults]
     if as_json:

@@ -33,7 +33,7 @@ from corrstore.datasets.store.sample_tables import histograms_table, write_sampl
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the recipe: samples by status and why, problems of the archives, numbers raised to a floor."""
+    """The report of a build: samples by status and why, problems of the archives, numbers raised to a floor."""
 
     samples: int
     valid: int
@@ -51,7 +51,7 @@ class Report:
 
 
 def is_finished(folder: Folder, plan: StorePlan) -> bool:
-    """Whether the store is whole and is this recipe's."""
+    """Return whether the store is whole and is this recipe's."""
     if folder.exists(UNFINISHED) or not folder.exists("zarr.json"):
         return False
     attributes = read_json(folder, "zarr.json")["attributes"]["corrstore"]

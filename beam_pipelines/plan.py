@@ -28,12 +28,12 @@ class Plan:
 
     @property
     def samples(self) -> int:
-        """How many valid times the store will have."""
+        """The number of valid times that the store will have."""
         return len(self.recipe.times)
 
     @property
     def measured_samples(self) -> int:
-        """How many of them the first pass reads, for the constants."""
+        """The number of samples that the first pass reads, for the constants."""
         if self.recipe.normalisation.constants_from:
             return 0
         train = int(self.recipe.splits.train.interval.mask(self.recipe.times).sum())

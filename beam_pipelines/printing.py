@@ -1,4 +1,4 @@
-"""What the commands print: a table each, then the lines that a reader must not miss."""
+"""The results of the commands: a table each, then the lines that a reader must not miss."""
 
 from __future__ import annotations
 

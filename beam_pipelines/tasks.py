@@ -1,4 +1,4 @@
-"""What workers do, one sample or file at a time."""
+"""The tasks of workers, each for one sample or file."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class CheckSample:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many samples were checked, how many of them against the archives, what is wrong, what to build again.
+    """The result of a verification: counts of the samples checked, the faults, and the samples to build again.
 
     `damaged` are coordinates, metadata, static fields and tables, `unknown` objects that belong to no sample.
     """
@@ -70,7 +70,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Return whether nothing is wrong."""
         return not self.faults and not self.damaged
 
 

@@ -1,4 +1,4 @@
-"""How one function is spread over samples by Beam: options, worker processes, progress, failures and signals.
+"""The spreading of one function over samples by Beam: options, worker processes, progress, failures and signals.
 
 It never knows what a sample is or what the function does. Start reading at `spread.py`.
 """

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 from rich.console import Console
 from rich.progress import (
@@ -20,14 +21,15 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from corrstore.catalog.printing.progress import LogLines
 from corrstore.datasets.storage.folder import Folder
 
-_SECONDS_BETWEEN = 1.0
+_SECONDS_BETWEEN, _SECONDS_BETWEEN_IN_A_LOG = 1.0, 15.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A bar on the terminal, with a rate and an estimate; silent where the console is no terminal."""
+    """Show the records that workers leave: a bar with rate and estimate on a terminal, a line a minute in a log."""
 
     label: str
     console: Console
@@ -35,17 +37,14 @@ class Progress:
     @contextmanager
     def watching(self, folder: Folder, place: str, total: int) -> Iterator[None]:
         """Show how many of `total` new records have come to `place`, until the block ends."""
-        if not self.console.is_terminal:
-            yield
-            return
         before = len(folder.names(place))
+        pause = _SECONDS_BETWEEN if self.console.is_terminal else _SECONDS_BETWEEN_IN_A_LOG
         done = threading.Event()
-        with _bars(self.console) as bars:
-            task = bars.add_task(self.label, total=total)
+        with _shown(self.label, "records", total, self.console) as show:
 
             def watch() -> None:
-                while not done.wait(_SECONDS_BETWEEN):
-                    bars.update(task, completed=len(folder.names(place)) - before)
+                while not done.wait(pause):
+                    show(len(folder.names(place)) - before)
 
             watcher = threading.Thread(target=watch, daemon=True)
             watcher.start()
@@ -54,18 +53,25 @@ class Progress:
             finally:
                 done.set()
                 watcher.join()
-                bars.update(task, completed=len(folder.names(place)) - before)
+                show(len(folder.names(place)) - before)
 
 
 @contextmanager
-def progress_bar(label: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
-    """A bar over things that are done in this process; call what it gives once for each."""
+def counted_progress(label: str, unit: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
+    """Show the progress of work in this process; call the yielded function once for each thing that is done."""
+    done = count(1)
+    with _shown(label, unit, total, console) as show:
+        yield lambda: show(next(done))
+
+
+@contextmanager
+def _shown(label: str, unit: str, total: int, console: Console) -> Iterator[Callable[[int], None]]:
     if not console.is_terminal:
-        yield lambda: None
+        yield LogLines(console, label, unit, total).show
         return
     with _bars(console) as bars:
         task = bars.add_task(label, total=total)
-        yield lambda: bars.advance(task)
+        yield lambda done: bars.update(task, completed=done)
 
 
 def _bars(console: Console) -> Bars:

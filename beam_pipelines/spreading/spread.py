@@ -25,14 +25,14 @@ _MANY = 4  # samples for each worker, from which processes of their own pay
 
 
 class Task(Protocol):
-    """What is done for one sample, or file: a picklable pure function from its index to the record to leave."""
+    """A task for one sample, or file: a picklable pure function from its index to the record to leave."""
 
     def __call__(self, index: int) -> TaskRecord: ...
 
 
 @dataclass(frozen=True)
 class Runner:
-    """How Beam runs: its own options, or the embedded runner with `workers` processes (None: all cores)."""
+    """The way Beam runs: its own options, or the embedded runner with `workers` processes (None: all cores)."""
 
     options: tuple[str, ...] = ()
     workers: int | None = None

@@ -16,6 +16,8 @@ from corrstore.datasets.storage.folder import Folder
 
 LEDGER = "ledger"
 
+HISTORY = f"{LEDGER}/history.json"
+
 RECORDS, MEASUREMENTS = f"{LEDGER}/records", f"{LEDGER}/measurements"
 CHECKSUMS = f"{LEDGER}/checksums"
 PAIRS, BUILD = f"{LEDGER}/pairs.parquet", f"{LEDGER}/build.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -10,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
+from corrstore.beam_pipelines.build import build
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import format_time, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import SAMPLES, SHARDS, STATISTICS
+from corrstore.datasets.store.ledger import HISTORY, SAMPLES, SHARDS, STATISTICS
 from corrstore.datasets.store.opening import open_store
 from tests.conftest import QUIET, brief_content, build_in_process, small_recipe_content
 from tests.digests import digest
@@ -55,7 +58,24 @@ def test_a_store_that_grew_is_the_store_that_was_built_at_once(recipe, archive, 
     assert grown.written == len(recipe.times) - samples == 3
     assert (folder / "target/c/0/0/0/0").stat().st_mtime_ns == first
     assert open_store(str(folder)).fingerprint == short.fingerprint == demo_store.fingerprint
+    test = {key: str(value) for key, value in recipe.content["splits"]["test"].items()}
+    (changed,) = json.loads((folder / HISTORY).read_text())
+    assert {key: str(now) for key, (was, now) in changed.items() if was is None} == {
+        f"splits.test.{key}": value for key, value in test.items()
+    }
+    (folder / HISTORY).unlink()
     assert digest(folder) == digest(Path(demo_store.folder.url))
+
+
+def test_changed_splits_of_a_finished_store_are_told_and_kept(archive, copy):
+    content = small_recipe_content(archive)
+    before = content["splits"]["test"]["start"]
+    del content["splits"]["test"]
+    told = io.StringIO()
+    build(recipe_from(content), Folder(str(copy)), Runner(workers=1), Console(file=told))
+    assert f"splits.test.start was {before}" in told.getvalue() and "is now None" in told.getvalue()
+    (changed,) = json.loads((copy / HISTORY).read_text())
+    assert changed["splits.test.start"] == [f"{before}:00Z", None]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +170,7 @@ def test_a_table_that_changed_is_refused_with_the_difference(archive, tmp_path):
 
 
 def test_workers_that_leave_nothing_make_no_store(recipe, tmp_path, monkeypatch):
-    """As where they see another disk than the driver."""
+    """Workers that see another disk than the driver leave nothing on its own."""
     monkeypatch.setattr("corrstore.beam_pipelines.spreading.spread.write_task_record", lambda *_: None)
     with pytest.raises(BadInput, match="workers left 0 of"):
         build_in_process(recipe, tmp_path / "store")

@@ -20,7 +20,7 @@ SOME = (1, 3, 5, 7, -2, -1)  # of the writes of a build that has to finish only:
 
 
 class KilledError(BaseException):
-    """What SIGKILL is to a process: nothing runs after it."""
+    """The end of a process by SIGKILL: nothing runs after it."""
 
 
 class Driver:

@@ -30,7 +30,7 @@ def test_a_plan_foresees_the_build(recipe, demo_store):
 
 
 def test_what_files_lack_is_named_before_anything_is_read(faulty):
-    """That a field has missing pixels is seen only by the build."""
+    """The plan does not see missing pixels of a field; the build does."""
     root, damaged = faulty
     recipe = recipe_from(small_recipe_content(root))
     prepared = prepare(recipe)

@@ -84,14 +84,14 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 def waited(process: subprocess.Popen, until: Callable[[], bool]) -> bool:
-    """Whether it is still running when that has come."""
+    """Wait until that has come; return whether the process is still running."""
     while process.poll() is None and not until():
         time.sleep(0.002)
     return process.poll() is None
 
 
 def records(store: Path) -> int:
-    """How many records of samples are there."""
+    """Return the number of samples' records."""
     return len(list((store / RECORDS).glob("2*.parquet")))
 
 

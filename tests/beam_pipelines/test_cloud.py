@@ -31,23 +31,29 @@ from tests.conftest import QUIET, small_recipe_content
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 
+def emulator() -> tuple[subprocess.Popen, str]:
+    """Start an emulator with the bucket `bucket`, and return its address too; where its port was taken, try another."""
+    for _ in range(5):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}"]
+        server = subprocess.Popen(
+            [*command, "--in-memory", "--default-bucket=bucket"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while server.poll() is None:
+            try:
+                if requests.get(f"http://127.0.0.1:{port}/storage/v1/b/bucket", timeout=1).ok:
+                    return server, f"http://127.0.0.1:{port}"
+            except requests.RequestException:
+                time.sleep(0.1)
+    pytest.fail("the emulator of a bucket ended five times before it answered")
+
+
 @pytest.fixture(scope="module")
 def options():
     """The storage options that lead to an emulator with the bucket `bucket`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}"]
-    server = subprocess.Popen(
-        [*command, "--in-memory", "--default-bucket=bucket"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(100):
-        try:
-            if requests.get(f"{url}/storage/v1/b/bucket", timeout=1).ok:
-                break
-        except requests.ConnectionError:
-            time.sleep(0.1)
+    server, url = emulator()
     yield {"token": "anon", "endpoint_url": url}
     server.terminate()
     server.wait()

@@ -45,7 +45,7 @@ setup(
         "pyyaml>=6.0.2",
         "rich>=13.9",
         "scipy>=1.14.1",
-        "tensorstore>=0.1.72",
+        "tensorstore>=0.1.74",
         "torch>=2.13",
         "typer>=0.19.2",
         "xarray>=2025.9.1",

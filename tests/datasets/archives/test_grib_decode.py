@@ -11,7 +11,7 @@ import pytest
 from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.archives.grib.sections import CorruptMessage
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from tests.grib_made import changed, eccodes_handles, in_one_message, made, regular
@@ -95,7 +95,7 @@ def test_coordinates_come_from_the_ends_and_not_from_a_rounded_increment():
 
 def test_latitudes_against_their_scanning_mode_are_refused():
     message = made(values=range(6), **regular(2, 3), bitsPerValue=8, scanningMode=64)
-    with pytest.raises(BadInput, match="latitudes go from 50 to 49, against its scanning mode 64"):
+    with pytest.raises(DamagedData, match="latitudes go from 50 to 49, against its scanning mode 64"):
         decoded(message)
 
 
@@ -111,7 +111,7 @@ def test_gaussian_latitudes_are_the_roots_of_the_legendre_polynomial():
 
 def test_latitudes_that_are_not_gaussian_are_refused():
     message = made("regular_gg_pl_grib2", latitudeOfFirstGridPointInDegrees=89.0)
-    with pytest.raises(BadInput, match="Gaussian grid of N = 32"):
+    with pytest.raises(DamagedData, match="Gaussian grid of N = 32"):
         decoded(message)
 
 
@@ -393,7 +393,7 @@ def test_a_field_with_fewer_values_than_its_grid_is_refused():
     wrong = bytearray(message)
     columns = wrong.index((40).to_bytes(4) + (30).to_bytes(4))
     wrong[columns : columns + 4] = (41).to_bytes(4)
-    with pytest.raises(BadInput, match="30 x 41 points, but there are 1200 values"):
+    with pytest.raises(DamagedData, match="30 x 41 points, but there are 1200 values"):
         decoded(bytes(wrong))
 
 

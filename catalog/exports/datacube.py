@@ -1,4 +1,4 @@
-"""The arrays of a store as STAC's datacube extension 2.2 describes them.
+"""The arrays of a store as dimensions and variables of STAC's datacube extension.
 
 https://github.com/stac-extensions/datacube
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from pystac.extensions.datacube import Dimension, Variable
 
 from corrstore.catalog.pages.store_summary import StoreSummary
 from corrstore.catalog.printing.markup import plain
 
-DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
 
-
-def cube_dimensions(summary: StoreSummary) -> dict[str, Any]:
-    """The `cube:dimensions` of a store: time, the channels of each role, and the axes of both grids."""
+def cube_dimensions(summary: StoreSummary) -> dict[str, Dimension]:
+    """Return the dimensions of a store: time, the channels of each role, and the axes of both grids."""
     seconds = summary.row["frequency_seconds"]
     step = f"PT{seconds // 3600}H" if seconds % 3600 == 0 else f"PT{seconds}S"
     time = {
@@ -34,7 +33,7 @@ def cube_dimensions(summary: StoreSummary) -> dict[str, Any]:
             found[lon] = _axis("x", grid["west"], grid["east"], grid["lon_step"])
     if summary.channels["static"]:
         found["static_channel"] = _channel_dimension(summary, "static")
-    return {name: each for name, each in found.items() if each}
+    return {name: Dimension.from_dict(each) for name, each in found.items() if each}
 
 
 def _channel_dimension(summary: StoreSummary, role: str) -> dict[str, Any] | None:
@@ -51,8 +50,8 @@ def _axis(axis: str, low: float, high: float, step: float | None) -> dict[str, A
     return {"type": "spatial", "axis": axis, "extent": [low, high], **regular, "reference_system": 4326}
 
 
-def cube_variables(summary: StoreSummary) -> dict[str, Any]:
-    """The `cube:variables` of a store: its arrays."""
+def cube_variables(summary: StoreSummary) -> dict[str, Variable]:
+    """Return the arrays of a store as the variables of its datacube."""
     dimensions = {
         "target": ["time", "target_channel", *_axes("target")],
         "input": ["time", "input_channel", *_axes("input")],
@@ -64,9 +63,9 @@ def cube_variables(summary: StoreSummary) -> dict[str, Any]:
         "static": "fields that do not change with time, in physical units",
     }
     found = {
-        role: {"type": "data", "dimensions": dimensions[role], "description": words[role]}
+        role: Variable({"type": "data", "dimensions": dimensions[role], "description": words[role]})
         for role in dimensions
         if summary.channels[role]
     }
     valid = {"type": "auxiliary", "dimensions": ["time"], "description": "whether a sample may be used"}
-    return {**found, "valid": valid}
+    return {**found, "valid": Variable(valid)}

@@ -10,15 +10,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pystac
+from pystac.extensions.datacube import DatacubeExtension
+
 from corrstore.catalog.exports.card import dataset_card
-from corrstore.catalog.exports.datacube import DATACUBE, cube_dimensions, cube_variables
+from corrstore.catalog.exports.datacube import cube_dimensions, cube_variables
 from corrstore.catalog.pages.store_summary import ChannelSummary, StoreSummary, summarise_store
 from corrstore.catalog.printing.markup import escaped, plain
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.series import SeriesReader
 from corrstore.datasets.storage.folder import Folder
 
-STAC_VERSION = "1.1.0"
 _ZARR, _PARQUET = "application/vnd.zarr; version=3", "application/vnd.apache.parquet"
 _ID = re.compile(r"^[0-9a-f]{16}$")
 _WHOLE_EARTH = [-180.0, -90.0, 180.0, 90.0]
@@ -27,16 +29,21 @@ _WHOLE_EARTH = [-180.0, -90.0, 180.0, 90.0]
 def write_stac(catalog: Catalog, output: Folder) -> int:
     """Write catalog.json and, for each store, <id>/collection.json and <id>/README.md, its dataset card.
 
-    What is there of stores that the catalog no longer has is removed. Returns the number of stores. Errors: BadInput
-    where a file of the catalog is damaged, or the folder cannot be written.
+    Files of stores that the catalog no longer has are removed. Returns the number of stores. Raises BadInput where a
+    file of the catalog is damaged, or the folder cannot be written.
     """
     read, listing = SeriesReader(catalog.tables), catalog.listing()
+    root = pystac.Catalog("corrstore", "Training stores for kilometre-scale weather downscaling", "Training stores")
     for row in listing:
         summary = summarise_store(catalog.tables, read, row, row["status"])
         sources = catalog.tables.rows("sources", [row["registration"]])
         output.write(f"{row['store']}/README.md", dataset_card(summary, sources).encode())
-        output.write(f"{row['store']}/collection.json", _json(collection(summary)))
-    output.write("catalog.json", _json(_root(listing)))
+        root.add_child(collection(summary))
+    root.catalog_type = pystac.CatalogType.SELF_CONTAINED
+    root.normalize_hrefs("/")
+    for each in root.get_children():
+        output.write(f"{each.id}/collection.json", _json(each))
+    output.write("catalog.json", _json(root))
     current = {row["store"] for row in listing}
     for name in output.names(""):
         if _ID.match(name) and name not in current:
@@ -45,74 +52,50 @@ def write_stac(catalog: Catalog, output: Folder) -> int:
     return len(listing)
 
 
-def collection(summary: StoreSummary) -> dict[str, Any]:
-    """The STAC collection of a store; its links are relative to the folder that `write_stac` writes."""
+def collection(summary: StoreSummary) -> pystac.Collection:
+    """Return the STAC collection of a store; it links to README.md, its dataset card, beside it."""
     row = summary.row
-    return {
-        "type": "Collection",
-        "stac_version": STAC_VERSION,
-        "stac_extensions": [DATACUBE],
-        "id": row["store"],
-        "title": plain(summary.title),
-        "description": f"Training store {escaped(row['name'])} for downscaling: {escaped(summary.title)}",
-        "keywords": ["downscaling", "corrdiff", *dict.fromkeys(plain(name) for name in row["target_channels"] or [])],
-        "license": "other",
-        "extent": {
-            "spatial": {"bbox": [_bbox(row["target_grid"])]},
-            "temporal": {"interval": [[f"{summary.start}Z", f"{summary.times[-1]}Z"]]},
+    start, end = (time.astype("datetime64[s]").astype(object) for time in (summary.start, summary.times[-1]))
+    extent = pystac.Extent(pystac.SpatialExtent([_bbox(row["target_grid"])]), pystac.TemporalExtent([[start, end]]))
+    found = pystac.Collection(
+        id=row["store"],
+        title=plain(summary.title),
+        description=f"Training store {escaped(row['name'])} for downscaling: {escaped(summary.title)}",
+        extent=extent,
+        keywords=["downscaling", "corrdiff", *dict.fromkeys(plain(name) for name in row["target_channels"] or [])],
+        assets=_assets(summary),
+        extra_fields={
+            "corrstore:fingerprint": row["fingerprint"],
+            "corrstore:status": summary.status,
+            "corrstore:samples": {status: row[status] for status in ("valid", "partial", "missing")},
         },
-        "links": [
-            {"rel": "root", "href": "../catalog.json", "type": "application/json"},
-            {"rel": "parent", "href": "../catalog.json", "type": "application/json"},
-            {"rel": "describedby", "href": "./README.md", "type": "text/markdown", "title": "Dataset card"},
-        ],
-        "assets": _assets(summary),
-        "cube:dimensions": cube_dimensions(summary),
-        "cube:variables": cube_variables(summary),
-        "corrstore:fingerprint": row["fingerprint"],
-        "corrstore:status": summary.status,
-        "corrstore:samples": {status: row[status] for status in ("valid", "partial", "missing")},
-    }
+    )
+    found.add_link(pystac.Link("describedby", "./README.md", "text/markdown", "Dataset card"))
+    cube = DatacubeExtension.ext(found, add_if_missing=True)
+    cube.apply(cube_dimensions(summary), cube_variables(summary))
+    return found
 
 
-def _root(listing: list[dict[str, Any]]) -> dict[str, Any]:
-    children = [
-        {
-            "rel": "child",
-            "href": f"./{row['store']}/collection.json",
-            "type": "application/json",
-            "title": plain(row["title"] or row["name"]),
-        }
-        for row in listing
-    ]
-    return {
-        "type": "Catalog",
-        "stac_version": STAC_VERSION,
-        "id": "corrstore",
-        "title": "Training stores",
-        "description": "Training stores for kilometre-scale weather downscaling",
-        "links": [{"rel": "root", "href": "./catalog.json", "type": "application/json"}, *children],
-    }
-
-
-def _assets(summary: StoreSummary) -> dict[str, Any]:
+def _assets(summary: StoreSummary) -> dict[str, pystac.Asset]:
     location = summary.row["location"]
     root = location if "://" in location else Path(location).absolute().as_uri()
-    assets: dict[str, Any] = {
-        "store": {"href": root, "type": _ZARR, "title": "The store, a Zarr group", "roles": ["data"]},
-        "metadata": {"href": f"{root}/zarr.json", "type": "application/json", "roles": ["metadata"]},
-        "statistics": {"href": f"{root}/ledger/statistics.parquet", "type": _PARQUET, "roles": ["metadata"]},
+    json_type = pystac.MediaType.JSON
+    assets = {
+        "store": pystac.Asset(root, "The store, a Zarr group", media_type=_ZARR, roles=["data"]),
+        "metadata": pystac.Asset(f"{root}/zarr.json", media_type=json_type, roles=["metadata"]),
+        "statistics": pystac.Asset(f"{root}/ledger/statistics.parquet", media_type=_PARQUET, roles=["metadata"]),
     }
     for role in ("target", "input"):
         if summary.channels[role]:
             bands = [_band(each) for each in summary.channels[role]]
             dtype = {"data_type": summary.row["dtype"]} if summary.row["dtype"] in ("float16", "float32") else {}
-            assets[role] = {"href": f"{root}/{role}", "type": _ZARR, "roles": ["data"], **dtype, "bands": bands}
+            fields = {**dtype, "bands": bands}
+            assets[role] = pystac.Asset(f"{root}/{role}", media_type=_ZARR, roles=["data"], extra_fields=fields)
     return assets
 
 
 def _band(each: ChannelSummary) -> dict[str, Any]:
-    """The channel in physical units, which its stored numbers become by its constants."""
+    """Return the channel in physical units as a band of STAC 1.1, which pystac has no class for."""
     band: dict[str, Any] = {"name": plain(each.row["channel"]), "unit": plain(each.row["units"] or "1")}
     if each.what:
         band["description"] = escaped(each.what)
@@ -145,5 +128,6 @@ def _wrapped(lon: float) -> float:
     return lon if -180 <= lon <= 180 else (lon + 180) % 360 - 180
 
 
-def _json(content: dict[str, Any]) -> bytes:
+def _json(described: pystac.STACObject) -> bytes:
+    content = described.to_dict(include_self_link=False)
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()

@@ -42,7 +42,7 @@ setup(
         "pyarrow>=21.0",
         "pydantic>=2.10",
         "pyproj>=3.7",
-        "pystac>=1.15",
+        "pystac>=1.15.2",
         "pyyaml>=6.0.2",
         "rich>=13.9",
         "scipy>=1.14.1",

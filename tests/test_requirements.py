@@ -31,7 +31,7 @@ def version(requirement: Requirement) -> str:
 
 
 def imported() -> set[str]:
-    """The distributions whose modules the code imports."""
+    """The distributions whose modules the code imports; of several that share a module, that of the shortest name."""
     modules: set[str] = set()
     for file in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -41,7 +41,7 @@ def imported() -> set[str]:
                 modules.add(node.module.partition(".")[0])
     distributions = packages_distributions()
     others = modules - sys.stdlib_module_names - {"corrstore"}
-    return {canonicalize_name(distributions.get(module, [module])[0]) for module in others}
+    return {canonicalize_name(min(distributions.get(module, [module]), key=len)) for module in others}
 
 
 def test_the_requirements_are_what_the_code_imports():

@@ -17,7 +17,7 @@ _FREE = {("title",), ("max_missing_share",), ("splits", "validation"), ("splits"
 
 
 def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
-    """BadInput, with every differing key and both values, unless the new recipe only lets the store grow.
+    """Raise BadInput, with every differing key and both values, unless the new recipe only lets the store grow.
 
     A store may grow at its end, gain or move validation and test splits, and find its archives elsewhere.
     """
@@ -40,7 +40,7 @@ def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
 
 
 def changed_splits(build_record: BuildRecord, new: Recipe) -> dict[str, list[Any]]:
-    """Return, for each key of the splits that differs, the value in the store and the one in the recipe, or None."""
+    """Return the keys of the splits that differ, with the values (or None) in the store and in the recipe."""
     before, after = (_flat(recipe.content["splits"], ("splits",)) for recipe in (build_record.recipe, new))
     return {
         ".".join(key): [before.get(key), after.get(key)]

@@ -20,7 +20,7 @@ _PROBED = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """Samples, what they lack, and the cost of all of them by a probe of a few."""
+    """The samples of a build, what they lack, and the cost of all of them by a probe of a few."""
 
     recipe: Recipe
     preparation: Preparation
@@ -84,7 +84,7 @@ class Plan:
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Prepare, and probe the first samples that lack nothing; BadInput as `datasets.samples.preparation.prepare`."""
+    """Prepare, and probe the first samples that lack nothing; raise BadInput as `prepare` does."""
     preparation = prepare(recipe)
     whole = [index for index in range(len(recipe.times)) if index not in preparation.missing][:_PROBED]
     probed = whole or sorted(set(range(len(recipe.times))) - preparation.absent)[:_PROBED]

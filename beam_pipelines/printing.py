@@ -16,7 +16,7 @@ _MOST_LINES = 20  # of one kind; --json has them all
 
 
 def print_plan(plan: Plan) -> None:
-    """Samples, cost and errors of storing; then what is missing or damaged."""
+    """Print the samples, the cost and the errors of storing; then what is missing or damaged."""
     recipe, missing = plan.recipe, plan.preparation.missing
     _print_facts(
         f"{recipe.name}: {recipe.period.interval}",
@@ -58,7 +58,7 @@ def print_report(output: str, written: int, report: Report) -> None:
 
 
 def print_verdict(store: str, verdict: Verdict) -> None:
-    """Passed or not; then each fault, and how to repair."""
+    """Print the verdict; then each fault, and how to repair."""
     faults = f"{len(verdict.faults)} samples and {len(verdict.damaged)} other objects have faults"
     state = "passed" if verdict.passed else faults
     compared = f", {verdict.compared} of them against the archives" if verdict.compared else ""

@@ -1,4 +1,4 @@
-"""`verify`: whether a store is what its records say, and what has to be built again."""
+"""`verify`: check that a store is what its records say, and name what has to be built again."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def schema() -> None:
 
 
 def _is_no_beam_import_notice(record: logging.LogRecord) -> bool:
-    """Beam warns of a BigQuery client that nothing here uses."""
+    """Return False for Beam's warning of a BigQuery client, which nothing here uses."""
     return "bigquery client libraries are not available" not in record.getMessage()
 
 

@@ -40,7 +40,7 @@ def trained_on(store: Store, *, stirred: bool = False, diffusion: bool = True) -
 
 
 def gain(config: SamplerConfig) -> float:
-    """What Heun's method makes of unit noise, for Gaussian pixels: the slope of x at sigma is x f(sigma)."""
+    """Return the gain of Heun's method on unit noise, for Gaussian pixels: the slope of x at sigma is x f(sigma)."""
 
     def f(sigma: float) -> float:
         return sigma / (SIGMA_DATA**2 + sigma**2)

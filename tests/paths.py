@@ -1,4 +1,4 @@
-"""Where the tests find real data, which is not part of the project."""
+"""The paths of real data, which is not part of the project."""
 
 from __future__ import annotations
 

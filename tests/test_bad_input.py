@@ -1,4 +1,4 @@
-"""What is wrong is told in one message with exit code 2, no traceback, and nothing is left behind."""
+"""Bad input ends in one message with exit code 2 and no traceback, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def content(archive) -> dict:
 
 
 def told(content: dict, tmp_path: Path, *arguments: object) -> str:
-    """What a build of the recipe says as it ends with exit code 2; nothing may be left."""
+    """Return the message of a build of the recipe that ends with exit code 2; nothing may be left."""
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(content))
     output = tmp_path / "store"

@@ -1,4 +1,4 @@
-"""What `make demo` shows: the very commands of the Makefile, run in a folder of their own."""
+"""The demonstration of `make demo`: the very commands of the Makefile, run in a folder of their own."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ RUNNERS = {
     "yaml": load,
     "sql": lambda text: duckdb.sql(text).fetchall(),
 }
-"""How a block of each language is run in this folder."""
+"""The functions that run a block of each language in this folder."""
 
 
 @pytest.fixture(scope="module")

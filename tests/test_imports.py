@@ -57,7 +57,7 @@ def ours(file) -> set[str]:
 
 
 def place(module: str) -> tuple[int, int]:
-    """Where a module stands: its package, and its room in there (a package's own __init__ is before all rooms)."""
+    """Return the place of a module: its package, and its room there (a package's own __init__ is before all rooms)."""
     package, *rest = module.split(".")
     rooms = ROOMS[package].split()
     return PACKAGES.index(package), rooms.index(rest[0]) if rest and rooms else -1

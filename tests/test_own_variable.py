@@ -30,7 +30,7 @@ RULE = {"grib": [{"discipline": 0, "category": 16, "number": 224, "level_type": 
 
 
 def said_by(*arguments: object) -> str:
-    """What a command prints that ends well."""
+    """Return the output of a command that ends with 0."""
     ended = corrstore(*arguments)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

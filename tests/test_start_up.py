@@ -1,4 +1,4 @@
-"""What an import of corrstore loads, and that it lives in a process with ecCodes in any order."""
+"""The modules that an import of corrstore loads, and its life in a process with ecCodes in any order."""
 
 from __future__ import annotations
 

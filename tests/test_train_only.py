@@ -34,7 +34,7 @@ def folder(archive, tmp_path_factory) -> Path:
 
 
 def done(command: str, *options: str) -> str:
-    """What a command prints that ends with 0."""
+    """Return the output of a command that ends with 0."""
     ended = corrstore(*command.split(), *options)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

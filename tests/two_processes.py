@@ -1,4 +1,4 @@
-"""What each of two training processes does: a module of its own, so that a new process imports little."""
+"""The work of each of two training processes: a module of its own, so that a new process imports little."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _SECONDS_TO_END = 60.0
 
 
 class _Interrupted(BaseException):
-    """Raised where the main thread is when a signal arrives; no handler of errors on the way takes it for one."""
+    """The exception of a signal, raised in the main thread; no handler of errors on the way takes it for one."""
 
 
 @contextmanager

@@ -23,7 +23,7 @@ _ALARM = signal.SIGURG  # ignored by default, so one that comes too late does no
 
 
 class _WorkerGone(BaseException):
-    """Raised in the main thread, which waits for a worker that is gone."""
+    """The exception of a worker that is gone, raised in the main thread, which waits for it."""
 
 
 @contextmanager

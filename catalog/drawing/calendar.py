@@ -14,7 +14,7 @@ _MOST_DAYS = 45
 
 
 class Cell(NamedTuple):
-    """How many samples lie in a cell, and how many of them are partial or missing."""
+    """The numbers of valid, partial and missing samples in a cell."""
 
     label: str
     valid: int
@@ -23,17 +23,17 @@ class Cell(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """All of them; 0 outside the period."""
+        """The number of samples in the cell; 0 outside the period."""
         return self.valid + self.partial + self.missing
 
     @property
     def lacking(self) -> int:
-        """Those that are not valid."""
+        """The number of samples in the cell that are not valid."""
         return self.partial + self.missing
 
     @property
     def status(self) -> str:
-        """valid: all are; missing: nothing is there; partial: anything between; empty outside the period."""
+        """The status of the cell: valid or missing where all samples are, else partial; empty outside the period."""
         if not self.samples:
             return ""
         return "valid" if not self.lacking else "missing" if self.missing == self.samples else "partial"
@@ -54,12 +54,12 @@ class Sheet(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """How many samples it has."""
+        """The number of samples in the sheet."""
         return sum(cell.samples for _, cells in self.rows for cell in cells)
 
     @property
     def lacking(self) -> int:
-        """How many of them are not valid."""
+        """The number of samples in the sheet that are not valid."""
         return sum(cell.lacking for _, cells in self.rows for cell in cells)
 
 

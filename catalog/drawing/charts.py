@@ -63,7 +63,7 @@ class _Axis(NamedTuple):
     along: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
     def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Where the values are, 0 to 1, those beyond the ends at the ends."""
+        """Return the positions of the values on the axis, 0 to 1; those beyond the ends are at the ends."""
         low, high = self.along(np.array([self.low, self.high]))
         return (self.along(np.clip(values, self.low, self.high)) - low) / (high - low)
 
@@ -101,7 +101,7 @@ def residual_histogram(variable: Variable, counted: Counted) -> Histogram | None
 
 
 def _constant(variable: Variable, counted: dict[str, Counted]) -> Histogram:
-    """Of a channel that never changes: no outline, and a note."""
+    """Return the histogram of a channel that never changes: it has no outline, and a note."""
     unit = units(variable.units)
     notes = [f"every number of the {role} is {number(each.statistics.mean)} {unit}" for role, each in counted.items()]
     curves = [Curve(role, "", 50.0, 50.0, 50.0, each.statistics) for role, each in counted.items()]

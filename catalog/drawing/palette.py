@@ -65,7 +65,7 @@ class Scale:
         return codes.astype(np.uint8)
 
     def position(self, value: float) -> float:
-        """Where the value is on the colour bar, 0 to 1."""
+        """Return the position of the value on the colour bar, 0 to 1."""
         return float(np.interp(value, self.edges, np.linspace(0.0, 1.0, self.edges.size)))
 
 

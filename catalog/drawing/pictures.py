@@ -24,7 +24,7 @@ _WIDEST = 720
 _CELLS_SHOWN = 140
 
 CHARACTERS = 34
-"""How many characters of a label find room below a map or a histogram that is not narrow."""
+"""The number of characters of a label for which there is room below a map or a histogram that is not narrow."""
 
 
 class Tick(NamedTuple):
@@ -86,7 +86,7 @@ class Frame:
 
     @property
     def characters(self) -> float:
-        """How many characters find room below a map."""
+        """The number of characters for which there is room below the map."""
         return CHARACTERS * min(1.0, self.aspect / _NARROW)
 
     @property

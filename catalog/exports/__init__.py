@@ -1,4 +1,4 @@
-"""What other systems read of a catalog: STAC collections and dataset cards.
+"""Exports of a catalog for other systems: STAC collections and dataset cards.
 
 It knows the formats of others. It never changes the catalog. Start reading at `stac.py`.
 """

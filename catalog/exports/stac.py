@@ -113,7 +113,7 @@ def _band(each: ChannelSummary) -> dict[str, Any]:
 
 
 def _bbox(grid: dict[str, Any] | None) -> list[float]:
-    """West, south, east, north of the cells' edges; longitudes from -180 to 180, west above east over the date line."""
+    """Return west, south, east, north of the cells' edges; longitudes -180 to 180, west > east over the date line."""
     if not grid or not grid["rows"]:
         return _WHOLE_EARTH
     half_lat, half_lon = ((grid[key] or 0.0) / 2 for key in ("lat_step", "lon_step"))

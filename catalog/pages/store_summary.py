@@ -1,4 +1,4 @@
-"""What the catalog knows of one store: its channels, all their valid samples added up, and its coverage of time.
+"""The summary of one store in a catalog: its channels, all their valid samples added up, and its coverage of time.
 
 Nothing here needs the store itself, which may have vanished.
 """
@@ -95,38 +95,38 @@ class StoreSummary:
 
     @property
     def title(self) -> str:
-        """Its title or, where it has none, its name."""
+        """The store's title or, where it has none, its name."""
         return str(self.row["title"] or self.row["name"])
 
     @property
     def frequency(self) -> np.timedelta64:
-        """The step of its valid times."""
+        """The step of the store's valid times."""
         return np.timedelta64(self.row["frequency_seconds"], "s")
 
     @property
     def every(self) -> str:
-        """The same in words, such as 3 h or 30 min."""
+        """The step in words, such as 3 h or 30 min."""
         hours, rest = divmod(self.row["frequency_seconds"], 3600)
         return f"{self.row['frequency_seconds'] / 60:g} min" if rest else f"{hours} h"
 
     @property
     def start(self) -> np.datetime64:
-        """Its first valid time."""
+        """The first valid time of the store's period."""
         return np.datetime64(self.row["start"], "s")
 
     @property
     def end(self) -> np.datetime64:
-        """Where its period ends, which is not in it."""
+        """The end of the store's period, which is not in it."""
         return np.datetime64(self.row["end"], "s")
 
     @property
     def times(self) -> Times:
-        """The valid times of its samples, whether these are valid or not."""
+        """The valid times of the store's samples, whether these are valid or not."""
         return Interval(self.start, self.end).times(self.frequency)
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
-        """Its recipe; the values of storage options, which may be secrets, are hidden."""
+        """The store's recipe; the values of storage options, which may be secrets, are hidden."""
         content = json.loads(self.row["recipe"] or "{}")
         for source in content.get("sources", {}).values():
             source["storage_options"] = dict.fromkeys(source.get("storage_options", {}), _HIDDEN)
@@ -134,7 +134,7 @@ class StoreSummary:
 
     @property
     def recipe_text(self) -> str:
-        """Its recipe as YAML."""
+        """The store's recipe as YAML."""
         return yaml.safe_dump(_without_empty(self.recipe), sort_keys=False, allow_unicode=True, width=100)
 
     def channel(self, role: str, name: str) -> ChannelSummary | None:
@@ -142,7 +142,7 @@ class StoreSummary:
         return next((each for each in self.channels.get(role, ()) if each.row["channel"] == name), None)
 
     def explained(self, name: str) -> float:
-        """1 - Var(residual) / Var(target): what the upsampled input explains of a channel; NaN where it cannot."""
+        """Return the share of a channel that the upsampled input explains: 1 - Var(residual) / Var(target), or NaN."""
         target, residual = (self.channel(role, name) for role in ("target", "residual"))
         if not (target and residual and target.counted and residual.counted and target.counted.statistics.std > 0):
             return np.nan
@@ -163,7 +163,7 @@ def summarise_store(tables: TableReader, read: SeriesReader, row: dict[str, Any]
 
 
 def valid_mask(times: Times, coverage: list[dict[str, Any]]) -> NDArray[np.bool_]:
-    """Which of the times lie in valid intervals among rows of the table `coverage`, which are in the order of time."""
+    """Return a mask of the times in valid intervals, from rows of the table `coverage` in the order of time."""
     valid = [each for each in coverage if each["status"] == "valid"]
     start, end = (np.array([each[side] for each in valid], "datetime64[s]") for side in ("start", "end"))
     return times < np.append(end, np.datetime64("NaT"))[np.searchsorted(start, times, "right") - 1]
@@ -181,7 +181,7 @@ def _added_up(series: Series, chosen: NDArray[np.bool_]) -> Counted | None:
 
 
 def _without_empty(content: Any) -> Any:
-    """Without the keys that have no value."""
+    """Return the content without the keys that have no value."""
     if isinstance(content, dict):
         return {key: _without_empty(value) for key, value in content.items() if value not in (None, {}, [], "")}
     return content

@@ -27,7 +27,7 @@ def code(value: object) -> str:
 
 
 def code_block(text: str, language: str) -> str:
-    """Lines as a Markdown block of code."""
+    """Return lines as a Markdown block of code."""
     ticks = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(text)), default=0))
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
 

@@ -21,7 +21,7 @@ _LONGEST = 255
 
 
 class Form(StrEnum):
-    """What rows are printed as."""
+    """The form in which rows are printed."""
 
     TABLE = "table"
     CSV = "csv"

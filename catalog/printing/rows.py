@@ -1,4 +1,4 @@
-"""What the commands of a catalog print: its answers as rows, and the same in few words."""
+"""The output of a catalog's commands: its answers as rows, and the same in few words."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Catalog:
         quantiles: Sequence[float] = (),
         store: str | None = None,
     ) -> list[ChannelStatistics]:
-        """Statistics of the variables over the valid samples of a period, for each store and role that has them.
+        """Return statistics of the variables over the valid samples of a period, for each store and role that has them.
 
         Args: `variables` by channel name, all of them if none is named; `months` (1 to 12) and `hours` (0 to 23, UTC)
         of the valid time; `residual` for that of target minus input in place of these two; `quantiles` between 0 and
@@ -128,7 +128,7 @@ class Catalog:
         return merged_statistics(asked, selection, quantiles, self._series)
 
     def diff(self, one: str, two: str) -> list[Difference]:
-        """What differs between two stores, each given by its name, location or id; BadInput where it is unknown."""
+        """Return the differences between two stores (name, location or id); raise BadInput for unknown ones."""
         from corrstore.catalog.queries.diff import differences
 
         rows = [self.stores.named(key) for key in (one, two)]

@@ -1,4 +1,4 @@
-"""What stores hold of a period, as bits, and the minimal_combination stores that hold all of it together."""
+"""The parts of a period that stores hold, as bits, and a minimal combination of stores that holds all of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Intervals(NamedTuple):
     end: NDArray[np.int64]
 
     def hold(self, seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the times lie in one of the intervals."""
+        """Return a mask of the times in one of the intervals."""
         place = np.searchsorted(self.start, seconds, "right") - 1
         return (place >= 0) & (seconds < np.append(self.end, 0)[place])
 
@@ -73,7 +73,7 @@ def slots_of(period: Interval, valid: list[Intervals], frequencies: NDArray[np.i
 
 
 def held_slots(valid: list[Intervals], slots: Slots, frequencies: NDArray[np.int64], sampled: bool) -> Bits:
-    """Which slots begin in a valid interval of each store: bits [stores, slots / 8].
+    """Return the slots that begin in a valid interval of each store: bits [stores, slots / 8].
 
     Where `sampled`, a slot is a time that must be one of the store's own, not only lie between two of them.
     """
@@ -96,7 +96,7 @@ def held_slots(valid: list[Intervals], slots: Slots, frequencies: NDArray[np.int
 
 
 def minimal_combination(held: Bits, has: NDArray[np.bool_], wanted: Bits) -> tuple[list[int], Bits]:
-    """Stores of which none can be left out, and what they lack of `wanted`: bits [variables, slots / 8].
+    """Return stores of which none can be left out, and what they lack of `wanted`: bits [variables, slots / 8].
 
     Args: `held` [stores, slots / 8]; `has` [stores, variables], which variables are in which store. The store that
     adds the most comes next, until none adds anything; then those that the others make needless go.

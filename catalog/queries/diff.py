@@ -1,4 +1,4 @@
-"""What differs between two stores, by what the catalog knows of them."""
+"""The differences between two stores, by what the catalog knows of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Difference(NamedTuple):
 
 
 def differences(tables: Tables, one: dict[str, Any], two: dict[str, Any]) -> list[Difference]:
-    """What differs between the stores with these rows of the table `stores`.
+    """Return the differences between the stores with these rows of the table `stores`.
 
     Statistics are compared over the samples that both have, shards by role and valid time.
     """
@@ -181,7 +181,7 @@ def _shards(pair: Pair) -> Iterator[Difference]:
 
 
 def _codes(pair: Pair, columns: tuple[str, ...]) -> tuple[list[NDArray[np.int64]], list[str]]:
-    """For each row of both tables the number of its texts in these columns, and the texts by number."""
+    """Return the number of each row's texts in these columns, for both tables, and the texts by number."""
     both = pa.concat_tables([table.select(columns) for table in pair])
     texts = pc.binary_join_element_wise(*(both[name] for name in columns), " ")
     encoded = texts.combine_chunks().dictionary_encode()

@@ -1,4 +1,4 @@
-"""Which stores of a catalog fit what is asked: by channel, time step, grid, place and time."""
+"""The stores of a catalog that fit a question, by channel, time step, grid, place and time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Stores:
                 raise BadInput(f"no store of the catalog has the variable {name!r}; the nearest names are {nearest}")
 
     def counted(self, place: int, variables: list[str], residual: bool) -> list[tuple[str, str]]:
-        """Which (role, channel) of a store have statistics, of the named variables or of all."""
+        """Return each (role, channel) of a store that has statistics, of the named variables or of all."""
         row = self.rows[place]
         both = [name for name in row["target_channels"] or [] if name in (row["input_channels"] or [])]
         channels = (
@@ -58,23 +58,23 @@ class Stores:
         return [(role, name) for role in channels for name in channels[role] if not variables or name in variables]
 
     def having(self, variables: list[str]) -> NDArray[np.bool_]:
-        """Which stores have which variables [stores, variables]."""
+        """Return a mask [stores, variables] of the variables in each store."""
         has = np.zeros((len(self.rows), len(variables)), bool)
         for column, name in enumerate(variables):
             has[list(self._roles.get(name, ())), column] = True
         return has
 
     def sampled_every(self, seconds: int) -> NDArray[np.bool_]:
-        """Which stores have times that are `seconds` apart, perhaps with others between."""
+        """Return a mask of the stores that have times `seconds` apart, perhaps with others between."""
         return (self.frequency > 0) & (seconds % np.maximum(self.frequency, 1) == 0)
 
     def with_resolution(self, degrees: float) -> NDArray[np.bool_]:
-        """Which stores' target grids have this spacing in both directions, to a hundredth of it."""
+        """Return a mask of the stores whose target grids have this spacing in both directions, to a hundredth of it."""
         steps = np.stack([self._of_target("lat_step"), self._of_target("lon_step")])
         return np.asarray((np.abs(steps - degrees) <= _SAME_STEP * degrees).all(axis=0))
 
     def covering(self, region: Region) -> NDArray[np.bool_]:
-        """Which stores' target grids have the whole region inside their outermost cells' edges."""
+        """Return a mask of the stores whose target grids have the whole region inside their outermost cells' edges."""
         south, north, west, east = (self._of_target(side) for side in ("south", "north", "west", "east"))
         half_lat, half_lon = self._of_target("lat_step") / 2, self._of_target("lon_step") / 2
         inside = (region.south >= south - half_lat) & (region.north <= north + half_lat)
@@ -83,7 +83,7 @@ class Stores:
         return inside & ((width >= 360) | (from_west + region.east - region.west <= width))
 
     def touching(self, period: Interval) -> NDArray[np.bool_]:
-        """Which stores' periods have something in common with this one."""
+        """Return a mask of the stores whose periods overlap this one."""
         return (self.start < period.end) & (self.end > period.start)
 
     def named(self, key: str) -> dict[str, Any]:

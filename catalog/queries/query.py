@@ -1,4 +1,4 @@
-"""What a question to a catalog gives: the stores that hold some of it, those that hold it together, and the rest."""
+"""The answer to a question to a catalog: stores that hold some of it, a combination that holds it, and the rest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEVER = np.datetime64("NaT", "s")
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked for; see `Catalog.query`. `frequency` in seconds, `resolution` in degrees."""
+    """A question to a catalog; see `Catalog.query`. `frequency` is in seconds, `resolution` in degrees."""
 
     variables: list[str]
     period: Interval | None = None
@@ -51,7 +51,7 @@ class Match:
 
     @property
     def location(self) -> str:
-        """Where the store is."""
+        """The location of the store."""
         return str(self.row["location"])
 
 
@@ -66,7 +66,7 @@ class Missing:
 
     @property
     def hours(self) -> float:
-        """How long the stretch is."""
+        """The length of the stretch in hours."""
         return float((self.end - self.start) / np.timedelta64(3600, "s"))
 
 
@@ -83,7 +83,7 @@ class Answer:
 
     @property
     def complete(self) -> bool:
-        """Whether the combination lacks nothing."""
+        """True where the combination lacks nothing."""
         return bool(self.combination) and not self.missing
 
 

@@ -72,7 +72,7 @@ class Selection(NamedTuple):
     hours: tuple[int, ...] = ()
 
     def mask(self, times: Times) -> NDArray[np.bool_]:
-        """Which of the times are selected."""
+        """Return a mask of the times that are selected."""
         _check("month", self.months, 1, 12)
         _check("hour", self.hours, 0, 23)
         chosen = np.ones(len(times), bool) if self.period is None else self.period.mask(times)

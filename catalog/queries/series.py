@@ -39,12 +39,12 @@ class Series:
 
     @property
     def nbytes(self) -> int:
-        """About how much memory it takes."""
+        """The approximate memory of the series, in bytes."""
         return self.histograms.nbytes + self.edges.nbytes + (len(MOMENTS) + 1) * self.times.nbytes
 
 
 class SeriesReader:
-    """Reads series, and keeps the last ones in at most 96 MiB."""
+    """A reader of series that keeps the last ones in at most 96 MiB."""
 
     def __init__(self, tables: TableReader) -> None:
         self._tables = tables

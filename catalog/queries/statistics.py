@@ -56,12 +56,12 @@ class ChannelStatistics:
 
     @property
     def complete(self) -> bool:
-        """Whether all expected samples are valid."""
+        """True where all expected samples are valid."""
         return self.samples == self.expected
 
     @property
     def row(self) -> dict[str, Any]:
-        """All of it as one flat row."""
+        """The statistics as one flat row."""
         row = {key: value for key, value in vars(self).items() if key != "quantiles"}
         row["complete"] = self.complete
         for each in self.quantiles:
@@ -80,12 +80,12 @@ class Asked(NamedTuple):
 
     @property
     def key(self) -> Key:
-        """What its series is known by."""
+        """The key of the series: registration, role and channel."""
         return self.row["registration"], self.role, self.channel
 
 
 class Block(NamedTuple):
-    """What is asked for, its series, and which rows of that are to be merged."""
+    """The statistics asked for, their series, and a mask of its rows to be merged."""
 
     asked: Asked
     series: Series
@@ -93,7 +93,7 @@ class Block(NamedTuple):
 
 
 def expected_samples(row: dict[str, Any], selection: Selection) -> int:
-    """How many of the times that a store (its row of the table `stores`) has, or would have, are selected."""
+    """Return the number of selected times that a store (its row of the table `stores`) has, or would have."""
     step = np.timedelta64(row["frequency_seconds"], "s")
     start, end = np.datetime64(row["start"], "s"), np.datetime64(row["end"], "s")
     if selection.period is not None:

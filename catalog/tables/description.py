@@ -1,4 +1,4 @@
-"""What a catalog keeps of one store, taken from the store's metadata and its ledger."""
+"""The rows that a catalog keeps of one store, taken from the store's metadata and its ledger."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def describe_store(store: Store) -> Registration:
 
 
 def _table(name: TableName, rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows of a table, of those columns that the rows have."""
+    """Return the rows as a table of the columns that the rows have."""
     names = {key for row in rows for key in row} or set(SCHEMAS[name].names) - {"registration"}
     return pa.Table.from_pylist(rows, schema=pa.schema([field for field in SCHEMAS[name] if field.name in names]))
 
@@ -136,7 +136,7 @@ def _constants(normalisation: Normalisation) -> dict[str, Any]:
 
 
 def _coverage(store: Store) -> pa.Table:
-    """Neighbouring samples of one status and the same reasons are one interval."""
+    """Return the intervals of neighbouring samples that have one status and the same reasons."""
     step = parse_duration(store.recipe.period.frequency).astype("timedelta64[s]").astype(object)
     intervals: list[dict[str, Any]] = []
     for sample in store.table(SAMPLES).sort_by("valid_time").select(["valid_time", "status", "reasons"]).to_pylist():
@@ -166,7 +166,7 @@ def _statistics(store: Store) -> pa.Table:
 
 
 def trimmed(histograms: pa.ListArray) -> tuple[pa.Array, pa.ListArray]:
-    """Histograms without the zeros before their first and after their last count, and the first count's place."""
+    """Return the place of each histogram's first count, and the histograms without zeros at both ends."""
     offsets = histograms.offsets.to_numpy().astype(np.int64)
     counts = histograms.values.to_numpy()
     offsets, counts = offsets - offsets[0], counts[offsets[0] : offsets[-1]]

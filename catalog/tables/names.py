@@ -1,4 +1,4 @@
-"""How a registration is named: by its store, a number that grows, and a few digits of chance.
+"""The names of registrations: the store, a number that grows, and a few digits of chance.
 
 Files of a registration are never changed. A store that is registered again gets the next number; the greatest name of
 a store is the one that counts. So a list of names tells what a catalog holds, and nobody needs a lock.
@@ -19,12 +19,12 @@ SUFFIX = ".parquet"
 
 
 def store_id(name: str, location: str) -> str:
-    """What a store is known by: 16 digits of a hash of its name and its location."""
+    """Return the id of a store: 16 digits of a hash of its name and its location."""
     return hashlib.sha256(f"{name}\0{location}".encode()).hexdigest()[:16]
 
 
 def location_of(folder: Folder) -> str:
-    """Where a folder is: its absolute path or its URL."""
+    """Return the location of a folder: its absolute path or its URL."""
     return str(Path(folder.url).resolve()) if folder.is_local else folder.url.rstrip("/")
 
 

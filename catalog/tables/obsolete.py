@@ -1,4 +1,4 @@
-"""Files that count no longer: of registrations that were replaced, forgotten, or never finished."""
+"""Files that no longer count: those of registrations that were replaced, forgotten, or never finished."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from corrstore.datasets.storage.folder import Folder
 SUMMARY = "summary"
 _UNFINISHED = ".partial-"  # what `Folder.write` calls a file that it has not finished
 GRACE = timedelta(hours=1)
-"""How long files stay that count no longer, so that nobody loses what they are reading or have not finished writing."""
+"""The time that files stay after they no longer count, so that nobody loses what they still read or write."""
 
 
 def replaced(catalog: Folder, names: list[str], store: str, grace: timedelta = GRACE) -> list[str]:
-    """Those registrations of a store in `names` that another one has replaced for at least `grace`."""
+    """Return the registrations of a store in `names` that another one has replaced for at least `grace`."""
     *older, last = sorted(name for name in names if store_of(name) == store) or [""]
     return older if older and _age(catalog, f"stores/{last}{SUFFIX}") >= grace else []
 
@@ -57,7 +57,7 @@ def remove_file(catalog: Folder, key: str) -> None:
 
 
 def _age(catalog: Folder, key: str) -> timedelta:
-    """How long ago the file was written; nothing where it is not there."""
+    """Return the time since the file was written; zero where it is not there."""
     filesystem, path = fsspec.url_to_fs(catalog.path(key), **catalog.storage_options)
     try:
         written = filesystem.modified(path)

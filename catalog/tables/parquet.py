@@ -92,7 +92,7 @@ def _rows(file: pq.ParquetFile, columns: Sequence[str] | None, keep: Mapping[str
 
 
 def _may_hold(file: pq.ParquetFile, group: int, keep: Mapping[str, str]) -> bool:
-    """Whether the extremes of a row group let it hold rows with these texts."""
+    """Tell whether the extremes of a row group let it hold rows with these texts."""
     for name, text in keep.items():
         extremes = file.metadata.row_group(group).column(file.schema.names.index(name)).statistics
         if extremes is not None and extremes.has_min_max and not extremes.min <= text <= extremes.max:

@@ -1,4 +1,4 @@
-"""Whether registered stores are still what and where they were."""
+"""The presence of registered stores: present, changed, vanished or unreachable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AT_ONCE = 16
 
 
 class PresenceCheck:
-    """Looks at the metadata of stores; a local file that has not been touched is not read a second time.
+    """A check of the metadata of stores; a local file that has not been touched is not read a second time.
 
     present: the very store that was registered. changed: it was rebuilt, extended or repaired since. vanished: there
     is no store, or another. unreachable: its place cannot be read, or was registered on another host and is not here.
@@ -27,7 +27,7 @@ class PresenceCheck:
         self._seen: dict[str, tuple[tuple[int, int], Presence]] = {}
 
     def __call__(self, stores: Sequence[dict[str, Any]]) -> list[Presence]:
-        """What has become of each of these rows of the table `stores`."""
+        """Return the presence of the store of each of these rows of the table `stores`."""
         remote = [store for store in stores if "://" in store["location"]]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = dict(zip((store["registration"] for store in remote), pool.map(self._look, remote), strict=True))

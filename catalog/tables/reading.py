@@ -18,7 +18,7 @@ from corrstore.datasets.storage.folder import Folder
 
 
 class TableReader(Protocol):
-    """Reads the rows of registrations, in a folder or in memory."""
+    """A reader of the rows of registrations, in a folder or in memory."""
 
     def rows(
         self,
@@ -119,7 +119,7 @@ class Tables:
 
 
 def _empty(table: TableName, columns: Sequence[str] | None) -> pa.Table:
-    """No rows, in the types that files are read in."""
+    """Return a table without rows, in the types that files are read in."""
     names = columns or SCHEMAS[table].names
     texts = pa.dictionary(pa.int32(), pa.string())
     types = {name: texts if name in READ_AS_DICTIONARY else SCHEMAS[table].field(name).type for name in names}

@@ -56,7 +56,7 @@ class CellAverage(NamedTuple):
 
 
 class PointInterpolation(NamedTuple):
-    """For each destination point [lat, lon]: its first neighbour of four, and weights, which are NaN outside."""
+    """The first of four neighbours of each destination point [lat, lon], and weights, which are NaN outside."""
 
     corner: NDArray[np.int32]
     row_weight: NDArray[np.float32]

@@ -64,7 +64,7 @@ def _add_variables_of_tables(content: dict[str, Any]) -> None:
 
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:
-    """Workers may be in another folder than the driver."""
+    """Return the recipe with absolute paths: workers may be in another folder than the driver."""
     sources = {
         name: spec.model_copy(update={"path": absolute(spec.path)}) if spec.path else spec
         for name, spec in recipe.sources.items()

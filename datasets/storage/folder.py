@@ -1,4 +1,4 @@
-"""Where bytes lie: a folder on a file system or in a bucket, written one whole object at a time."""
+"""A folder on a file system or in a bucket, written one whole object at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Folder:
 
     @property
     def is_local(self) -> bool:
-        """Whether the folder is on a mounted file system."""
+        """True where the folder is on a mounted file system."""
         return "://" not in self.url
 
     def path(self, key: str = "") -> str:
@@ -53,7 +53,7 @@ class Folder:
         return Path(self.path(key)).open("rb") if self.is_local else self._remote().open(self.path(key), "rb")
 
     def exists(self, key: str = "") -> bool:
-        """Whether there is an object or a folder of that key."""
+        """Tell whether there is an object or a folder of that key."""
         if self.is_local:
             return Path(self.path(key)).exists()
         return self._remote().exists(self.path(key))

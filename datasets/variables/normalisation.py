@@ -86,13 +86,13 @@ class Normalisation:
             _round_to_half(normalised.view(np.uint32), stored.view(np.uint16))
 
     def decode(self, stored: NDArray[Any]) -> NDArray[np.float64]:
-        """Physical values, float64: inverse(stored * std + mean), reckoned in float64, of the stored shape."""
+        """Return the physical values: inverse(stored * std + mean), computed in float64, of the stored shape."""
         if stored.dtype == np.float16:
             return self.decoded_codes[stored.view(np.uint16)]
         return self._decoded(stored.astype(np.float64))
 
     def decode_float32(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """`decode` rounded to float32."""
+        """Return the physical values of `decode` rounded to float32."""
         return self.decode(stored).astype(np.float32)
 
     @cached_property
@@ -135,7 +135,7 @@ class Normalisation:
 
 
 def stored_type(name: str) -> StoredType:
-    """`name` as a type that a store can hold; BadInput, with the names that exist, where it is none."""
+    """Return `name` as a type that a store can hold; raise BadInput, with the names that exist, where it is none."""
     for known in get_args(StoredType):
         if name == known:
             return known
@@ -143,7 +143,7 @@ def stored_type(name: str) -> StoredType:
 
 
 def _half_ulp(magnitude: float, dtype: StoredType) -> float:
-    """Half the distance between neighbouring numbers of `dtype` at `magnitude`."""
+    """Return half the distance between neighbouring numbers of `dtype` at `magnitude`."""
     exponent = max(math.frexp(magnitude)[1] - 1, _LEAST_EXPONENT[dtype])
     return math.ldexp(0.5, exponent - _MANTISSA_BITS[dtype])
 

@@ -31,7 +31,7 @@ class Line(NamedTuple):
 
     @property
     def style(self) -> str:
-        """Its class in a style sheet."""
+        """The class of the line in a style sheet."""
         return self.name.lower().replace(" ", "-")
 
 

@@ -98,7 +98,7 @@ def parts_of_process(parts: Sequence[Part], rank: int, world_size: int) -> list[
 
 @dataclass(frozen=True)
 class ForecastSampler:
-    """Draws the forecast of `samples`, indices in a store, by a trained model."""
+    """A sampler of the forecast of `samples`, indices in a store, by a trained model."""
 
     trained: Trained
     store: Store

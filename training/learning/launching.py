@@ -157,7 +157,7 @@ def _only_store(query: Query) -> str:
 
 
 def _lacking(match: Match, query: Query, period: Interval | None) -> str:
-    """Why the store cannot be trained on for this, empty where it can."""
+    """Return the reason why the store cannot be trained on for the query; empty where it can."""
     if match.status in ("vanished", "unreachable"):
         return f"is {match.status}"
     absent = [name for name in query.variables if "target" not in match.roles.get(name, [])]

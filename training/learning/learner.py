@@ -219,7 +219,7 @@ def learning_rate(config: RunConfig, patches_seen: int) -> float:
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay for what multiplies fields, none for biases and norms."""
+    """Return the parameter groups: weight decay for what multiplies fields, none for biases and norms."""
     parameters = list(model.parameters())
     return [
         {"params": [each for each in parameters if each.dim() > 1], "weight_decay": weight_decay},

@@ -21,7 +21,7 @@ from corrstore.training.run_config import RunConfig
 
 _FLOAT = 4
 _PER_PARAMETER = 5 * _FLOAT
-"""Weight, gradient, AdamW's two moments, average."""
+"""The bytes of a parameter's weight, gradient, AdamW's two moments and average."""
 _DRAWS = 256
 
 

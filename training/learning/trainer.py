@@ -164,7 +164,7 @@ def _parent(store: Store, config: RunConfig, regression: Path | None, device: to
 
 
 def _validated(learner: Learner, best: float | None, output: Path, log: RunLog | None) -> float | None:
-    """Validate, and keep the averaged weights where they are the best so far, or there is nothing to choose by."""
+    """Validate, keep the averaged weights if they are the best so far or have no scores, and return the best score."""
     config, store = learner.config, learner.store
     scores: Scores = {}
     if "validation" in store.recipe.splits.intervals:

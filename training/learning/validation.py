@@ -75,7 +75,7 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
 
 
 def _members(trained: Trained, loader: Loader, batch: Batch, condition: Tensor) -> Tensor:
-    """Normalised target fields (members, batch, channels, height, width)."""
+    """Return normalised target fields (members, batch, channels, height, width)."""
     mean = trained.mean(condition)
     if trained.denoiser is None:
         return mean[None]

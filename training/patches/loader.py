@@ -67,7 +67,7 @@ class Loader:
         self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
 
     def batches(self, spans: Iterable[Span]) -> Iterator[Batch]:
-        """Yield the batches of these spans [start, stop) of positions. DamagedData where a shard cannot be read."""
+        """Yield the batches of these position spans [start, stop); raise DamagedData where a shard cannot be read."""
         spans = iter(spans)
         under_way = deque(self._start_reads(span) for span in islice(spans, self.prefetch))
         while True:

@@ -23,7 +23,7 @@ class Patch(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Its rows and its columns."""
+        """The rows and columns of the patch."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def crop(self, field: Any) -> Any:

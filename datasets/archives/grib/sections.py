@@ -13,7 +13,7 @@ from typing import Literal
 from corrstore.datasets.errors import DamagedData
 
 Read = Callable[[int, int], bytes]
-"""(offset, count) -> that many bytes, fewer at the end of the file."""
+"""A function of (offset, count) that returns that many bytes, fewer at the end of the file."""
 
 ProblemKind = Literal["truncated", "not_grib", "corrupt", "no_end_marker", "padding"]
 

@@ -48,7 +48,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, site):
-    """Opens a page of the site; at the end nothing was asked for outside its folder, and nothing went wrong."""
+    """Open a page of the site; at the end nothing was asked for outside its folder, and nothing went wrong."""
     contexts, asked, wrong = [], [], []
 
     def opened(name: str = "index.html", size: tuple[int, int] = DESKTOP, **settings):
@@ -107,7 +107,7 @@ FAINT_TEXTS = """() => {
   }
   return [looked, faint];
 }"""
-"""How many texts are to be seen, and those with less contrast than 4.5 to 1 (WCAG 2.2, 1.4.3)."""
+"""Count the visible texts, and list those with less contrast than 4.5 to 1 (WCAG 2.2, 1.4.3)."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the commands print for people: whole on any terminal, a table where one fits."""
+"""The output of the commands for people: whole on any terminal, a table where one fits."""
 
 from __future__ import annotations
 

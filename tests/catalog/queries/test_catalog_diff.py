@@ -1,4 +1,4 @@
-"""What differs between two stores."""
+"""The differences between two stores."""
 
 from __future__ import annotations
 

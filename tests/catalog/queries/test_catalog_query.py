@@ -1,4 +1,4 @@
-"""Which stores hold something, which of them together, and what of the period is missing, to the hour."""
+"""Queries: the stores that hold something, alone or together, and what of the period is missing, to the hour."""
 
 from __future__ import annotations
 

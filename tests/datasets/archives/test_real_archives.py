@@ -31,7 +31,7 @@ pytestmark = needs_shared
 
 
 def inventory(source_type: str, path, channels: list[str], start: str, end: str):
-    """What the archive holds of the channels in [start, end)."""
+    """Return the inventory of the channels in [start, end)."""
     spec = SourceSpec(type=source_type, path=str(path))
     period = Interval(parse_time(start), parse_time(end))
     return take_inventory("archive", spec, [channel_named(name) for name in channels], period)
@@ -91,7 +91,7 @@ def averages(field, grid, coarse):
 
 
 def test_coarse_input_is_the_average_of_the_target(hrrr_store):
-    """In every coarse cell that target cells fill, by as much as storing both may change a number."""
+    """Every coarse cell that target cells fill is their average, within the errors of storing both."""
     store, _ = hrrr_store
     for position, channel in enumerate(store.plan.channels("target")):
         target, coarse = (store.physical(role, 10)[position] for role in ("target", "input"))

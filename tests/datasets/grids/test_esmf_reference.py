@@ -1,4 +1,4 @@
-"""Against what xESMF 0.9.2 on ESMF 9.0 gives for real fields.
+"""Regridding against xESMF 0.9.2 on ESMF 9.0, for real fields.
 
 ESMF joins points by great circles, not by parallels. Between two points of one latitude, `width` apart in longitude,
 the great circle is up to width**2 / 8 * sin(lat) * cos(lat) closer to the pole (all in radians). So its bilinear is
@@ -47,7 +47,7 @@ def hrrr(file: xr.Dataset) -> ProjectedGrid:
 
 
 def bulge(lat: np.ndarray, width: float) -> np.ndarray:
-    """How far a great circle leaves a parallel halfway between two points `width` apart, in degrees."""
+    """Return the distance in degrees of a great circle from a parallel, halfway between two points `width` apart."""
     return np.rad2deg(np.deg2rad(width) ** 2 / 8 * np.sin(np.deg2rad(lat)) * np.cos(np.deg2rad(lat)))
 
 

@@ -21,7 +21,7 @@ INTERNALS = (
 
 
 def told_of(refuse, *arguments) -> str:
-    """What is said as these arguments are refused."""
+    """Return the message of the refusal of these arguments."""
     with pytest.raises(BadInput) as error:
         refuse(*arguments)
     assert not [each for each in INTERNALS if each in str(error.value)], str(error.value)

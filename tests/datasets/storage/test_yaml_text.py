@@ -16,7 +16,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 def told(text: str) -> str:
-    """What is said of a text that is refused; one line."""
+    """Return the message, of one line, of the refusal of a text."""
     with pytest.raises(BadInput) as error:
         parsed_mapping(text, "mine.yaml")
     assert "\n" not in str(error.value) and str(error.value).startswith("mine.yaml, line ")

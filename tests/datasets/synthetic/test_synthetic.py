@@ -117,7 +117,7 @@ def damaged(tmp_path_factory) -> SyntheticArchive:
 
 @pytest.fixture(scope="module")
 def weather() -> Weather:
-    """On the default domain, as the demo has it."""
+    """Return the weather on the default domain, as the demo has it."""
     return Weather(0, domain_of(SyntheticSpec(SPEC.start, SPEC.end)))
 
 

@@ -129,7 +129,7 @@ class CorrDiffDataset(Dataset[tuple[Tensor, Tensor]]):
 
     @property
     def _loader(self) -> Loader:
-        """The loader, made at the first read; BadInput, not a wait for ever, where a fork came after it."""
+        """The loader, made at the first read; raises BadInput, not a wait for ever, where a fork came after it."""
         if CorrDiffDataset._read_in not in (None, os.getpid()):
             raise BadInput(
                 f"{self.store.folder.url} was read before this worker was forked, and reads cannot go on after a fork;"

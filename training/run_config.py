@@ -106,7 +106,7 @@ class RunConfig(BaseModel):
         )
 
     def weights(self, targets: list[str]) -> list[float]:
-        """Return the loss's weights in the order of the targets; BadInput for a channel that is not a target."""
+        """Return the loss's weights in the order of the targets; raise BadInput for a channel that is not a target."""
         unknown = sorted(set(self.channel_weights) - set(targets))
         if unknown:
             raise BadInput(f"channel_weights names {', '.join(unknown)}, but the targets are {', '.join(targets)}")
@@ -162,7 +162,7 @@ STAGE_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def run_config(stage: str, preset: str = "small", changes: Mapping[str, Any] | None = None) -> RunConfig:
-    """Return the preset's settings with these changes; BadInput, one line a mistake, with key, value and rule."""
+    """Return the preset's settings with these changes; raise BadInput, one line a mistake, with key, value and rule."""
     if preset not in PRESETS:
         raise BadInput(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
     content = {"stage": stage, **PRESETS[preset], **STAGE_PRESETS.get((preset, stage), {}), **(changes or {})}
@@ -172,7 +172,7 @@ def run_config(stage: str, preset: str = "small", changes: Mapping[str, Any] | N
 
 
 def parsed_changes(texts: list[str]) -> dict[str, Any]:
-    """Return `key=value` texts as settings, the value read as YAML; BadInput for another form."""
+    """Return `key=value` texts as settings, the value read as YAML; raise BadInput for another form."""
     changes = {}
     for text in texts:
         key, equals, value = text.partition("=")

@@ -19,7 +19,7 @@ def write_failure(folder: Folder, place: str, index: int, error: CorrstoreError 
 
 
 def raise_failure(folder: Folder, place: str) -> None:
-    """Raise the error of the first task that left one in `place`; OutOfResources where none can be left there."""
+    """Raise the error of the first task that left one in `place`, and OutOfResources where none can be left there."""
     for name in folder.names(place):
         failure = read_json(folder, f"{place}/{name}")
         raise _classes()[failure["class"]](failure["message"])

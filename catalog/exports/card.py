@@ -20,7 +20,7 @@ _TAGS = ["weather", "downscaling", "corrdiff", "zarr"]
 
 
 def card_of(catalog: Catalog, store: str) -> str:
-    """The card of a store, given by its name, location or id; BadInput where that is none or several."""
+    """Return the card of a store, given by its name, location or id; raise BadInput where that is none or several."""
     key = catalog.stores.named(store)["store"]
     row = next(row for row in catalog.listing() if row["store"] == key)
     summary = summarise_store(catalog.tables, SeriesReader(catalog.tables), row, row["status"])

@@ -19,7 +19,7 @@ _MOST_FILES = 50
 
 
 class ChannelFigures(NamedTuple):
-    """A channel with its maps and histograms, those of them that there are."""
+    """A channel with its maps and histograms, as far as it has any."""
 
     channel: ChannelSummary
     maps: list[Map]

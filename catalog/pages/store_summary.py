@@ -150,7 +150,7 @@ class StoreSummary:
 
 
 def summarise_store(tables: TableReader, read: SeriesReader, row: dict[str, Any], status: Presence) -> StoreSummary:
-    """Return the summary of a store by its row of the table `stores`; BadInput for a damaged file of the catalog."""
+    """Return the summary of a store by its row of the table `stores`; raise DamagedData for a damaged file."""
     registration = row["registration"]
     coverage = tables.rows("coverage", [registration]).sort_by("start").to_pylist()
     channels: dict[str, list[ChannelSummary]] = {role: [] for role in (*_COUNTED_ROLES, "static")}

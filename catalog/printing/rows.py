@@ -79,7 +79,7 @@ def missing_rows(missing: Sequence[Missing]) -> list[dict[str, Any]]:
 
 
 def print_answer(answer: Answer, alone: bool) -> None:
-    """Print the stores that match, which of them are enough, and what these lack.
+    """Print the stores that match, the combination of them, and what it lacks.
 
     `alone`: only stores that hold everything were asked for.
     """
@@ -112,7 +112,7 @@ def print_answer(answer: Answer, alone: bool) -> None:
 
 
 def print_statistics(statistics: Sequence[ChannelStatistics]) -> None:
-    """Print statistics, and which of them are not of all samples that were asked for."""
+    """Print statistics, and name those that lack samples that were asked for."""
     if not statistics:
         _say("no store has statistics of that; `corrstore catalog query` shows which have the variables, and when")
         return

@@ -53,7 +53,7 @@ class Catalog:
         return [{**row, "status": status} for row, status in zip(rows, self._presence(rows), strict=True)]
 
     def table(self, table: TableName, store: str) -> pa.Table:
-        """The rows of one store, given by its name, location or id; BadInput where that is none or several."""
+        """Return the rows of one store (name, location or id); raise BadInput where that is none or several."""
         return self.tables.rows(table, [self.stores.named(store)["registration"]])
 
     def query(

@@ -87,7 +87,7 @@ class Stores:
         return (self.start < period.end) & (self.end > period.start)
 
     def named(self, key: str) -> dict[str, Any]:
-        """The row of the store with this name, location or id; BadInput where there is none or more than one."""
+        """Return the row of the store with this name, location or id; raise BadInput where that is none or several."""
         place = location_of(Folder(key))
         found = [row for row in self.rows if key in (row["store"], row["name"]) or place == row["location"]]
         if not found:

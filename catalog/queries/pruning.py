@@ -1,4 +1,4 @@
-"""Forgetting stores that are no more, and removing files that count no longer."""
+"""Forgetting stores that have vanished, and removing files that no longer count."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _MOST_STEPS = 2_000_000
 
 
 def parse_frequency(text: str) -> int:
-    """The seconds that a text such as 3h stands for; BadInput where it is no duration, or none at all."""
+    """Return the seconds that a text such as 3h stands for; raise BadInput where it is no duration, or none at all."""
     seconds = int(parse_duration(text).astype(np.int64))
     if seconds == 0:
         raise BadInput(f"frequency {text!r} is no time at all; write it as 30min, 3h or 1d")
@@ -23,7 +23,7 @@ def parse_frequency(text: str) -> int:
 
 
 def parse_numbers(option: str, text: str) -> list[int]:
-    """The whole numbers in a text such as 6,7,8; BadInput, which names the option, otherwise."""
+    """Return the whole numbers in a text such as 6,7,8; raise BadInput, which names the option, for other texts."""
     try:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -40,7 +40,7 @@ class Region(NamedTuple):
 
 
 def parse_region(text: str | Sequence[float]) -> Region:
-    """The region that WEST,SOUTH,EAST,NORTH in degrees stands for; BadInput otherwise."""
+    """Return the region that WEST,SOUTH,EAST,NORTH in degrees stands for; raise BadInput for other texts."""
     try:
         west, south, east, north = (float(part) for part in (text.split(",") if isinstance(text, str) else text))
     except ValueError:

@@ -50,7 +50,7 @@ class Tables:
         self._kept: dict[KeptTable, tuple[frozenset[str], pa.Table]] = {}
 
     def registrations(self) -> list[str]:
-        """The names of the registrations that count; BadInput where there is no catalog."""
+        """Return the names of the registrations that count; raise BadInput where there is no catalog."""
         names = newest(names_of_files(self.folder.names("stores")))
         if not names and not self.folder.exists("stores"):
             raise BadInput(

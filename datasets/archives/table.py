@@ -74,7 +74,7 @@ def shipped_tables() -> list[str]:
 
 
 def load_table(name_or_path: str, variables: Variables = VARIABLES) -> SourceTable:
-    """The shipped table of that name or the user's YAML file; BadInput where there is none or it is wrong."""
+    """Return the shipped table of that name or the user's YAML file; raise BadInput where that is absent or wrong."""
     table = _table(name_or_path, _text(name_or_path))
     known = variables.extended(table.variables)
     for name in table.fields:

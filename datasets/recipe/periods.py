@@ -20,7 +20,7 @@ _SECONDS = {"min": 60, "h": 3600, "d": 86400}
 
 
 def parse_time(text: str | datetime) -> np.datetime64:
-    """A UTC time to the minute from ISO 8601 such as 2018-01-01 or 2018-01-01T03; BadInput otherwise."""
+    """Return a UTC time to the minute from ISO 8601 such as 2018-01-01T03; raise BadInput for other texts."""
     written = str(text).strip()
     try:
         known = written.removesuffix("Z").replace(" ", "T") if _TIME.match(written) else "NaT"
@@ -33,7 +33,7 @@ def parse_time(text: str | datetime) -> np.datetime64:
 
 
 def parse_duration(text: str) -> np.timedelta64:
-    """A duration in seconds from text such as 30min, 3h or 5d; BadInput otherwise."""
+    """Return a duration in seconds from text such as 30min, 3h or 5d; raise BadInput for other texts."""
     match = _DURATION.match(str(text))
     if match is None:
         raise BadInput(f"{text!r} is not a duration; write it as 30min, 3h or 5d")

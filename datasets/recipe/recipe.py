@@ -143,7 +143,7 @@ class Recipe(Part):
 
 
 def recipe_from(content: dict[str, Any], where: str = "recipe") -> Recipe:
-    """The recipe with this content; BadInput, one line a mistake."""
+    """Return the recipe with this content; raise BadInput, one line a mistake."""
     return validated(Recipe, content, f"{where} is not a valid recipe", "`corrstore schema` lists the keys")
 
 

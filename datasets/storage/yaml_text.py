@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_text(path: Path) -> str:
-    """Return the UTF-8 text of a file, without its byte order mark; BadInput, with the line, for other bytes."""
+    """Return the UTF-8 text of a file, without its byte order mark; raise BadInput, with the line, for other bytes."""
     try:
         content = path.read_bytes()
         return content.decode("utf-8-sig")
@@ -39,7 +39,7 @@ def read_text(path: Path) -> str:
 
 
 def parsed_mapping(text: str, where: str) -> dict[str, Any]:
-    """Return the keys and values of a YAML text; BadInput, one line with `where`, line and key, for anything else."""
+    """Return the keys and values of a YAML text; raise BadInput, one line with `where`, line, key, for others."""
     content = parsed_value(text, where)
     if not isinstance(content, dict):
         kind = "nothing" if content is None else "a list" if isinstance(content, list) else f"the value {content!r}"

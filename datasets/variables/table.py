@@ -29,7 +29,7 @@ class Variables(Mapping[str, Variable]):
         return len(self._variables)
 
     def named(self, name: str) -> Variable:
-        """Return the variable of that name; BadInput, with the names that exist, where there is none."""
+        """Return the variable of that name; raise BadInput, with the names that exist, where there is none."""
         if name not in self._variables:
             raise BadInput(
                 f"unknown variable {name!r}; corrstore knows {', '.join(self)}, and a recipe can define others"
@@ -78,5 +78,5 @@ VARIABLES = _shipped()
 
 
 def variable_named(name: str) -> Variable:
-    """Return the shipped variable of that name; BadInput, with the names that exist, where there is none."""
+    """Return the shipped variable of that name; raise BadInput, with the names that exist, where there is none."""
     return VARIABLES.named(name)

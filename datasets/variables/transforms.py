@@ -88,7 +88,7 @@ TRANSFORMS: dict[str, Transform] = {
 
 
 def transform_named(name: str) -> Transform:
-    """The transform of that name; BadInput, with the names that exist, where there is none."""
+    """Return the transform of that name; raise BadInput, with the names that exist, where there is none."""
     if name not in TRANSFORMS:
         raise BadInput(f"unknown transform {name!r}; corrstore knows {', '.join(TRANSFORMS)}")
     return TRANSFORMS[name]

@@ -24,7 +24,7 @@ class KilledError(BaseException):
 
 
 class Driver:
-    """Counts the driver's own writes and removals, without its workers', and dies before one of them."""
+    """A driver that counts its own writes and removals, without its workers', and dies before one of them."""
 
     def __init__(self) -> None:
         self.done, self.last = 0, None

@@ -128,7 +128,7 @@ class Forecast:
 
 
 def open_forecast(url: str) -> Forecast:
-    """The forecast in a folder; BadInput where there is none, DamagedData where its header is none."""
+    """Return the forecast in a folder; raise BadInput where there is none, DamagedData where its header is none."""
     folder = Folder(url)
     if not folder.exists(HEADER):
         raise BadInput(f"no forecast at {url}: it has no {HEADER}; `corrstore sample` makes one")

@@ -70,7 +70,7 @@ def tile_size(trained: Trained, wanted: tuple[int, int] | None = None) -> tuple[
 
 
 def valid_samples(store: Store, split: str) -> NDArray[np.int64]:
-    """Return the indices of the valid samples of a split, or of `all`; BadInput where there is none."""
+    """Return the indices of the valid samples of a split, or of `all`; raise BadInput where there is none."""
     intervals = store.recipe.splits.intervals
     if split not in (*intervals, "all"):
         raise BadInput(f"{store.folder.url} has no split {split!r}; give one of {', '.join(intervals)}, or all")
@@ -112,7 +112,7 @@ class ForecastSampler:
 
     @cached_property
     def tiling(self) -> Tiling:
-        """The tiles of the domain; BadInput where they do not fit."""
+        """The tiles of the domain; raises BadInput where they do not fit."""
         domain = self.trained.features.geometry.domain
         return Tiling((domain.height, domain.width), self.sampling.tile, self.sampling.overlap)
 

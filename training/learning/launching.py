@@ -65,7 +65,7 @@ def query_for(
     resolution: float | None,
     region: str | None,
 ) -> Query | None:
-    """Return the query for the catalog, or None where the store is named; BadInput where neither or both are given."""
+    """Return the query for the catalog, or None where the store is named; raise BadInput for neither and for both."""
     if store is not None:
         if catalog or variables or resolution is not None or region:
             raise BadInput("--store names the store; leave out --catalog, --variable, --resolution and --region")

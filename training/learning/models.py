@@ -27,7 +27,7 @@ def condition_channels(fields: Fields) -> int:
 
 
 def regression_for(config: RunConfig, fields: Fields) -> Regression:
-    """Return a new regression for a store's fingerprint fields; BadInput for a setting that names no target."""
+    """Return a new regression for a store's fingerprint fields; raise BadInput for a setting that names no target."""
     targets = _normalisations(fields["target"])
     network = _network(config, condition_channels(fields), len(targets), noise_conditioned=False)
     return Regression(

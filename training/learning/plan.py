@@ -62,7 +62,7 @@ class TrainingPlan:
 
 
 def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
-    """Return the plan of a run on one device; BadInput for settings that do not fit the store."""
+    """Return the plan of a run on one device; raise BadInput for settings that do not fit the store."""
     config = config.for_processes(1)
     order = split_order(store, "train", config)
     geometry = Geometry(store.grid("input"), store.grid("target"))

@@ -72,7 +72,7 @@ class NetworkConfig:
 
     @classmethod
     def from_size(cls, size: str, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> NetworkConfig:
-        """Return the config of a size of `SIZES`; BadInput for an unknown name."""
+        """Return the config of a size of `SIZES`; raise BadInput for an unknown name."""
         if size not in SIZES:
             raise BadInput(f"unknown network size {size!r}; choose one of {', '.join(SIZES)}")
         return cls(in_channels, out_channels, noise_conditioned, **SIZES[size])

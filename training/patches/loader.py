@@ -203,7 +203,7 @@ def split_order(store: Store, split: str, config: RunConfig) -> PatchOrder:
 
 
 def _patch(geometry: Geometry, config: RunConfig) -> Patch:
-    """Return the config's patch at the origin; BadInput, with settings that fit, where it exceeds the target grid."""
+    """Return the config's patch at the origin; raise BadInput, with settings that fit, where the grid is smaller."""
     _, _, *grid = geometry.domain
     height, width = config.patch or grid
     if height > grid[0] or width > grid[1]:

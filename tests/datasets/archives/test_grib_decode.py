@@ -121,7 +121,7 @@ PACKINGS = ["grid_simple", "grid_ccsds", "grid_complex", "grid_complex_spatial_d
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_every_packing_is_decoded_to_the_nearest_float32(packing):
-    """Against ecCodes' own float64; complex packing is summed in float32, hence two units in the last place."""
+    """The reference is ecCodes' float64; complex packing is summed in float32, hence two units in the last place."""
     values = noise(30, 40)
     message = made(values=values, **regular(30, 40), bitsPerValue=16, packingType=packing)
     with message_handle(message) as handle:
@@ -284,7 +284,7 @@ def test_the_latitude_of_true_scale_is_in_the_hemisphere_of_the_pole():
 
 
 def test_the_first_point_of_a_projected_grid_is_the_first_in_scanning_order():
-    """So WMO's template 3.30 has it: the same grid from its south-west and from its north-east corner."""
+    """WMO's template 3.30 says so: the grid is the same from its south-west and from its north-east corner."""
     message = made(values=range(600), **LAMBERT, bitsPerValue=16)
     lat, lon = iterated(message)
     north_east = {"latitudeOfFirstGridPointInDegrees": lat[-1], "longitudeOfFirstGridPointInDegrees": lon[-1]}

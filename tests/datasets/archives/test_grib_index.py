@@ -68,7 +68,7 @@ REAL_FILES = [
 @needs_shared
 @pytest.mark.parametrize("path", REAL_FILES)
 def test_a_row_says_what_eccodes_says_of_the_whole_message(path):
-    """Against ecCodes on each whole message, none of it taken from another one's header."""
+    """The row equals ecCodes' answers on each whole message; none of it comes from another message's header."""
     got = index_file(SHARED / path).messages.to_pylist()
     grids = {}
     for at, handle in enumerate(islice(eccodes_handles(SHARED / path), MANY)):
@@ -315,7 +315,7 @@ def test_every_field_of_a_message_with_many_is_a_row(tmp_path, first_repeated_se
 
 @pytest.mark.parametrize(("columns", "in_units_of_120"), [(1600, False), (3000, True)])
 def test_large_grib1_messages(columns, in_units_of_120):
-    """Above 8 MiB a length may be in bytes still, above 16 MiB it cannot."""
+    """A length above 8 MiB may still be in bytes, one above 16 MiB cannot."""
     large = made("regular_ll_pl_grib1", range(2000 * columns), **regular(2000, columns), bitsPerValue=24)
     assert large[4] & 0x80
     assert (int.from_bytes(large[4:7]) != len(large)) is in_units_of_120
@@ -439,7 +439,7 @@ def test_the_next_message_is_found_wherever_it_begins(count):
 
 
 def test_a_file_of_another_size_than_listed_is_a_problem(tmp_path):
-    """It ends with a whole message, and nothing else gives away that the rest is not there."""
+    """The file ends with a whole message, and nothing else tells that the rest is not there."""
     path = tmp_path / "rmf.grb2"
     path.write_bytes(2 * TEMPERATURE)
     assert index_file(path, size=2 * len(TEMPERATURE)).problems == []

@@ -93,7 +93,7 @@ def test_scores_are_those_of_the_files(evaluation, fields, name):
 
 
 def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
-    """Written as regression and as every member, it has no error, the truth's spectrum and all the skill."""
+    """The truth, written as regression and as every member, has no error, the truth's spectrum and all the skill."""
     perfect = Forecast(Folder(str(tmp_path / "perfect")), forecast.header)
     perfect.create()
     for part in perfect.header.parts:

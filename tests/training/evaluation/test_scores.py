@@ -148,7 +148,7 @@ def test_fraction_errors_are_their_definition(width):
 
 @pytest.mark.parametrize("width", [1, 5])
 def test_fractions_skill_score_agrees_with_the_package_scores(width):
-    """Its windows lie inside the field that it is given: a border of nothing brings them to our pixels."""
+    """The package's windows lie inside the field that it is given: a border of zeros brings them to our pixels."""
     forecast, truth = normal((20, 30)), normal((20, 30), 1)
     theirs = fss_2d_single_field(
         *(np.pad(each.astype(float), width // 2, constant_values=-9) for each in (forecast, truth)),

@@ -49,13 +49,13 @@ def samples(demo_store):
 
 @pytest.fixture(scope="module")
 def sampler(demo_store, samples):
-    """Draws from models that add nothing to what they must add."""
+    """Return a sampler of models that add nothing to what they must add."""
     return ForecastSampler(trained_on(demo_store), demo_store, samples, DRAWING)
 
 
 @pytest.fixture(scope="module")
 def stirred(demo_store, samples):
-    """Draws from models whose networks add something."""
+    """Return a sampler of models whose networks add something."""
     return ForecastSampler(trained_on(demo_store, stirred=True), demo_store, samples, DRAWING)
 
 

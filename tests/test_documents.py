@@ -159,9 +159,10 @@ def demonstration(tmp_path_factory) -> Path:
 def beside(demonstration, monkeypatch) -> None:
     """Work in the demonstration's folder, and leave it and the environment as they were."""
     monkeypatch.chdir(demonstration)
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    before = set(demonstration.iterdir())
+    environment, before = os.environ.copy(), set(demonstration.iterdir())
     yield
+    os.environ.clear()
+    os.environ.update(environment)
     for made in set(demonstration.iterdir()) - before:
         shutil.rmtree(made) if made.is_dir() else made.unlink()
 

@@ -7,12 +7,10 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from corrstore.catalog.queries.series import MOMENTS
 from corrstore.catalog.tables.reading import Tables
@@ -21,13 +19,15 @@ from corrstore.datasets.grids.grid import grid_from_dict
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.statistics.blocks import merge_columns
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Part = Literal["store", "recipe", "grids", "channels", "constants", "periods", "statistics", "shards"]
 Pair = tuple[pa.Table, pa.Table]
 _DESCRIBED = ("name", "title", "dtype", "fingerprint", "layout_version", "software")
 _TIMES = ("start", "end", "frequency_seconds", "samples", "valid", "partial", "missing")
 _MEANING = ("position", "standard_name", "long_name", "units", "level", "window_seconds", "wet_threshold")
 _CONSTANTS = ("transform", "mean", "std")
-_TIMES_APART, _BEFORE_1970 = 1 << 40, 1 << 39
 
 
 class Difference(NamedTuple):
@@ -115,8 +115,8 @@ def _channels(pair: Pair) -> Iterator[Difference]:
 
 
 def _valid_intervals(one: pa.Table, two: pa.Table) -> Iterator[Difference]:
-    """The stretches of time that are valid in one store alone."""
-    bounds = [_seconds(table, name) for table in (one, two) for name in ("start", "end")]
+    """Yield the stretches of time that are valid in one store alone."""
+    bounds = [table[name].to_numpy() for table in (one, two) for name in ("start", "end")]
     times = np.unique(np.concatenate(bounds))
     valid = []
     for start, end in (bounds[:2], bounds[2:]):
@@ -126,75 +126,34 @@ def _valid_intervals(one: pa.Table, two: pa.Table) -> Iterator[Difference]:
         valid.append(np.cumsum(change) > 0)
     differ = np.where(valid[0] == valid[1], 0, np.where(valid[0], 1, 2))
     turns = np.flatnonzero(np.diff(differ, prepend=0, append=0))
-    texts = _time_texts(times)
     for turn, after in pairwise(turns):
         if differ[turn]:
             which = ("valid", None) if differ[turn] == 1 else (None, "valid")
-            yield Difference("periods", f"[{texts[turn]}, {texts[after]})", *which)
-
-
-def _time_texts(seconds: NDArray[np.int64]) -> list[str]:
-    return [f"{text}Z" for text in np.datetime_as_string(seconds.astype("datetime64[s]"), "m").tolist()]
-
-
-def _seconds(table: pa.Table, name: str) -> NDArray[np.int64]:
-    return table[name].to_numpy().astype("datetime64[s]").astype(np.int64)
+            yield Difference("periods", f"[{format_time(times[turn])}, {format_time(times[after])})", *which)
 
 
 def _statistics(pair: Pair) -> Iterator[Difference]:
-    """The channels of which samples differ, of those that both stores have, and what these samples are together."""
-    codes, items = _codes(pair, ("role", "channel"))
-    here, there = _common(*(_keys(code, table) for code, table in zip(codes, pair, strict=True)))
-    code = codes[0][here]
-    one, two = (
-        {name: table[name].to_numpy()[rows] for name in MOMENTS}
-        for table, rows in zip(pair, (here, there), strict=True)
-    )
-    same = [(one[name] == two[name]) | ((one[name] != one[name]) & (two[name] != two[name])) for name in MOMENTS]
-    differ = ~np.logical_and.reduce(same)
-    merged = [merge_columns(columns, code, len(items)) for columns in (one, two)]
-    common, differing = (np.bincount(part, minlength=len(items)) for part in (code, code[differ]))
-    for place in np.flatnonzero(differing):
-        item = f"{items[place]}: {differing[place]} of {common[place]} samples"
-        yield Difference("statistics", item, *(_mean_and_std(columns, int(place)) for columns in merged))
+    """Yield the channels whose samples differ, among those in both stores, and the mean of all these samples."""
+    one, two = (table.to_pandas().set_index(["role", "channel", "valid_time"]) for table in pair)
+    one, two = one.align(two, join="inner", axis="index")
+    differing = one.compare(two).groupby(["role", "channel"]).size()
+    for (role, channel), number in differing.items():
+        samples = [table.loc[role, channel] for table in (one, two)]
+        item = f"{role} {channel}: {number} of {len(samples[0])} samples"
+        yield Difference("statistics", item, *map(_mean_and_std, samples))
 
 
-def _mean_and_std(merged: dict[str, NDArray[Any]], place: int) -> str:
-    count, mean, m2 = (merged[name][place].item() for name in ("count", "mean", "m2"))
+def _mean_and_std(samples: pd.DataFrame) -> str:
+    columns = {name: samples[name].to_numpy() for name in MOMENTS}
+    merged = merge_columns(columns, np.zeros(len(samples), np.int64), groups=1)
+    count, mean, m2 = (merged[name].item() for name in ("count", "mean", "m2"))
     return f"mean {mean:.10g}, std {math.sqrt(m2 / count):.10g}" if count else "no numbers"
 
 
 def _shards(pair: Pair) -> Iterator[Difference]:
-    """The shards whose checksums differ, and those that one store alone has, by role and valid time."""
-    codes, roles = _codes(pair, ("role",))
-    keys = [_keys(code, table) for code, table in zip(codes, pair, strict=True)]
-    every = np.union1d(*keys)
-    digests = []
-    for key, table in zip(keys, pair, strict=True):
-        row = np.full(len(every), -1)
-        row[np.searchsorted(every, key)] = np.arange(len(key))
-        digests.append(table["sha256"].take(pa.array(row, mask=row < 0)).to_pylist())
-    times = _time_texts(every % _TIMES_APART - _BEFORE_1970)
-    for code, time, one, two in zip((every // _TIMES_APART).tolist(), times, *digests, strict=True):
-        if one != two:
-            yield Difference("shards", f"{roles[code]} {time}", one, two)
-
-
-def _codes(pair: Pair, columns: tuple[str, ...]) -> tuple[list[NDArray[np.int64]], list[str]]:
-    """Return the number of each row's texts in these columns, for both tables, and the texts by number."""
-    both = pa.concat_tables([table.select(columns) for table in pair])
-    texts = pc.binary_join_element_wise(*(both[name] for name in columns), " ")
-    encoded = texts.combine_chunks().dictionary_encode()
-    numbers = encoded.indices.to_numpy().astype(np.int64)
-    return [numbers[: len(pair[0])], numbers[len(pair[0]) :]], encoded.dictionary.to_pylist()
-
-
-def _keys(codes: NDArray[np.int64], table: pa.Table) -> NDArray[np.int64]:
-    """A number for each row, by its code and its valid time."""
-    return codes * _TIMES_APART + _seconds(table, "valid_time") + _BEFORE_1970
-
-
-def _common(one: NDArray[np.int64], two: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of either that have the same key."""
-    _, here, there = np.intersect1d(one, two, return_indices=True)
-    return here, there
+    """Yield the shards whose checksums differ, and those of one store alone, by role and valid time."""
+    one, two = (table.to_pandas().set_index(["role", "valid_time"])["sha256"] for table in pair)
+    one, two = one.align(two)
+    differing = one.compare(two).astype(object)
+    for (role, time), *digests in differing.where(differing.notna(), None).itertuples():
+        yield Difference("shards", f"{role} {_text(time)}", *digests)

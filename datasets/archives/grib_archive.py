@@ -62,7 +62,7 @@ def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) 
         for numbers in rule.grib if rule else []:
             matches = messages.filter(pa.array(_matches(columns, is_of_process, numbers, channel)))
             if rule and len(matches):
-                found.append(_references(matches, channel, rule))
+                found.append(_references(matches, channel, rule, bool(table.analysis)))
     return pa.concat_tables(found)
 
 
@@ -83,7 +83,7 @@ def _matches(
     return match
 
 
-def _references(matches: pa.Table, channel: Channel, rule: FieldRule) -> pa.Table:
+def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: bool) -> pa.Table:
     valid_time = pc.cast(matches["valid_time"], pa.timestamp("s"))
     init_time = pc.cast(matches["init_time"], pa.timestamp("s"))
     constants = {
@@ -98,8 +98,11 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule) -> pa.Tabl
         **{name: pa.repeat(value, len(matches)) for name, value in constants.items()},
         "valid_time": valid_time,
         "window_start": window_start(valid_time, matches["window_start"], rule),
+        "init_time": pa.nulls(len(matches), pa.timestamp("s")) if analysis or rule.belongs_to_no_run else init_time,
         "lead_time": pc.cast(pc.subtract(valid_time, init_time), pa.int64()),
+        "centre": matches["centre"],
         "expver": pc.fill_null(matches["expver"], ""),
+        "generating_process": matches["generating_process"],
         "member": matches["member"],
         "grid_hash": matches["grid_hash"],
         "path": matches["path"],

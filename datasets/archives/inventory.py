@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from zipfile import BadZipFile
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib.index import Problem
@@ -15,8 +17,8 @@ from corrstore.datasets.archives.grib_archive import index_files, select
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import load_table
 from corrstore.datasets.errors import BadInput, DamagedData
-from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.recipe.periods import Interval
+from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.table import VARIABLES, Variables
 
@@ -54,7 +56,7 @@ def take_inventory(
     path = str(spec.path)
     if _is_zarr(path):
         found = gridded_archive.references(path, "zarr", table, channels, period, spec.storage_options)
-        return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
+        return Inventory(_chosen(found, spec), _files(name, [(path, 0, "zarr")], found), [])
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
     listed = _listed(name, spec, spec.files or table.files)
     for first in range(0, len(listed), _FILES_AT_ONCE):
@@ -62,12 +64,13 @@ def take_inventory(
         formats = {file: _format(file) for file in paths}
         grib = [file for file in paths if formats[file] == "grib"]
         messages, found_problems = index_files(grib)
-        references.append(_inside(select(messages, table, channels), period, channels))
+        references.append(_inside(select(_chosen(messages, spec), table, channels), period, channels))
         problems += found_problems
         for file in paths:
             if formats[file] in ("netcdf", "zip"):
                 try:
-                    references.append(gridded_archive.references(str(file), "netcdf", table, channels, period, {}))
+                    found = gridded_archive.references(str(file), "netcdf", table, channels, period, {})
+                    references.append(_chosen(found, spec))
                 except (BadInput, DamagedData, BadZipFile) as error:
                     problems.append(Problem(str(file), 0, "corrupt", str(error)))
             elif formats[file] != "grib":
@@ -75,6 +78,17 @@ def take_inventory(
         described += [(str(file), file.stat().st_size, formats[file]) for file in paths]
     all_references = pa.concat_tables(references)
     return Inventory(all_references, _files(name, described, all_references), problems)
+
+
+def _chosen(messages: pa.Table, spec: SourceSpec) -> pa.Table:
+    """Return the messages, or references, that the source's `select` keeps; a key that they lack keeps all."""
+    for key, value in spec.select.items():
+        if key == "path":
+            kept = [fnmatch(path, str(value)) for path in messages["path"].to_pylist()]
+            messages = messages.filter(pa.array(kept, pa.bool_()))
+        elif key in messages.column_names:
+            messages = messages.filter(pc.equal(messages[key].cast(pa.string()), str(value)))
+    return messages
 
 
 def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> pa.Table:

@@ -12,8 +12,11 @@ REFERENCE_SCHEMA = pa.schema(
         ("channel", pa.string()),
         ("valid_time", pa.timestamp("s")),
         ("window_start", pa.timestamp("s")),  # null for an instantaneous field
+        ("init_time", pa.timestamp("s")),  # the run; null for a field that belongs to none
         ("lead_time", pa.int64()),  # seconds
+        ("centre", pa.string()),
         ("expver", pa.string()),
+        ("generating_process", pa.int64()),
         ("member", pa.int64()),
         ("grid_hash", pa.string()),
         ("format", pa.string()),  # grib, netcdf or zarr

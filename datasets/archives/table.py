@@ -42,7 +42,7 @@ class FieldRule(BaseModel):
     """The rule by which one variable is found in an archive and brought to corrstore's units: value x scale + offset.
 
     `accumulates` says what window an accumulation holds: the one `encoded` in its message, the past `hour`,
-    or the `day` since 00 UTC.
+    or the `day` since 00 UTC. An amount over the past hour or day belongs to no run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,15 +53,25 @@ class FieldRule(BaseModel):
     offset: float = 0.0
     accumulates: Accumulates | None = None
 
+    @property
+    def belongs_to_no_run(self) -> bool:
+        """Whether the field is an amount over the past hour or day, whichever run it came from."""
+        return self.accumulates in ("hour", "day")
+
 
 class SourceTable(BaseModel):
-    """One kind of archive; `like` takes another table's fields, then this one's over them."""
+    """One kind of archive; `like` takes another table's fields, then this one's over them.
+
+    An `analysis` has one field for each valid time: its runs are not told apart. Elsewhere all fields of a sample are
+    of one run.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     title: str = ""
     like: str | None = None
+    analysis: bool | None = Field(None, description="whether the archive's runs are not told apart; no by default")
     files: list[str] = []
     fields: dict[str, FieldRule] = {}
     variables: dict[str, Definition] = Field({}, description="variables of `fields` beside the shipped ones")
@@ -107,6 +117,7 @@ def _table(name: str, text: str) -> SourceTable:
     base = _table(table.like, _text(table.like))
     return table.model_copy(
         update={
+            "analysis": base.analysis if table.analysis is None else table.analysis,
             "files": table.files or base.files,
             "fields": {**base.fields, **table.fields},
             "variables": {**base.variables, **table.variables},

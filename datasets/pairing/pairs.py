@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.archives.inventory import Inventory
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.held import Archive, Choice, PairRow, held_channel
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.pairing.sources import needed_channels
-from corrstore.datasets.pairing.windows import Accumulations
+from corrstore.datasets.pairing.streams import refuse_mixtures
 from corrstore.datasets.recipe.periods import Times, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.variables.channels import Channel
 
-PairRow = dict[str, Any]
+_RUNS_NAMED = 4
 _NO_REFERENCE: PairRow = dict.fromkeys(REFERENCE_SCHEMA.names)
 
 
 def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, dict[str, int]]:
     """Find the fields of every sample of the recipe's period.
 
-    Returns the rows (PAIRS_SCHEMA, ascending in time) and a count of each thing that a reader of the report should
-    know: fields that several files hold (the shortest lead wins), preliminary fields beside final ones
-    (expver 0001 wins over 0005). Raises BadInput where a source holds several members or several grids of a field.
+    All fields that a sample takes from one source are of one run, window sums included; `sources.NAME.lead` says which
+    runs may be taken. Returns the rows (PAIRS_SCHEMA, ascending in time) and a count of each thing that a reader of
+    the report should know: fields that several files hold, preliminary fields beside final ones (expver 0001 wins
+    over 0005), samples made from a longer lead. Raises BadInput where a source holds several streams of a field.
     """
     notes: Counter[str] = Counter()
     tables = [PAIRS_SCHEMA.empty_table()]
+    window = timedelta(seconds=int(recipe.window_length.astype(int)))
     for source, channels in needed_channels(recipe).items():
         references = inventories[source].references
-        _refuse_mixtures(source, references)
-        for channel in channels:
-            held = references.filter(pc.equal(references["channel"], channel.name))
-            best = _best_rows(_useful_references(held, channel, recipe.times).to_pylist(), notes)
-            rows = list(_rows_of(recipe, source, channel, best))
-            tables.append(pa.Table.from_pylist(rows, schema=PAIRS_SCHEMA))
+        refuse_mixtures(source, references)
+        of_channel = {
+            channel.name: _useful_references(
+                references.filter(pc.equal(references["channel"], channel.name)), channel, recipe.times
+            ).to_pylist()
+            for channel in channels
+        }
+        static = [channel for channel in channels if channel.variable.static]
+        rows = [_static_row(source, channel, of_channel[channel.name]) for channel in static]
+        held = [held_channel(each, of_channel[each.name], notes) for each in channels if each not in static]
+        if held:
+            archive = Archive(held, window, recipe.sources[source].lead)
+            rows += list(_rows_of(recipe, source, archive, notes))
+        tables.append(pa.Table.from_pylist(rows, schema=PAIRS_SCHEMA))
     order = [(key, "ascending") for key in ("index", "source", "wanted", "window_start", "valid_time")]
     return pa.concat_tables(tables).sort_by(order), dict(notes)
 
@@ -56,65 +67,50 @@ def _useful_references(held: pa.Table, channel: Channel, times: Times) -> pa.Tab
     return held.filter(pc.is_in(held["valid_time"], pa.array(times)))
 
 
-def _rows_of(recipe: Recipe, source: str, channel: Channel, best: dict[tuple[Any, Any], PairRow]) -> Iterator[PairRow]:
-    base: PairRow = {"source": source, "wanted": channel.name, "missing": None}
-    if channel.variable.static:
-        row = next(iter(best.values()), None)
-        reference = row or {**_NO_REFERENCE, "channel": channel.name}
-        reason = None if row else f"{source} holds no {channel.name}"
-        yield {
-            **reference,
-            **base,
-            "index": -1,
-            "time": None,
-            "sign": int(row is not None),
-            "missing": reason,
-        }
-        return
-    accumulations = Accumulations(window for window in best if window[0] is not None)
-    for index, time in enumerate(recipe.times):
-        moment = time.astype(object)
-        place = {**base, "index": index, "time": moment}
-        if channel.variable.windowed:
-            start = (time - recipe.window_length).astype(object)
-            parts = accumulations.window(start, moment)
-        else:
-            parts = [(1, (None, moment))] if (None, moment) in best else None
-        if parts is None:
-            over = f" over {recipe.window or recipe.period.frequency}" if channel.variable.windowed else ""
-            reason = f"{source} holds no {channel.name}{over} at {format_time(time)}"
-            yield {**_NO_REFERENCE, **place, "channel": channel.name, "sign": 0, "missing": reason}
-        for sign, window in parts or []:
-            yield {**best[window], **place, "sign": sign}
+def _static_row(source: str, channel: Channel, rows: list[PairRow]) -> PairRow:
+    return {
+        **(rows[0] if rows else {**_NO_REFERENCE, "channel": channel.name}),
+        "source": source,
+        "wanted": channel.name,
+        "index": -1,
+        "time": None,
+        "sign": len(rows),
+        "missing": None if rows else f"{source} holds no {channel.name}",
+    }
 
 
-def _best_rows(rows: list[PairRow], notes: Counter[str]) -> dict[tuple[Any, Any], PairRow]:
-    """Return the best row of each (window start, valid time): final before preliminary, then the shortest lead."""
-    best: dict[tuple[Any, Any], PairRow] = {}
-    for row in sorted(rows, key=lambda row: (row["expver"] or "", row["lead_time"], row["path"], row["offset"])):
-        window = (row["window_start"], row["valid_time"])
-        if window not in best:
-            best[window] = row
-        elif best[window]["expver"] != row["expver"]:
-            notes["preliminary fields set aside for final ones"] += 1
-        else:
-            notes["fields held by several files, the shortest lead taken"] += 1
-    preliminary = sum(row["expver"] == "0005" for row in best.values())
-    if preliminary:
-        notes["preliminary (expver 0005) fields taken"] += preliminary
-    return best
+def _rows_of(recipe: Recipe, source: str, archive: Archive, notes: Counter[str]) -> Iterator[PairRow]:
+    for index, valid_time in enumerate(recipe.times):
+        time: datetime = valid_time.astype(object)
+        choice = archive.choose(time)
+        runs = archive.runs(time)
+        if len(runs) > 1:
+            notes[f"valid times of {source} in several runs, one of which is taken"] += 1
+            if choice.run != runs[0]:
+                notes[f"valid times of {source} not taken from the run of the shortest lead"] += 1
+        for name, terms in choice.terms.items():
+            place = {"source": source, "wanted": name, "index": index, "time": time, "missing": None}
+            if terms is None:
+                missing = _reason(recipe, source, archive, choice, name, time)
+                yield {**_NO_REFERENCE, **place, "channel": name, "sign": 0, "missing": missing}
+            for sign, row in terms or []:
+                yield {**row, **place, "sign": sign}
 
 
-def _refuse_mixtures(source: str, references: pa.Table) -> None:
-    for column, what in (("member", "ensemble members"), ("grid_hash", "grids")):
-        counted = references.group_by(["channel", column]).aggregate([("path", "count"), ("path", "min")])
-        found: dict[str, list[PairRow]] = defaultdict(list)
-        for row in counted.sort_by("path_count").to_pylist():
-            found[row["channel"]].append(row)
-        for channel, kinds in found.items():
-            if len(kinds) > 1:
-                each = ", ".join(f"{kind[column]}: {kind['path_count']} fields" for kind in kinds)
-                raise BadInput(
-                    f"sources.{source} holds {channel} on {len(kinds)} {what} ({each}; the fewest, for instance, in"
-                    f" {kinds[0]['path_min']}); narrow sources.{source}.files to one of them"
-                )
+def _text(time: datetime) -> str:
+    return format_time(np.datetime64(time, "s"))
+
+
+def _reason(recipe: Recipe, source: str, archive: Archive, choice: Choice, name: str, time: datetime) -> str:
+    """Return why a channel is missing at a valid time, with the run that was taken and those that were not."""
+    windowed = archive.channels[name].channel.variable.windowed
+    over = f" over {recipe.window or recipe.period.frequency}" if windowed else ""
+    reason = f"{source} holds no {name}{over} at {_text(time)}"
+    if choice.run is not None and not archive.channels[name].belongs_to_no_run:
+        return f"{reason} in the run of {_text(choice.run)}"
+    others = archive.runs(time)
+    if choice.run is None and others:
+        held = ", ".join(_text(run) for run in others[:_RUNS_NAMED])
+        lead = recipe.sources[source].lead
+        return f"{reason} in the runs that sources.{source}.lead allows ({lead}); it holds the runs of {held}"
+    return reason

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import numpy as np
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -20,22 +17,8 @@ from pydantic import (
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.grid import PRESETS, preset
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.recipe.part import Duration, Part, PositiveDuration, Time
 from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration, parse_time
-
-
-class Part(BaseModel):
-    """A part of a recipe: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _checked_time(value: object) -> str:
-    return format_time(parse_time(str(value)))
-
-
-def _checked_duration(value: str) -> str:
-    parse_duration(value)
-    return value
 
 
 def _expanded_channels(value: object) -> object:
@@ -59,15 +42,6 @@ def _named_once(names: list[str]) -> list[str]:
     return names
 
 
-def _checked_positive(value: str) -> str:
-    if parse_duration(value) == np.timedelta64(0, "s"):
-        raise BadInput(f"{value!r} must be longer than nothing")
-    return value
-
-
-Time = Annotated[str, BeforeValidator(_checked_time), Field(examples=["2018-01-01T00:00Z"])]
-Duration = Annotated[str, AfterValidator(_checked_duration), Field(examples=["3h"])]
-PositiveDuration = Annotated[Duration, AfterValidator(_checked_positive)]
 ChannelNames = Annotated[
     list[str], BeforeValidator(_expanded_channels), AfterValidator(_named_once), Field(min_length=1)
 ]
@@ -120,39 +94,6 @@ class SplitsSpec(Part):
                     f"splits {name} {one} and {later} {two} must lie at least the embargo of {self.embargo} apart;"
                     f" start {later} at {format_time(one.end + gap)} or later"
                 )
-        return self
-
-
-def _is_no_secret(token: object) -> bool:
-    names = (None, "anon", "cloud", "google_default", "cache", "browser")
-    return token in names or (isinstance(token, str) and ("/" in token or token.endswith(".json")))
-
-
-class SourceSpec(Part):
-    """An archive: the type says how its fields are coded, the path where it is.
-
-    `type` is a shipped table's name or the path of a YAML file of the user's; `coarsened` makes the input from
-    the source named in `of` by conservative averaging.
-    """
-
-    type: str
-    path: str | None = None
-    files: list[str] | None = Field(None, description="glob patterns below path, in place of the table's")
-    of: str | None = None
-    storage_options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.type == "coarsened" and self.of is None:
-            raise BadInput("a coarsened source needs `of`, the name of the source that it averages")
-        token = self.storage_options.get("token", "anon")
-        if {"key", "secret", "password"} & set(self.storage_options) or not _is_no_secret(token):
-            raise BadInput(
-                "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
-                " (GOOGLE_APPLICATION_CREDENTIALS)"
-            )
-        if self.type != "coarsened" and self.path is None:
-            raise BadInput(f"a source of type {self.type} needs `path`, the folder that its files are in")
         return self
 
 

@@ -12,19 +12,18 @@ from pydantic import (
 )
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.part import Part, PositiveDuration
 from corrstore.datasets.recipe.parts import (
     InputSpec,
     NormalisationSpec,
-    Part,
     PeriodSpec,
-    PositiveDuration,
-    SourceSpec,
     SplitsSpec,
     StaticSpec,
     StoreSpec,
     TargetSpec,
 )
 from corrstore.datasets.recipe.periods import Times, parse_duration
+from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.variables.channels import Channel, channel_named
 from corrstore.datasets.variables.table import VARIABLES, Variables
@@ -77,7 +76,7 @@ class Recipe(Part):
     @property
     def content(self) -> dict[str, Any]:
         """The recipe as plain values, its keys in one order however they were written."""
-        content = self.model_dump(mode="json", exclude=None if self.variables else {"variables"})
+        content = self.model_dump(mode="json", by_alias=True, exclude=None if self.variables else {"variables"})
         return json.loads(json.dumps(content, sort_keys=True))
 
     @property

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.recipe.parts import SourceSpec
+from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.storage.cache import file_key
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.ledger import CHECKSUMS

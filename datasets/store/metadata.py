@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import MemoryStore
 
 from corrstore.datasets.recipe.periods import Times, parse_duration
@@ -82,7 +82,7 @@ def _add_role(group: zarr.Group, plan: StorePlan, role: StoredRole, samples: int
         dtype=layout.dtype,
         chunks=layout.inner_chunk,
         shards={"shape": layout.shard_shape, "index_location": "start"},  # type: ignore[arg-type]
-        compressors=[BloscCodec(**layout.blosc)],
+        compressors=[BloscCodec(**layout.blosc), Crc32cCodec()],
         fill_value=np.nan,
         dimension_names=("time", axis, lat, lon),
         attributes={"long_name": f"normalised {role} fields", "coordinates": f"valid {role}_mean {role}_std"},

@@ -26,6 +26,23 @@ _KEY = b"c/0/0/0/0"
 blosc.use_threads = False  # workers already use all cores, one sample each
 
 
+def with_crc32c(content: bytes) -> bytes:
+    """Return the bytes followed by their CRC-32C, little endian: the Zarr v3 codec `crc32c`."""
+    return content + google_crc32c.value(content).to_bytes(4, "little")
+
+
+def assembled(chunks: list[bytes]) -> bytes:
+    """Return the shard of these encoded inner chunks.
+
+    Zarr v3, codec `sharding_indexed`: the index (offset and length of each inner chunk, uint64), its CRC-32C, then
+    the chunks in the order of the index.
+    """
+    lengths = [len(chunk) for chunk in chunks]
+    offsets = accumulate(lengths[:-1], initial=16 * len(chunks) + 4)
+    index = np.array(list(zip(offsets, lengths, strict=True)), "<u8").tobytes()
+    return b"".join([with_crc32c(index), *chunks])
+
+
 @dataclass(frozen=True)
 class ShardLayout:
     """The layout of a shard: one whole sample [channel, lat, lon], in inner chunks of `chunk` x `chunk` pixels.
@@ -64,16 +81,10 @@ class ShardLayout:
     def encode(self, sample: NDArray[Any]) -> bytes:
         """Return the bytes of the shard of a sample [channel, lat, lon]; empty chunks are written too.
 
-        The bytes depend on the values alone. Zarr v3, codec `sharding_indexed`: the index (offset and length of each
-        inner chunk, uint64), its CRC-32C, then the chunks in the order of the index.
+        The bytes depend on the values alone. Every inner chunk ends with its CRC-32C, so that a reader refuses a
+        chunk of which a bit has changed.
         """
-        chunks = [self._compress(piece) for piece in self._pieces(sample)]
-        lengths = [len(chunk) for chunk in chunks]
-        index_length = 16 * len(chunks) + 4
-        offsets = accumulate(lengths[:-1], initial=index_length)
-        index = np.array(list(zip(offsets, lengths, strict=True)), "<u8").tobytes()
-        checksum = google_crc32c.value(index).to_bytes(4, "little")
-        return b"".join([index, checksum, *chunks])
+        return assembled([with_crc32c(self._compress(piece)) for piece in self._pieces(sample)])
 
     def decode(self, content: bytes) -> NDArray[Any]:
         """Return the values in the shard's bytes; raises DamagedData where they are damaged."""
@@ -104,7 +115,7 @@ class ShardLayout:
         little = {"name": "bytes", "configuration": {"endian": "little"}}
         sharding = {
             "chunk_shape": self.inner_chunk,
-            "codecs": [little, {"name": "blosc", "configuration": self.blosc}],
+            "codecs": [little, {"name": "blosc", "configuration": self.blosc}, {"name": "crc32c"}],
             "index_codecs": [little, {"name": "crc32c"}],
             "index_location": "start",
         }

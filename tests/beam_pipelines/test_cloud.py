@@ -19,9 +19,9 @@ from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.references import FieldReference
-from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.samples.reading import read_reference
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import open_store

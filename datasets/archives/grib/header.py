@@ -49,6 +49,7 @@ class FieldHeader(NamedTuple):
     level_2: float | None
     process: str
     expver: str | None
+    generating_process: int | None
     member: int | None
     grid_hash: str
     packing: str
@@ -128,6 +129,7 @@ def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
             level_2=level_2.value,
             process=process,
             expver=eccodes.codes_get(handle, "expver") if has_expver else None,
+            generating_process=integer_key(handle, "generatingProcessIdentifier"),
             member=_member(handle, edition),
             grid_hash=blake2b(bytes([edition]) + grid, digest_size=8).hexdigest(),
             packing=eccodes.codes_get(handle, "packingType"),

@@ -45,6 +45,7 @@ INDEX_SCHEMA = pa.schema(
         "level_2": pa.float64(),
         "process": pa.string(),
         "expver": pa.string(),
+        "generating_process": pa.int32(),
         "member": pa.int32(),
         "grid_hash": pa.string(),
         "packing": pa.string(),

@@ -20,7 +20,7 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.recipe.parts import SourceSpec
+from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.samples.checksums import file_checksum, files_without_checksum, with_checksums
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import CHECKSUMS, SOURCES

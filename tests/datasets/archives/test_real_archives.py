@@ -14,9 +14,9 @@ from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.files import load_recipe
-from corrstore.datasets.recipe.parts import SourceSpec
 from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.samples.reading import read_reference
 from corrstore.datasets.store.constants import storage_error
@@ -56,7 +56,7 @@ def test_hrrr_fills_every_hour_and_equals_its_source(hrrr_store):
 
 def test_the_two_duplicate_leads_are_set_aside_and_told(hrrr_store):
     _, result = hrrr_store
-    assert result.report.notes["fields held by several files, the shortest lead taken"] == 2 * 12  # channels
+    assert result.report.notes["valid times of hrrr in several runs, one of which is taken"] == 2
 
 
 def test_hrrr_temperature_is_what_cfgrib_reads_between_the_four_points_around(hrrr_store):

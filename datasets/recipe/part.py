@@ -1,0 +1,37 @@
+"""The base of all parts of a recipe, and the times and durations that they hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import format_time, parse_duration, parse_time
+
+
+class Part(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _checked_time(value: object) -> str:
+    return format_time(parse_time(str(value)))
+
+
+def _checked_duration(value: str) -> str:
+    parse_duration(value)
+    return value
+
+
+def _checked_positive(value: str) -> str:
+    if parse_duration(value) == np.timedelta64(0, "s"):
+        raise BadInput(f"{value!r} must be longer than nothing")
+    return value
+
+
+Time = Annotated[str, BeforeValidator(_checked_time), Field(examples=["2018-01-01T00:00Z"])]
+Duration = Annotated[str, AfterValidator(_checked_duration), Field(examples=["3h"])]
+PositiveDuration = Annotated[Duration, AfterValidator(_checked_positive)]

@@ -1,0 +1,96 @@
+"""The source of a recipe: an archive, and which of its runs and streams a sample may be made from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.part import Duration, Part
+from corrstore.datasets.recipe.periods import parse_duration
+
+SELECTABLE = ("centre", "edition", "expver", "generating_process", "grid_hash", "member", "packing", "path")
+"""The keys of `select`: columns of the index of an archive, and the path of a file as a glob pattern."""
+
+
+class LeadRule(Part):
+    """The runs that a sample may be made from: lead times `from` ... `to`, both included, and hours of the `runs`.
+
+    Of the runs that it allows, a sample is made from the one of the shortest lead that lacks nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    shortest_lead: Duration | None = Field(None, alias="from")
+    longest_lead: Duration | None = Field(None, alias="to")
+    runs: list[Annotated[int, Field(ge=0, le=23)]] | None = Field(None, description="hours of day, UTC", min_length=1)
+
+    def allows(self, run: datetime, valid_time: datetime) -> bool:
+        """Return whether the rule allows a field of that run at that valid time."""
+        lead = (valid_time - run).total_seconds()
+        return (
+            (self.shortest_lead is None or lead >= parse_duration(self.shortest_lead).astype(int))
+            and (self.longest_lead is None or lead <= parse_duration(self.longest_lead).astype(int))
+            and (self.runs is None or (run.hour in self.runs and run.minute == 0))
+        )
+
+    def __str__(self) -> str:
+        said = [
+            f"from {self.shortest_lead}" if self.shortest_lead else "",
+            f"to {self.longest_lead}" if self.longest_lead else "",
+            f"runs of {', '.join(f'{hour:02d}' for hour in self.runs)} UTC" if self.runs else "",
+        ]
+        return " ".join(part for part in said if part) or "shortest"
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.shortest_lead and self.longest_lead:
+            first, last = parse_duration(self.shortest_lead), parse_duration(self.longest_lead)
+            if last < first:
+                raise BadInput(f"lead.to {self.longest_lead} is shorter than lead.from {self.shortest_lead}")
+        return self
+
+
+def _lead_rule(value: object) -> object:
+    """Return the rule that the word `shortest` stands for."""
+    return {} if value == "shortest" else value
+
+
+def _is_no_secret(token: object) -> bool:
+    names = (None, "anon", "cloud", "google_default", "cache", "browser")
+    return token in names or (isinstance(token, str) and ("/" in token or token.endswith(".json")))
+
+
+class SourceSpec(Part):
+    """An archive: the type says how its fields are coded, the path where it is.
+
+    `type` is a shipped table's name or the path of a YAML file of the user's; `coarsened` makes the input from
+    the source named in `of` by conservative averaging.
+    """
+
+    type: str
+    path: str | None = None
+    files: list[str] | None = Field(None, description="glob patterns below path, in place of the table's")
+    of: str | None = None
+    lead: Annotated[LeadRule, BeforeValidator(_lead_rule)] = LeadRule()
+    select: dict[str, str | int] = Field(default_factory=dict, description="key of the index: the value to keep")
+    storage_options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.type == "coarsened" and self.of is None:
+            raise BadInput("a coarsened source needs `of`, the name of the source that it averages")
+        token = self.storage_options.get("token", "anon")
+        if {"key", "secret", "password"} & set(self.storage_options) or not _is_no_secret(token):
+            raise BadInput(
+                "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
+                " (GOOGLE_APPLICATION_CREDENTIALS)"
+            )
+        unknown = sorted(set(self.select) - set(SELECTABLE))
+        if unknown:
+            raise BadInput(f"select.{unknown[0]}: expected one of {', '.join(SELECTABLE)}")
+        if self.type != "coarsened" and self.path is None:
+            raise BadInput(f"a source of type {self.type} needs `path`, the folder that its files are in")
+        return self

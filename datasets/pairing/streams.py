@@ -1,4 +1,4 @@
-"""Streams: members, centres, grids and generating processes that a sample must not mix."""
+"""Streams: centres, members, grids and generating processes that a sample must not mix."""
 
 from __future__ import annotations
 
@@ -10,38 +10,59 @@ import pyarrow.compute as pc
 
 from corrstore.datasets.errors import BadInput
 
-_EVERYWHERE = {"member": "ensemble members", "grid_hash": "grids", "centre": "centres"}
+_EVERYWHERE = ["centre", "member", "grid_hash"]
 """What must be one for all fields of a channel."""
-_AT_ONCE = {"generating_process": "generating processes"}
+_AT_ONCE = "generating_process"
 """What must be one for all fields of one channel, run and window; it may change from run to run."""
+_NAMES = {
+    "centre": "centre",
+    "member": "member",
+    "grid_hash": "grid",
+    "generating_process": "generating process",
+}
 
 
 def refuse_mixtures(source: str, references: pa.Table) -> None:
     """Raise BadInput where a source holds several streams of a channel, with what each holds and the line to write."""
-    for column, what in _EVERYWHERE.items():
-        _refuse(source, references, column, what)
-    for column, what in _AT_ONCE.items():
-        keys = ["channel", "init_time", "window_start", "valid_time"]
-        counted = references.group_by(keys).aggregate([(column, "count_distinct")])
-        if (pc.max(counted[f"{column}_count_distinct"]).as_py() or 0) > 1:
-            mixed = counted.filter(pc.greater(counted[f"{column}_count_distinct"], 1))
-            _refuse(source, references.filter(pc.is_in(references["channel"], mixed["channel"])), column, what)
+    _refuse(source, references, _EVERYWHERE)
+    windows = references.group_by(["channel", "init_time", "window_start", "valid_time"])
+    processes = windows.aggregate([(_AT_ONCE, "count_distinct")])
+    mixed = processes.filter(pc.greater(processes[f"{_AT_ONCE}_count_distinct"], 1))
+    if len(mixed):
+        _refuse(source, references.filter(pc.is_in(references["channel"], mixed["channel"])), [_AT_ONCE])
 
 
-def _refuse(source: str, references: pa.Table, column: str, what: str) -> None:
-    counted = references.group_by(["channel", column]).aggregate([("path", "count"), ("path", "min")])
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in counted.sort_by("path_count").to_pylist():
-        found[row["channel"]].append(row)
-    for channel, kinds in found.items():
-        if len(kinds) > 1:
-            each = "; ".join(
-                f"{column} {kind[column]}: {kind['path_count']} fields, the first in {kind['path_min']}"
-                for kind in kinds
+def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
+    counted = references.group_by(["channel", *columns]).aggregate([("path", "count"), ("path", "min")])
+    streams: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in counted.sort_by(
+        [("path_count", "descending"), *((column, "ascending") for column in columns)]
+    ).to_pylist():
+        streams[row["channel"]].append(row)
+    for channel, held in streams.items():
+        if len(held) > 1:
+            differing = [column for column in columns if len({row[column] for row in held}) > 1]
+            each = "\n".join(
+                f"  {_described(row, differing)}: {_fields(row)}, such as in {row['path_min']}" for row in held
             )
-            usual = next((kind[column] for kind in reversed(kinds) if kind[column] is not None), None)
-            line = f"{{{column}: {usual}}}" if usual is not None else "{path: PATTERN}"
+            lines = " or ".join(f"{{{column}: {_value(held, column)}}}" for column in differing)
             raise BadInput(
-                f"sources.{source} holds {channel} of {len(kinds)} {what} ({each}); choose one by"
-                f" sources.{source}.select: {line}, or narrow sources.{source}.files"
+                f"sources.{source} holds {len(held)} streams of {channel}, of different"
+                f" {', '.join(_NAMES[column] + 's' for column in differing)}:\n{each}\n"
+                f"choose one by sources.{source}.select: {lines}, or by {{path: PATTERN}} where it has files of its own"
             )
+
+
+def _described(row: dict[str, Any], columns: list[str]) -> str:
+    return ", ".join(
+        f"no {_NAMES[column]}" if row[column] is None else f"{_NAMES[column]} {row[column]}" for column in columns
+    )
+
+
+def _fields(row: dict[str, Any]) -> str:
+    return "1 field" if row["path_count"] == 1 else f"{row['path_count']} fields"
+
+
+def _value(held: list[dict[str, Any]], column: str) -> Any:
+    """Return the value of the largest stream that has one."""
+    return next(row[column] for row in held if row[column] is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,39 +17,47 @@ from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.samples.checksums import file_checksum, files_in_use, files_without_checksum
+from corrstore.datasets.samples.changes import Changes, find_changes
+from corrstore.datasets.samples.checksums import file_states, files_in_use, files_without_checksum, with_states
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record
+from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record, write_plans
 from corrstore.datasets.store.constants import Constants, constants_from_records, constants_from_store
 from corrstore.datasets.store.layout import ROLES, StorePlan
 from corrstore.datasets.store.ledger import (
     CHECKSUMS,
     LEDGER,
     MEASUREMENTS,
-    PAIRS,
     RECORDS,
     UNFINISHED,
     VERDICT,
     read_json,
 )
-from corrstore.datasets.store.pairs_table import read_pairs, write_pairs
-from corrstore.datasets.store.records import read_records, write_task_record
+from corrstore.datasets.store.recorded import Recorded, read_recorded
+from corrstore.datasets.store.records import read_records, record_name
 
 _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """The number of samples that a build wrote now, and the report of the whole store."""
+    """What a build did: how many samples it wrote, the report of the whole store, and changes of the archives.
+
+    `changed` maps each file of an archive that is another one now to the number of samples made of it as it was.
+    """
 
     written: int
     report: Report
+    changed: dict[str, int] = field(default_factory=dict)
 
 
-def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repair: bool = False) -> BuildResult:
-    """Build the recipe's store in the folder, or continue, extend or repair the one that is there.
+def build(
+    recipe: Recipe, folder: Folder, runner: Runner, console: Console, repair: bool = False, refresh: bool = False
+) -> BuildResult:
+    """Build the recipe's store in the folder, or continue, extend, repair or refresh the one that is there.
 
+    To `repair` is to build again what the last `verify` named; to `refresh`, the samples whose files in the archives
+    are other ones now. A finished store with nothing to do is not touched.
     Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store; a folder
     that this call made and wrote no sample into is then removed again.
     """
@@ -66,20 +74,22 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         keep_in_history(folder, changed)
     constants = build_record.constants if build_record else None
     try:
-        todo = _begin(recipe, folder, preparation, constants, repair)
+        recorded = read_recorded(folder)
+        pairs = _with_file_states(recipe, folder, preparation, runner, console)
+        changes = find_changes(recipe, build_record.recipe if build_record else recipe, recorded.pairs, pairs)
+        work = _work(recipe, folder, recorded, changes, repair, refresh)
+        if constants is not None and not work.any and is_finished(folder, StorePlan(recipe, constants.normalisations)):
+            return BuildResult(0, read_report(folder), changes.files)
+        _begin(recipe, folder, constants, work, pairs)
         if constants is None:
             constants = _constants(recipe, folder, preparation, runner, console)
             write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
         plan = StorePlan(recipe, constants.normalisations)
-        if not todo and is_finished(folder, plan):
-            return BuildResult(0, read_report(folder))
-        spread(WriteSample(folder, plan), todo, folder, RECORDS, runner, Progress("writing", console))
-        used_files = files_in_use(preparation.files, preparation.pairs)
-        _checksum(used_files, folder, runner, console)
-        report = finish(folder, plan, preparation, used_files, constants.notes)
+        spread(WriteSample(folder, plan), work.samples, folder, RECORDS, runner, Progress("writing", console))
+        report = finish(folder, plan, preparation, pairs, constants.notes, keep_static=not (repair or refresh))
         if repair:
             folder.remove(VERDICT)
-        return BuildResult(len(todo), report)
+        return BuildResult(len(work.samples), report, {} if refresh else changes.files)
     except CorrstoreError:
         if build_record is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
             for key in ("",) if is_new else (LEDGER, *ROLES):
@@ -87,53 +97,64 @@ def build(recipe: Recipe, folder: Folder, runner: Runner, console: Console, repa
         raise
 
 
-def _checksum(used_files: pa.Table, folder: Folder, runner: Runner, console: Console) -> None:
-    """Leave the checksums of files that have none yet: little is read here, much is spread."""
-    files = files_without_checksum(used_files, folder)
-    if (pc.sum(used_files["bytes"]).as_py() or 0) < _LITTLE:
-        for path in files:
-            write_task_record(folder, file_checksum(path), CHECKSUMS)
-        return
-    spread(ChecksumFile(files), list(range(len(files))), folder, CHECKSUMS, runner, Progress("checksums", console))
+@dataclass(frozen=True)
+class _Work:
+    """The samples to write, those whose records are to be removed first, and whether other objects need work."""
+
+    samples: list[int]
+    stale: set[int]
+    others: bool
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.samples) or self.others
 
 
-def _begin(
-    recipe: Recipe, folder: Folder, preparation: Preparation, constants: Constants | None, repair: bool
-) -> list[int]:
-    """Write down what is to be done; returns the samples that are still to be written."""
-    condemned, damaged = _condemned(folder) if repair else (set(), False)
-    stale = _stale(folder, preparation.pairs) | condemned
+def _with_file_states(
+    recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console
+) -> pa.Table:
+    """Return the pairs with the state of each file: of few bytes the checksums are made here, of many by workers."""
+    used = files_in_use(preparation.files, preparation.pairs)
+    unknown = files_without_checksum(used, folder)
+    size = pc.sum(used.filter(pc.is_in(used["path"], pa.array(unknown, pa.string())))["bytes"]).as_py() or 0
+    if size >= _LITTLE:
+        task, indices = ChecksumFile(unknown), list(range(len(unknown)))
+        spread(task, indices, folder, CHECKSUMS, runner, Progress("checksums", console))
+    return with_states(preparation.pairs, file_states(used, recipe.sources, folder))
+
+
+def _work(recipe: Recipe, folder: Folder, recorded: Recorded, changes: Changes, repair: bool, refresh: bool) -> _Work:
+    """Return what is to be done; nothing is written.
+
+    Samples that were not valid are written again where the archives give other fields now.
+    """
+    condemned, damaged = _condemned(folder, recorded) if repair else (set(), False)
+    stale = {index for index in changes.samples if refresh or recorded.statuses.get(index) not in ("valid", None)}
+    stale = (stale | condemned) - {-1}
     names = set(folder.names(RECORDS))
-    keys = [f"{time_key(time)}.parquet" for time in recipe.times]
-    todo = [index for index, key in enumerate(keys) if key not in names or index in stale]
+    keys = [record_name(time) for time in recipe.times]
+    samples = [index for index, key in enumerate(keys) if key not in names or index in stale]
+    return _Work(samples, stale, damaged or (refresh and -1 in changes.samples))
+
+
+def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _Work, pairs: pa.Table) -> None:
+    """Write down what is to be done, and remove the records of samples that are written again."""
     write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
-    if todo or damaged:
+    if work.any:
         folder.write(UNFINISHED, b"a build is under way, or was stopped\n")
-    for index in stale:  # before the pairs are replaced, by which they are known
-        folder.remove(f"{RECORDS}/{keys[index]}")
-    write_pairs(folder, preparation.pairs)
-    return todo
+    for index in work.stale:
+        folder.remove(f"{RECORDS}/{record_name(recipe.times[index])}")
+    planned = pairs if constants is None else pairs.filter(pc.is_in(pairs["index"], pa.array(work.samples, pa.int64())))
+    write_plans(folder, planned)
 
 
-def _stale(folder: Folder, pairs: pa.Table) -> set[int]:
-    """The samples that were not valid when they were written, and whose fields have changed since."""
-    if not folder.exists(PAIRS):
-        return set()
-    before = read_pairs(folder)
-    suspects = {record.index for record in read_records(folder) if record.status != "valid"}
-    return {index for index in suspects if not _rows(before, index).equals(_rows(pairs, index))}
-
-
-def _rows(pairs: pa.Table, index: int) -> pa.Table:
-    return pairs.filter(pc.equal(pairs["index"], index)).combine_chunks()
-
-
-def _condemned(folder: Folder) -> tuple[set[int], bool]:
-    """The samples that `verify` named and those that are not valid, and whether it named anything else."""
+def _condemned(folder: Folder, recorded: Recorded) -> tuple[set[int], bool]:
+    """Return the samples that `verify` named and those that are not valid, and whether it named anything else."""
     if not folder.exists(VERDICT):
         raise BadInput(f"{folder.url} has no verdict to repair by; run `corrstore verify {folder.url}` first")
     verdict = read_json(folder, VERDICT)
-    invalid = {record.index for record in read_records(folder) if record.status != "valid"}
+    invalid = {index for index, status in recorded.statuses.items() if status != "valid"}
     return set(verdict["rebuild"]) | invalid, bool(verdict["damaged"])
 
 

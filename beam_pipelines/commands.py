@@ -110,6 +110,7 @@ def build(
     output: Annotated[str, typer.Option(metavar="STORE", help="The store's folder; made, continued or extended.")],
     override: Overrides = None,
     repair: Annotated[bool, typer.Option(help="Build again what the last `verify` named.")] = False,
+    refresh: Annotated[bool, typer.Option(help="Build again what was made of files that are other ones now.")] = False,
     catalog: Annotated[str | None, typer.Option(metavar="CATALOG", help="Register the finished store there.")] = None,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -127,14 +128,14 @@ def build(
     from corrstore.datasets.storage.folder import Folder, absolute
 
     made = load_recipe(recipe, override)
-    result = run_build(made, Folder(absolute(output)), _runner(context, workers), notices, repair)
+    result = run_build(made, Folder(absolute(output)), _runner(context, workers), notices, repair, refresh)
     if catalog is not None:
         register_store(catalog, absolute(output))
     report = result.report
     if as_json:
-        print_json({"store": output, "written": result.written, **asdict(report)})
+        print_json({"store": output, "written": result.written, "changed": result.changed, **asdict(report)})
     else:
-        print_report(output, result.written, report)
+        print_report(output, result)
     fall_short(report.missing_share, made.max_missing_share, report.samples - report.valid, report.samples)
 
 
@@ -145,7 +146,7 @@ def verify(
     store: StorePath,
     against_source: Annotated[bool, typer.Option(help="Compare random valid samples with the archives.")] = False,
     samples: Annotated[int, typer.Option(min=1, help="How many of them.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of their choice.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Draw the same ones each time.")] = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:

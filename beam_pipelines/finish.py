@@ -7,19 +7,24 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from corrstore.datasets.samples.checksums import with_checksums
+from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.samples.preparation import Preparation
 from corrstore.datasets.samples.sample import static_fields
+from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     HISTOGRAMS,
     PAIRS,
+    PLANS,
     REPORT,
     SAMPLES,
     SHARDS,
     SOURCES,
+    STATIC,
     STATISTICS,
     UNFINISHED,
     parquet_bytes,
@@ -27,7 +32,8 @@ from corrstore.datasets.store.ledger import (
 )
 from corrstore.datasets.store.manifest import write_manifest
 from corrstore.datasets.store.metadata import metadata_objects
-from corrstore.datasets.store.pairs_table import read_sample_plan
+from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.store.records import SampleRecord
 from corrstore.datasets.store.sample_tables import histograms_table, write_sample_tables
 
 
@@ -64,16 +70,15 @@ def read_report(folder: Folder) -> Report:
 
 
 def finish(
-    folder: Folder, plan: StorePlan, preparation: Preparation, used_files: pa.Table, notes: dict[str, int]
+    folder: Folder, plan: StorePlan, preparation: Preparation, pairs: pa.Table, notes: dict[str, int], keep_static: bool
 ) -> Report:
     """Turn the records into tables and make the store readable; what killed writers left is swept away.
 
     Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
+    The static fields that the store has are kept where `keep_static` says so, else they are made by the `pairs`.
     """
+    static = _static(folder, plan, pairs, keep_static)
     summary = write_sample_tables(folder)
-    sources = with_checksums(preparation.files, used_files, plan.recipe.sources, folder)
-    files = parquet_bytes(sources.sort_by([("source", "ascending"), ("path", "ascending")]))
-    folder.write(SOURCES, files)
     folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))
     report = Report(
         samples=len(plan.recipe.times),
@@ -88,12 +93,24 @@ def finish(
     folder.write(REPORT, json.dumps(asdict(report), indent=1).encode())
     valid = np.zeros(len(plan.recipe.times), bool)
     valid[summary.valid] = True
-    static = static_fields(plan.recipe, read_sample_plan(folder, -1))
     folder.sweep()
-    objects = metadata_objects(plan, plan.recipe.times, valid, static, checksum(files))
+    objects = metadata_objects(plan, plan.recipe.times, valid, static, checksum(folder.read(SOURCES)))
     tables = {key: folder.read(key) for key in (STATISTICS, SHARDS, SAMPLES, SOURCES, HISTOGRAMS, PAIRS)}
     write_manifest(folder, {**tables, **objects})
     for key, content in objects.items():
         folder.write(key, content)
+    folder.remove(PLANS)
     folder.remove(UNFINISHED)
     return report
+
+
+def _static(folder: Folder, plan: StorePlan, pairs: pa.Table, keep: bool) -> NDArray[np.float32]:
+    """Return the static fields that the store has or, where it has none to keep, make them and write their record."""
+    if keep and folder.exists(STATIC) and folder.exists("zarr.json"):
+        return open_store(folder.url, folder.storage_options).static
+    sample_plan = next(sample_plans(pairs.filter(pc.equal(pairs["index"], -1))), None)
+    fields = static_fields(plan.recipe, sample_plan)
+    if sample_plan is not None:
+        record = SampleRecord(-1, np.datetime64("NaT"), STATISTICS_SCHEMA.empty_table(), terms=sample_plan.terms)
+        folder.write(STATIC, record.to_bytes())
+    return fields

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.filesize import decimal
 from rich.table import Table
 
-from corrstore.beam_pipelines.finish import Report
+from corrstore.beam_pipelines.build import BuildResult
 from corrstore.beam_pipelines.plan import Plan
 from corrstore.beam_pipelines.verify import Verdict
 from corrstore.datasets.commands import results
@@ -39,8 +39,9 @@ def print_plan(plan: Plan) -> None:
     _print_lines("missing", (_first(plan.time_of(index), reasons) for index, reasons in sorted(missing.items())))
 
 
-def print_report(output: str, written: int, report: Report) -> None:
-    """Samples by status; then what was noted, damaged, or not valid."""
+def print_report(output: str, result: BuildResult) -> None:
+    """Print samples by status; then what was noted, damaged, not valid, or made of files that have changed."""
+    report = result.report
     _print_facts(
         output,
         {
@@ -48,26 +49,42 @@ def print_report(output: str, written: int, report: Report) -> None:
             "valid": report.valid,
             "partial": report.partial,
             "missing": report.missing,
-            "written now": written or "none: the store was finished",
+            "written now": result.written or "none: the store was finished",
         },
     )
     _print_lines("note", (f"{note}: {count}" for note, count in report.notes.items()))
     _print_lines("note", (f"{name}: {pixels} numbers raised to the floor" for name, pixels in report.floored.items()))
     _print_lines("problem", report.problems)
     _print_lines("not valid", (_first(time, reasons) for time, reasons in report.reasons.items()))
+    _print_changes(result.changed, report.samples)
 
 
 def print_verdict(store: str, verdict: Verdict) -> None:
     """Print the verdict; then each fault, and how to repair."""
     faults = f"{len(verdict.faults)} samples and {len(verdict.damaged)} other objects have faults"
     state = "passed" if verdict.passed else faults
+    if verdict.changed and not verdict.faults and not verdict.damaged:
+        state = "made of files that are other ones now"
     compared = f", {verdict.compared} of them against the archives" if verdict.compared else ""
     results.print(f"{store}: {state}; {verdict.checked} samples checked{compared}", markup=False, highlight=False)
     _print_lines("fault", (f"{time}: {reason}" for time, reasons in verdict.faults.items() for reason in reasons))
     _print_lines("fault", (f"{key} is not there, or not what was written" for key in verdict.damaged))
     _print_lines("note", (f"{key} belongs to no sample" for key in verdict.unknown))
-    if not verdict.passed:
+    _print_lines("note", (f"compared with the archives: {time}" for time in verdict.drawn))
+    _print_lines("note", (f"{path} is not there, and is not compared" for path in verdict.absent))
+    _print_changes(verdict.changed, verdict.checked)
+    if verdict.faults or verdict.damaged:
         results.print(f"`corrstore build RECIPE --output {store} --repair` makes these again", markup=False)
+
+
+def _print_changes(changed: dict[str, int], samples: int) -> None:
+    lines = [
+        f"{path} is another file now: {count} of {samples} samples were made of it as it was"
+        for path, count in changed.items()
+    ]
+    _print_lines("changed", lines)
+    if lines:
+        results.print("`corrstore build RECIPE --output STORE --refresh` makes these samples again", markup=False)
 
 
 def _print_facts(title: str, facts: dict[str, object]) -> None:

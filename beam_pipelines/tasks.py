@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corrstore.datasets.errors import BadInput
-from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.checksums import FileChecksum, file_checksum
 from corrstore.datasets.samples.sample import measure_sample
 from corrstore.datasets.samples.writing import write_sample
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.build_record import read_plan
 from corrstore.datasets.store.layout import StorePlan
-from corrstore.datasets.store.pairs_table import read_sample_plan
 from corrstore.datasets.store.records import SampleRecord
 
 
@@ -25,7 +23,7 @@ class MeasureSample:
 
     def __call__(self, index: int) -> SampleRecord:
         """The record of sample `index`; nothing is written."""
-        return measure_sample(self.recipe, planned(self.folder, index))
+        return measure_sample(self.recipe, read_plan(self.folder, index))
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class WriteSample:
 
     def __call__(self, index: int) -> SampleRecord:
         """Write the shards of sample `index`; returns its record, with the statistics of what is stored."""
-        return write_sample(self.folder, self.plan, planned(self.folder, index))
+        return write_sample(self.folder, self.plan, read_plan(self.folder, index))
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,3 @@ class ChecksumFile:
     def __call__(self, index: int) -> FileChecksum:
         """The checksum of file `index`."""
         return file_checksum(self.paths[index])
-
-
-def planned(folder: Folder, index: int) -> SamplePlan:
-    """The fields of sample `index`, from the pairs in the ledger."""
-    plan = read_sample_plan(folder, index)
-    if plan is None:
-        raise BadInput(f"{folder.url} has no pairs for sample {index}; start the build again")
-    return plan

@@ -8,7 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,15 @@ from rich.console import Console
 
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
-from corrstore.beam_pipelines.tasks import planned
 from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.periods import format_time, time_key
+from corrstore.datasets.samples.changes import changed_files
 from corrstore.datasets.samples.checking import check_sample
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import ROLES, StorePlan
-from corrstore.datasets.store.ledger import LEDGER, RECORDS, VERDICT
+from corrstore.datasets.store.ledger import LEDGER, RECORDS, SOURCES, VERDICT
 from corrstore.datasets.store.manifest import damaged_objects
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.store.records import SampleRecord, read_record, read_records
@@ -50,7 +51,7 @@ class CheckSample:
             record = read_record(self.folder, name)
         except DamagedData:
             return SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is damaged"])
-        source = planned(self.folder, index) if index in self.compared else None
+        source = SamplePlan(index, time, record.terms) if index in self.compared else None
         return check_sample(self.folder, self.plan, record, source)
 
 
@@ -59,6 +60,8 @@ class Verdict:
     """The result of a verification: counts of the samples checked, the faults, and the samples to build again.
 
     `damaged` are coordinates, metadata, static fields and tables, `unknown` objects that belong to no sample.
+    `changed` maps each file of an archive that is another one now to the number of samples made of it as it was,
+    `absent` are files that cannot be compared because they are not there, `drawn` the valid times that were compared.
     """
 
     checked: int
@@ -67,21 +70,26 @@ class Verdict:
     rebuild: list[int]
     damaged: list[str]
     unknown: list[str]
+    changed: dict[str, int] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
         """Return whether nothing is wrong."""
-        return not self.faults and not self.damaged
+        return not self.faults and not self.damaged and not self.changed
 
 
-def verify(store: Store, runner: Runner, console: Console, against_source: int = 0, seed: int = 0) -> Verdict:
+def verify(store: Store, runner: Runner, console: Console, against_source: int = 0, seed: int | None = None) -> Verdict:
     """Check every sample, and `against_source` random valid ones against the archives.
 
-    Where coordinates or tables are damaged nothing is compared. The verdict is left in
-    the store's ledger for `build --repair`, unless the store cannot be written.
+    Other samples are drawn each time unless a seed is given. Where coordinates or tables are damaged, or an archive's
+    file is another one now, nothing is compared. The verdict is left in the store's ledger for `build --repair`,
+    unless the store cannot be written.
     """
     damaged = damaged_objects(store.folder)
-    compare = against_source > 0 and not damaged
+    changed, absent = ({}, []) if damaged else changed_files(store.folder, store.table(SOURCES))
+    compare = against_source > 0 and not damaged and not changed
     comparable = np.flatnonzero(store.valid) if compare else np.array([], dtype=np.int64)
     chosen = np.random.default_rng(seed).permutation(comparable)[:against_source]
     times = tuple(str(time) for time in store.recipe.times)
@@ -100,6 +108,9 @@ def verify(store: Store, runner: Runner, console: Console, against_source: int =
             rebuild=[check.index for check in checks],
             damaged=damaged,
             unknown=_unknown_objects(store),
+            changed=changed,
+            absent=absent,
+            drawn=[format_time(store.times[index]) for index in sorted(chosen)],
         )
         folder.write(VERDICT, json.dumps(asdict(verdict), indent=1).encode())
     return verdict

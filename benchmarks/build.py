@@ -39,10 +39,10 @@ from corrstore.datasets.samples.sample import build_sample
 from corrstore.datasets.statistics.counting import residual_statistics, stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.store.build_record import write_plans
 from corrstore.datasets.store.constants import Constants, constants_from_records
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
-from corrstore.datasets.store.pairs_table import write_pairs
 from corrstore.datasets.store.records import read_records, write_task_record
 
 Spread = Callable[[Task, list[int], Folder, str], None]
@@ -88,7 +88,7 @@ def on_beam(task: Task, indices: list[int], folder: Folder, place: str) -> None:
 def both_passes(how: Spread, recipe: Recipe, folder: Folder, pairs: pa.Table) -> tuple[float, float, Constants]:
     """Return the seconds of the measuring and of the writing pass, and the constants."""
     indices = list(range(len(recipe.times)))
-    write_pairs(folder, pairs)
+    write_plans(folder, pairs)
     started = time.perf_counter()
     how(MeasureSample(folder, recipe), indices, folder, MEASUREMENTS)
     measured = time.perf_counter()

@@ -89,6 +89,7 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: 
     constants = {
         "channel": channel.name,
         "format": "grib",
+        "inside": "",
         "name": "",
         "indexers": "",
         "scale": rule.scale,

@@ -44,8 +44,8 @@ def references(
 ) -> pa.Table:
     """List the slices of a NetCDF file or Zarr group that hold the channels at times in the period."""
     rows: list[dict[str, Any]] = []
-    for member in _members(path) if format == "netcdf" else [path]:
-        dataset = _open(member, format, json.dumps(options))
+    for inside in _files_inside(path) if format == "netcdf" else [""]:
+        dataset = _open(path, inside, format, json.dumps(options))
         for channel in channels:
             rule = table.fields.get(channel.variable.name)
             for name in (name for name in (rule.names if rule else []) if name in dataset):
@@ -53,7 +53,8 @@ def references(
                     common = {
                         "channel": channel.name,
                         "format": format,
-                        "path": member,
+                        "path": path,
+                        "inside": inside,
                         "name": name,
                         "offset": 0,
                         "length": 0,
@@ -70,7 +71,7 @@ def references(
 
 def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, RectilinearGrid]:
     """Return the referenced slice as float32 [lat, lon] in the file's units and order, and its grid."""
-    dataset = _open(reference.path, reference.format, json.dumps(options))
+    dataset = _open(reference.path, reference.inside, reference.format, json.dumps(options))
     field = dataset[reference.name].isel(json.loads(reference.indexers))
     field = field.transpose(_axis(dataset, "lat"), _axis(dataset, "lon"))
     return np.asarray(field.values, dtype=np.float32), _grid(dataset)
@@ -141,14 +142,14 @@ def _fits(dataset: xr.Dataset, name: str, channel: Channel) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _open(path: str, format: str, options: str) -> xr.Dataset:
+def _open(path: str, inside: str, format: str, options: str) -> xr.Dataset:
     if format == "zarr":
         try:
             return xr.open_zarr(path, chunks=None, storage_options=json.loads(options) or None)
         except (OSError, ValueError, ImportError) as error:
             raise BadInput(f"{path} cannot be read as Zarr: {error}; correct the path or storage_options") from None
     try:
-        return xr.open_dataset(_unzipped(path), engine="netcdf4")
+        return xr.open_dataset(_unzipped(path, inside), engine="netcdf4")
     except OSError as error:
         raise DamagedData(f"{path} cannot be read as NetCDF: {error.strerror or error}; fetch it again") from None
 
@@ -175,19 +176,16 @@ def _grid(dataset: xr.Dataset) -> RectilinearGrid:
     return _grid_of(lat.tobytes(), lon.tobytes())
 
 
-def _members(path: str) -> list[str]:
-    """Return the file itself or, for a ZIP under another suffix, the NetCDF files in it as path!member."""
+def _files_inside(path: str) -> list[str]:
+    """Return the names of the files in a ZIP archive, whatever its suffix; one empty name for any other file."""
     if not zipfile.is_zipfile(path):
-        return [path]
+        return [""]
     with zipfile.ZipFile(path) as archive:
-        return [f"{path}!{name}" for name in sorted(archive.namelist()) if not name.endswith("/")]
+        return [name for name in sorted(archive.namelist()) if not name.endswith("/")]
 
 
-def _unzipped(path: str) -> str:
-    if "!" not in path:
-        return path
-    archive, member = path.split("!", 1)
-    return str(Path(_extracted(archive).name) / member)
+def _unzipped(path: str, inside: str) -> str:
+    return str(Path(_extracted(path).name) / inside) if inside else path
 
 
 @lru_cache(maxsize=64)

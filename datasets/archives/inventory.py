@@ -115,7 +115,7 @@ def _listed(name: str, spec: SourceSpec, patterns: list[str]) -> list[Path]:
 
 
 def _files(name: str, described: list[tuple[str, int, str]], references: pa.Table) -> pa.Table:
-    fields = Counter(path.split("!")[0] for path in references["path"].to_pylist())
+    fields = Counter(references["path"].to_pylist())
     rows = [
         {"source": name, "path": path, "bytes": size, "format": format, "fields": fields[path]}
         for path, size, format in described

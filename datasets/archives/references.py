@@ -21,6 +21,7 @@ REFERENCE_SCHEMA = pa.schema(
         ("grid_hash", pa.string()),
         ("format", pa.string()),  # grib, netcdf or zarr
         ("path", pa.string()),
+        ("inside", pa.string()),  # the name of the file inside a ZIP archive; empty where the path is no ZIP archive
         ("offset", pa.int64()),  # of the GRIB message
         ("length", pa.int64()),
         ("part", pa.int64()),  # of a GRIB message that holds several fields
@@ -42,6 +43,7 @@ class FieldReference:
 
     format: str
     path: str
+    inside: str
     offset: int
     length: int
     part: int
@@ -58,4 +60,4 @@ class FieldReference:
 
     def __str__(self) -> str:
         place = f"offset {self.offset}" if self.format == "grib" else f"{self.name} {self.indexers}"
-        return f"{self.path}, {place}"
+        return f"{self.path}, {self.inside + ', ' if self.inside else ''}{place}"

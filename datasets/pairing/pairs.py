@@ -106,11 +106,11 @@ def _reason(recipe: Recipe, source: str, archive: Archive, choice: Choice, name:
     windowed = archive.channels[name].channel.variable.windowed
     over = f" over {recipe.window or recipe.period.frequency}" if windowed else ""
     reason = f"{source} holds no {name}{over} at {_text(time)}"
-    if choice.run is not None and not archive.channels[name].belongs_to_no_run:
+    runs = archive.runs(time)
+    if choice.run is not None and len(runs) > 1 and not archive.channels[name].belongs_to_no_run:
         return f"{reason} in the run of {_text(choice.run)}"
-    others = archive.runs(time)
-    if choice.run is None and others:
-        held = ", ".join(_text(run) for run in others[:_RUNS_NAMED])
+    if choice.run is None and runs:
+        held = ", ".join(_text(run) for run in runs[:_RUNS_NAMED])
         lead = recipe.sources[source].lead
         return f"{reason} in the runs that sources.{source}.lead allows ({lead}); it holds the runs of {held}"
     return reason

@@ -1,4 +1,4 @@
-"""The checksums of the files that a store is made from."""
+"""The state of the files that samples are made of: size, time of change and SHA-256."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
-from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.recipe.source import SourceSpec
-from corrstore.datasets.storage.cache import file_key
+from corrstore.datasets.storage.cache import cache_path, file_key, write_to_cache
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.ledger import CHECKSUMS
 
-CHECKED_SOURCES_SCHEMA = SOURCES_SCHEMA.append(pa.field("sha256", pa.string()))
 _READS_AT_ONCE = 16
 _ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
+_EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -36,51 +36,114 @@ class FileChecksum:
         return self.sha256.encode()
 
 
+@dataclass(frozen=True)
+class FileState:
+    """The size in bytes, the time of change (UTC; None for a Zarr group) and the SHA-256 of a file."""
+
+    bytes: int
+    modified: datetime | None
+    sha256: str
+
+
 def files_in_use(files: pa.Table, pairs: pa.Table) -> pa.Table:
     """Return the files and Zarr groups (SOURCES_SCHEMA) that hold the fields of the pairs (PAIRS_SCHEMA)."""
-    taken = [path.partition("!")[0] for path in pc.unique(pairs["path"]).to_pylist() if path]
-    return files.filter(pc.is_in(files["path"], pa.array(taken, pa.string())))
+    return files.filter(pc.is_in(files["path"], pc.unique(pairs["path"])))
 
 
-def files_without_checksum(taken: pa.Table, folder: Folder) -> tuple[str, ...]:
-    """Return the paths of the files whose present state has no checksum in the ledger; no Zarr groups."""
+def files_without_checksum(used: pa.Table, folder: Folder) -> tuple[str, ...]:
+    """Return the paths of the files of whose present state no checksum is known; no Zarr groups."""
     there = set(folder.names(CHECKSUMS))
-    paths = [row["path"] for row in taken.to_pylist() if row["format"] != "zarr"]
-    return tuple(path for path in paths if _key(path) not in there)
+    paths = [row["path"] for row in used.to_pylist() if row["format"] != "zarr"]
+    return tuple(path for path in paths if _key(path) not in there and not _cache_path(path).exists())
 
 
 def file_checksum(path: str) -> FileChecksum:
     """Read a file from end to end and return its checksum; raises DamagedData where it is gone."""
     try:
+        key = _key(path)
         with Path(path).open("rb") as file:
-            return FileChecksum(_key(path), hashlib.file_digest(file, "sha256").hexdigest())
+            return FileChecksum(key, hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as error:
         raise _gone(path, error) from None
 
 
-def with_checksums(files: pa.Table, taken: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> pa.Table:
-    """Return the files with the SHA-256 of those in use, from the ledger; null for the others.
+def cached_checksum(path: str) -> str:
+    """Return the SHA-256 of a file, from this machine's cache where its present state is there."""
+    place = _cache_path(path)
+    if place.exists():
+        return place.read_text()
+    sha256 = file_checksum(path).sha256
+    write_to_cache(place, sha256.encode())
+    return sha256
 
-    Of a Zarr group, `bytes` and `sha256` are those of its metadata object: its chunks are not read for this. Returns
-    CHECKED_SOURCES_SCHEMA; raises DamagedData where a file is gone.
+
+def file_states(used: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> dict[str, FileState]:
+    """Return the present state of the files and Zarr groups in use, by path.
+
+    Checksums come from the ledger or this machine's cache where they are known, else the files are read. Of a Zarr
+    group the state is that of its metadata object: its chunks are not read for this.
     """
-    wanted = set(taken["path"].to_pylist())
+    there = set(folder.names(CHECKSUMS))
 
-    def checked(row: dict[str, Any]) -> dict[str, Any]:
-        if row["path"] not in wanted:
-            return row
-        if row["format"] != "zarr":
-            return row | {"sha256": folder.read(f"{CHECKSUMS}/{_key(row['path'])}").decode()}
-        metadata = _zarr_metadata(Folder(row["path"], sources[row["source"]].storage_options))
-        return row | {"bytes": len(metadata), "sha256": checksum(metadata)}
+    def state(row: dict[str, str]) -> FileState:
+        path = row["path"]
+        if row["format"] == "zarr":
+            metadata = _zarr_metadata(Folder(path, sources[row["source"]].storage_options))
+            return FileState(len(metadata), None, checksum(metadata))
+        key = _key(path)
+        sha256 = folder.read(f"{CHECKSUMS}/{key}").decode() if key in there else cached_checksum(path)
+        return FileState(*size_and_time(path), sha256)
 
+    rows = used.to_pylist()
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        return pa.Table.from_pylist(list(pool.map(checked, files.to_pylist())), schema=CHECKED_SOURCES_SCHEMA)
+        return dict(zip((row["path"] for row in rows), pool.map(state, rows), strict=True))
+
+
+def with_states(pairs: pa.Table, states: Mapping[str, FileState]) -> pa.Table:
+    """Return the pairs (PAIRS_SCHEMA) with the state of the file that holds each field."""
+    known = [states.get(path) for path in pairs["path"].to_pylist()]
+    columns = {
+        "file_bytes": [state and state.bytes for state in known],
+        "file_modified": [state and state.modified for state in known],
+        "file_sha256": [state and state.sha256 for state in known],
+    }
+    for name, values in columns.items():
+        pairs = pairs.set_column(
+            pairs.schema.get_field_index(name), name, pa.array(values, PAIRS_SCHEMA.field(name).type)
+        )
+    return pairs
+
+
+def refuse_changed_files(terms: pa.Table) -> None:
+    """Raise BadInput where a file of the terms (TERMS_SCHEMA) has another size or time of change than planned."""
+    planned = terms.select(["path", "file_bytes", "file_modified"]).to_pylist()
+    for path, size, modified in {(row["path"], row["file_bytes"], row["file_modified"]) for row in planned}:
+        if modified is not None and size_and_time(path) != (size, modified):
+            raise BadInput(
+                f"{path} was changed while samples were made of it: {size:,} bytes of {modified:%Y-%m-%dT%H:%M:%S}Z"
+                " are not there any more; give the same command again"
+            )
+
+
+def size_and_time(path: str) -> tuple[int, datetime]:
+    """Return the size in bytes and the time of change (UTC) of a file; raises DamagedData where it is gone."""
+    try:
+        state = Path(path).stat()
+    except OSError as error:
+        raise _gone(path, error) from None
+    return state.st_size, _EPOCH + timedelta(microseconds=state.st_mtime_ns // 1000)
 
 
 def _key(path: str) -> str:
     try:
         return file_key(Path(path))
+    except OSError as error:
+        raise _gone(path, error) from None
+
+
+def _cache_path(path: str) -> Path:
+    try:
+        return cache_path("sha256", Path(path), "")
     except OSError as error:
         raise _gone(path, error) from None
 

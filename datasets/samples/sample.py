@@ -122,7 +122,9 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     if any(absent[role] == len(plan.channels(role)) for role in ROLES):
         status = "missing"
     table = statistics_table(sample.valid_time, dict(sorted(blocks.items())))
-    return Sample(stored, SampleRecord(sample.index, sample.valid_time, table, status, reasons, floored))
+    return Sample(
+        stored, SampleRecord(sample.index, sample.valid_time, table, status, reasons, floored, terms=sample.terms)
+    )
 
 
 def quality_faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:

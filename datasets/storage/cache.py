@@ -1,4 +1,4 @@
-"""The cache of this machine: findings about an archive's files, kept by path, size and time of change."""
+"""The cache of this machine: findings about an archive's files, kept by path, size and times of change."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from corrstore.datasets.storage.folder import write_file_atomically
 
 
 def file_key(path: Path, version: str = "") -> str:
-    """Return a name for a file in its present state: of its path, size, time of change and the finding's `version`."""
+    """Return a name for a file in its present state: of its path, size, times and the finding's `version`.
+
+    The time of change of the inode is among them: a copy may keep the size and the time of modification.
+    """
     state = path.stat()
-    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{version}"
+    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}|{state.st_ino}|{version}"
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

@@ -1,16 +1,24 @@
-"""The build record: what an interrupted build must know to continue."""
+"""What an interrupted build must know to continue: the build record, and the plans that workers read."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.constants import Constants
 from corrstore.datasets.store.layout import ROLES, stored_normalisation
-from corrstore.datasets.store.ledger import BUILD, read_json
+from corrstore.datasets.store.ledger import BUILD, PLANS, SAMPLES_IN_ROW_GROUP, parquet_bytes, read_json
 
 
 @dataclass(frozen=True)
@@ -46,3 +54,30 @@ def read_build_record(folder: Folder) -> BuildRecord | None:
         return BuildRecord(recipe, content["rules"])
     normalisations = {role: [stored_normalisation(*each) for each in frozen[role]] for role in ROLES}
     return BuildRecord(recipe, content["rules"], Constants(normalisations, frozen["notes"]))
+
+
+def write_plans(folder: Folder, pairs: pa.Table) -> None:
+    """Write the pairs (PAIRS_SCHEMA, ascending in index) in blocks of a few samples: a worker reads one block."""
+    folder.remove(PLANS)
+    blocks = pairs["index"].to_numpy() // SAMPLES_IN_ROW_GROUP
+    bounds = [0, *(np.flatnonzero(np.diff(blocks)) + 1), len(blocks)]
+    for start, stop in pairwise(bounds):
+        if stop > start:
+            folder.write(_block_key(int(blocks[start])), parquet_bytes(pairs.slice(start, stop - start)))
+
+
+def read_plan(folder: Folder, index: int) -> SamplePlan:
+    """Return the plan of one sample; raises DamagedData where there is none or it cannot be read."""
+    key = _block_key(index // SAMPLES_IN_ROW_GROUP)
+    try:
+        rows = pq.read_table(pa.BufferReader(folder.read(key))).cast(PAIRS_SCHEMA)
+    except (pa.ArrowException, OSError):
+        raise DamagedData(f"{folder.path(key)} cannot be read; give the same command again") from None
+    plan = next(sample_plans(rows.filter(pc.equal(rows["index"], index))), None)
+    if plan is None:
+        raise DamagedData(f"{folder.path(key)} has no plan of sample {index}; give the same command again")
+    return plan
+
+
+def _block_key(block: int) -> str:
+    return f"{PLANS}/{block}.parquet"

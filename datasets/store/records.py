@@ -1,23 +1,38 @@
-"""Sample records: the statistics, shards and faults of one sample, written after its shards."""
+"""Sample records: what one sample was made from, its statistics, shards and faults, written after its shards."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.pairing.sample_plan import TERMS_SCHEMA
 from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import RECORDS
+from corrstore.datasets.store.ledger import RECORDS, parquet_bytes
 
 Status = Literal["valid", "partial", "missing"]
+SHARD_FIELDS = pa.struct([("role", pa.string()), ("key", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
+FLOORED_FIELDS = pa.struct([("channel", pa.string()), ("pixels", pa.int64())])
+RECORD_SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("valid_time", pa.timestamp("ms")),
+        ("status", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("floored", pa.list_(FLOORED_FIELDS)),
+        ("shards", pa.list_(SHARD_FIELDS)),
+        ("statistics", pa.list_(pa.struct(STATISTICS_SCHEMA))),
+        ("terms", pa.list_(pa.struct(TERMS_SCHEMA))),
+    ]
+)
+"""A record: one row."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +47,11 @@ class ShardRow:
 
 @dataclass(frozen=True)
 class SampleRecord:
-    """One sample's statistics (STATISTICS_SCHEMA), its shards, and its faults.
+    """One sample's statistics (STATISTICS_SCHEMA), its shards, its faults, and what it was made from.
 
     `status` is `missing` where one side has no channel at all, `partial` where something else lacks or lies
     outside its physical range; `reasons` say what. `floored` counts the numbers raised to a declared floor.
+    `terms` (TERMS_SCHEMA) are the fields that it was read from, with the state of the files that held them.
     """
 
     index: int
@@ -45,35 +61,55 @@ class SampleRecord:
     reasons: list[str] = field(default_factory=list)
     floored: dict[str, int] = field(default_factory=dict)
     shards: list[ShardRow] = field(default_factory=list)
+    terms: pa.Table = field(default_factory=TERMS_SCHEMA.empty_table)
 
     @property
     def name(self) -> str:
         """The name of the record's file."""
-        return f"{time_key(self.valid_time)}.parquet"
+        return record_name(self.valid_time)
 
     def to_bytes(self) -> bytes:
-        """Return the record as Parquet: the statistics as rows, the rest in the schema's metadata."""
-        about = {
+        """Return the record as Parquet: one row of RECORD_SCHEMA."""
+        row = {
             "index": self.index,
-            "valid_time": str(self.valid_time),
+            "valid_time": self.valid_time.astype("datetime64[s]").astype(object),
             "status": self.status,
             "reasons": self.reasons,
-            "floored": self.floored,
+            "floored": [{"channel": name, "pixels": count} for name, count in sorted(self.floored.items())],
             "shards": [asdict(shard) for shard in self.shards],
         }
-        sink = pa.BufferOutputStream()
-        table = self.statistics.replace_schema_metadata({"corrstore": json.dumps(about, sort_keys=True)})
-        pq.write_table(table, sink, compression="zstd")
-        return sink.getvalue().to_pybytes()
+        columns = {name: pa.array([value], RECORD_SCHEMA.field(name).type) for name, value in row.items()}
+        for name, table in (("statistics", self.statistics), ("terms", self.terms)):
+            columns[name] = _as_one_list(table)
+        return parquet_bytes(pa.table(columns).cast(RECORD_SCHEMA))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> SampleRecord:
         """Return the record that `to_bytes` encoded."""
-        table = pq.read_table(pa.BufferReader(content))
-        about = json.loads(table.schema.metadata[b"corrstore"])
-        about["shards"] = [ShardRow(**shard) for shard in about["shards"]]
-        about["valid_time"] = np.datetime64(about["valid_time"], "s")
-        return cls(statistics=table.replace_schema_metadata(None).cast(STATISTICS_SCHEMA), **about)
+        table = pq.read_table(pa.BufferReader(content)).cast(RECORD_SCHEMA)
+        row: dict[str, Any] = table.select(
+            ["index", "valid_time", "status", "reasons", "floored", "shards"]
+        ).to_pylist()[0]
+        row["shards"] = [ShardRow(**shard) for shard in row["shards"]]
+        row["floored"] = {entry["channel"]: entry["pixels"] for entry in row["floored"]}
+        row["valid_time"] = np.datetime64(row["valid_time"], "s")
+        tables = {
+            name: pa.Table.from_struct_array(table[name].combine_chunks().values).cast(schema)
+            for name, schema in (("statistics", STATISTICS_SCHEMA), ("terms", TERMS_SCHEMA))
+        }
+        return cls(**row, **tables)
+
+
+def record_name(valid_time: np.datetime64) -> str:
+    """Return the name of the file of a sample's record."""
+    return "static.parquet" if np.isnat(valid_time) else f"{time_key(valid_time)}.parquet"
+
+
+def _as_one_list(table: pa.Table) -> pa.ListArray:
+    """Return a table's rows as a list array of one element."""
+    rows = table.combine_chunks().to_struct_array()
+    structs = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
+    return pa.ListArray.from_arrays(pa.array([0, len(table)], pa.int32()), structs)
 
 
 class TaskRecord(Protocol):
@@ -103,7 +139,7 @@ def read_record(folder: Folder, key: str) -> SampleRecord:
     content = folder.read(key)
     try:
         return SampleRecord.from_bytes(content)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError):
         raise DamagedData(
             f"{folder.path(key)} is damaged: it is no sample record; run `corrstore verify`, then build with --repair"
         ) from None

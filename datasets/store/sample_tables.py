@@ -1,4 +1,4 @@
-"""The tables of the ledger that are made from all sample records: statistics, shards, samples, histogram edges."""
+"""The tables of the ledger that are made from all sample records: statistics, shards, samples, pairs, sources."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import ROLES, StorePlan
-from corrstore.datasets.store.ledger import SAMPLES, SAMPLES_IN_ROW_GROUP, SHARDS, STATISTICS
+from corrstore.datasets.store.ledger import (
+    PAIRS,
+    SAMPLES,
+    SAMPLES_IN_ROW_GROUP,
+    SHARDS,
+    SOURCES,
+    STATISTICS,
+    parquet_bytes,
+)
+from corrstore.datasets.store.recorded import pairs_of, read_static_record
 from corrstore.datasets.store.records import SampleRecord, read_records
 
 SAMPLES_SCHEMA = pa.schema(
@@ -26,6 +37,19 @@ SAMPLES_SCHEMA = pa.schema(
         ("floored", pa.list_(pa.struct([("channel", pa.string()), ("pixels", pa.int64())]))),
     ]
 )
+SOURCES_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("path", pa.string()),
+        ("format", pa.string()),
+        ("bytes", pa.int64()),
+        ("modified", pa.timestamp("us")),
+        ("sha256", pa.string()),
+        ("fields", pa.int64()),
+        ("samples", pa.int64()),
+    ]
+)
+"""Each file in each state that samples were made of: how many of its fields are used, in how many samples."""
 SHARDS_SCHEMA = pa.schema(
     [
         ("index", pa.int64()),
@@ -49,15 +73,24 @@ class SampleSummary:
 
 
 def write_sample_tables(folder: Folder) -> SampleSummary:
-    """Write the tables of statistics, shards and samples, in the order of time; a few records are in memory at once."""
+    """Write the tables of statistics, shards, samples, pairs and sources, in the order of time.
+
+    A few records are in memory at once.
+    """
     statuses: dict[str, int] = {}
     valid: list[int] = []
     reasons: dict[str, list[str]] = {}
     floored: dict[str, int] = {}
-    tables = {STATISTICS: STATISTICS_SCHEMA, SHARDS: SHARDS_SCHEMA, SAMPLES: SAMPLES_SCHEMA}
+    sources = SourceCounts()
+    tables = {STATISTICS: STATISTICS_SCHEMA, SHARDS: SHARDS_SCHEMA, SAMPLES: SAMPLES_SCHEMA, PAIRS: PAIRS_SCHEMA}
     sinks = {key: pa.BufferOutputStream() for key in tables}
     writers = {key: pq.ParquetWriter(sinks[key], schema, compression="zstd") for key, schema in tables.items()}
+    static = list(read_static_record(folder))
+    if static:
+        writers[PAIRS].write_table(pairs_of(static))
+        sources.add(static)
     for batch in _batches(read_records(folder)):
+        sources.add(batch)
         for record in batch:
             statuses[record.status] = statuses.get(record.status, 0) + 1
             if record.status == "valid":
@@ -69,10 +102,36 @@ def write_sample_tables(folder: Folder) -> SampleSummary:
         writers[STATISTICS].write_table(pa.concat_tables([record.statistics for record in batch]).combine_chunks())
         writers[SHARDS].write_table(_shards_table(batch))
         writers[SAMPLES].write_table(_samples_table(batch))
+        writers[PAIRS].write_table(pairs_of(batch))
     for key, writer in writers.items():
         writer.close()
         folder.write(key, sinks[key].getvalue().to_pybytes())
+    folder.write(SOURCES, parquet_bytes(sources.table()))
     return SampleSummary(statuses, valid, reasons, floored)
+
+
+class SourceCounts:
+    """How many fields and samples are made of each file in each of its states."""
+
+    def __init__(self) -> None:
+        self._counted: dict[tuple[Any, ...], list[int]] = {}
+
+    def add(self, records: list[SampleRecord]) -> None:
+        """Count the terms of the records."""
+        state = ["source", "path", "format", "file_bytes", "file_modified", "file_sha256"]
+        for record in records:
+            held = record.terms.filter(pc.is_valid(record.terms["path"]))
+            for row in held.group_by(state).aggregate([([], "count_all")]).to_pylist():
+                counted = self._counted.setdefault(tuple(row[name] for name in state), [0, 0])
+                counted[0] += row["count_all"]
+                counted[1] += record.index >= 0
+
+    def table(self) -> pa.Table:
+        """Return the counts as SOURCES_SCHEMA, in the order of source and path."""
+        rows = [dict(zip(SOURCES_SCHEMA.names, (*key, *counts), strict=True)) for key, counts in self._counted.items()]
+        return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA).sort_by(
+            [("source", "ascending"), ("path", "ascending"), ("sha256", "ascending")]
+        )
 
 
 def histograms_table(plan: StorePlan) -> pa.Table:

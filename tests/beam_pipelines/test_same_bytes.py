@@ -12,11 +12,10 @@ from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
 from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.build_record import BuildRecord, write_build_record
+from corrstore.datasets.store.build_record import BuildRecord, write_build_record, write_plans
 from corrstore.datasets.store.constants import constants_from_records
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
-from corrstore.datasets.store.pairs_table import write_pairs
 from corrstore.datasets.store.records import read_records, write_task_record
 from tests.conftest import QUIET
 from tests.digests import digest
@@ -31,7 +30,7 @@ def expected(demo_store) -> str:
 def test_a_plain_loop_over_the_functions_gives_the_same_bytes(recipe, tmp_path, expected):
     folder = Folder(str(tmp_path / "store"))
     preparation = prepare(recipe)
-    write_pairs(folder, preparation.pairs)
+    write_plans(folder, preparation.pairs)
     train = recipe.splits.train.interval.mask(recipe.times).nonzero()[0]
     for index in train:
         write_task_record(folder, MeasureSample(folder, recipe)(int(index)), MEASUREMENTS)

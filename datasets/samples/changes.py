@@ -1,0 +1,95 @@
+"""What has changed in the archives since samples were made of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.checksums import cached_checksum, size_and_time
+from corrstore.datasets.storage.cache import file_key
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.ledger import CHECKSUMS
+
+_COMPARED = [
+    *("source", "wanted", "sign", "valid_time", "window_start", "init_time", "inside", "offset", "length", "part"),
+    *("name", "indexers", "scale", "add_offset", "grid_relative", "file_sha256"),
+]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The samples whose fields are not those that they were made of, and the files that are to blame.
+
+    `files` maps the path of each file that is another one now, or is not used any more, to the number of samples
+    made of it as it was.
+    """
+
+    samples: frozenset[int] = frozenset()
+    files: dict[str, int] = field(default_factory=dict)
+
+
+def find_changes(recipe: Recipe, before: Recipe, recorded: pa.Table, present: pa.Table) -> Changes:
+    """Compare the pairs (PAIRS_SCHEMA) that samples were made of with those that the archives give now.
+
+    An archive that was moved as a whole, from the path in the recipe `before`, has not changed. The static fields
+    have index -1.
+    """
+    old, new = _rows(recorded, before), _rows(present, recipe)
+    samples = frozenset(index for index, rows in old.items() if index in new and rows != new[index])
+    blamed: dict[str, set[int]] = defaultdict(set)
+    for index in samples:
+        gone = {row[:2] for row in old[index] - new[index]}  # source and path
+        for source, path in gone:
+            if path:
+                blamed[f"{_root(recipe, source)}/{path}"].add(index)
+    return Changes(samples, {path: len(indices - {-1}) for path, indices in blamed.items()})
+
+
+def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, int], list[str]]:
+    """Compare the files of a store's table of sources with what lies at their paths now.
+
+    Returns the number of samples made of each file that is another one now, and the paths where there is none. A file
+    of the recorded size and time of change whose state was not seen before is taken for the same one.
+    """
+    seen = set(folder.names(CHECKSUMS))
+    changed: dict[str, int] = {}
+    absent = []
+    for row in sources.to_pylist():
+        path, recorded = row["path"], (row["bytes"], row["modified"])
+        if row["modified"] is None:
+            continue
+        try:
+            state = size_and_time(path)
+        except DamagedData:
+            absent.append(path)
+            continue
+        if state == recorded and file_key(Path(path)) in seen:
+            continue
+        if cached_checksum(path) != row["sha256"]:
+            changed[path] = changed.get(path, 0) + row["samples"]
+    return changed, absent
+
+
+def _rows(pairs: pa.Table, recipe: Recipe) -> dict[int, set[tuple[Any, ...]]]:
+    """Return what is compared of each sample: source, path below its archive's, and the compared columns."""
+    rows: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
+    columns = [pairs[name].to_pylist() for name in _COMPARED]
+    for index, source, path, *values in zip(
+        pairs["index"].to_pylist(), pairs["source"].to_pylist(), pairs["path"].to_pylist(), *columns, strict=True
+    ):
+        rows[index].add((source, _below(path, _root(recipe, source)), *values))
+    return rows
+
+
+def _root(recipe: Recipe, source: str) -> str:
+    return str(recipe.sources[source].path) if source in recipe.sources else ""
+
+
+def _below(path: str | None, root: str) -> str | None:
+    return path and path.removeprefix(root).lstrip("/")

@@ -1,0 +1,75 @@
+"""What a store says that its samples were made of: the table of pairs, made from the sample records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.ledger import PAIRS, SAMPLES, STATIC, UNFINISHED
+from corrstore.datasets.store.records import SampleRecord, read_record, read_records
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The pairs (PAIRS_SCHEMA) of the samples that are there, and the status of each by its index."""
+
+    pairs: pa.Table
+    statuses: dict[int, str]
+
+
+def read_recorded(folder: Folder) -> Recorded:
+    """Return what the samples of a store were made of: of a finished one from its tables, else from the records."""
+    if folder.exists(PAIRS) and folder.exists(SAMPLES) and not folder.exists(UNFINISHED):
+        samples = pq.read_table(pa.BufferReader(folder.read(SAMPLES)), columns=["index", "status"]).to_pydict()
+        return Recorded(read_pairs(folder), dict(zip(samples["index"], samples["status"], strict=True)))
+    records = list(read_static_record(folder))
+    statuses = {}
+    for record in read_records(folder):
+        records.append(record)
+        statuses[record.index] = record.status
+    return Recorded(pairs_of(records), statuses)
+
+
+def pairs_of(records: Iterable[SampleRecord]) -> pa.Table:
+    """Return the terms of the records as pairs (PAIRS_SCHEMA)."""
+    tables = [PAIRS_SCHEMA.empty_table()]
+    for record in records:
+        time = record.valid_time.astype("datetime64[s]").astype(object)
+        index = pa.repeat(pa.scalar(record.index, pa.int64()), len(record.terms))
+        times = pa.repeat(pa.scalar(time, pa.timestamp("s")), len(record.terms))
+        tables.append(record.terms.add_column(0, "time", times).add_column(0, "index", index).cast(PAIRS_SCHEMA))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def read_static_record(folder: Folder) -> Iterable[SampleRecord]:
+    """Yield the record of the static fields, where there is one."""
+    if folder.exists(STATIC):
+        yield read_record(folder, STATIC)
+
+
+def read_pairs(folder: Folder, filters: list[tuple[str, str, int]] | None = None) -> pa.Table:
+    """Return the pairs (PAIRS_SCHEMA), or only the rows that the filters keep; raises DamagedData where there are none.
+
+    `build --repair` writes the table anew.
+    """
+    try:
+        with folder.open(PAIRS) as file:
+            return pq.read_table(file, filters=filters).cast(PAIRS_SCHEMA)
+    except pa.ArrowException as error:
+        raise DamagedData(
+            f"{folder.path(PAIRS)} is damaged ({str(error).splitlines()[0]:.200}); run `corrstore verify`, then build"
+            " with --repair"
+        ) from None
+
+
+def read_sample_plan(folder: Folder, index: int) -> SamplePlan | None:
+    """Return the plan that a finished sample was made by; None where the pairs have no such sample."""
+    pairs = read_pairs(folder, [("index", "==", index)])
+    return next(sample_plans(pairs.filter(pc.equal(pairs["index"], index))), None)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from corrstore.beam_pipelines.changes import changed_splits, keep_in_history, refuse_changes
-from corrstore.beam_pipelines.finish import Report, finish, is_finished, read_report
+from corrstore.beam_pipelines.finish import Report, finish, is_finished, make_static, read_report
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
@@ -86,7 +86,9 @@ def build(
             write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
         plan = StorePlan(recipe, constants.normalisations)
         spread(WriteSample(folder, plan), work.samples, folder, RECORDS, runner, Progress("writing", console))
-        report = finish(folder, plan, preparation, pairs, constants.notes, keep_static=not (repair or refresh))
+        static = make_static(folder, plan, pairs, keep=not (repair or refresh))
+        problems = [str(problem) for problem in preparation.problems]
+        report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
         if repair:
             folder.remove(VERDICT)
         return BuildResult(len(work.samples), report, {} if refresh else changes.files)

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from corrstore.datasets.pairing.sample_plan import sample_plans
-from corrstore.datasets.samples.preparation import Preparation
+from corrstore.datasets.pairing.sample_plan import SamplePlan, sample_plans
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder, checksum
@@ -70,14 +69,13 @@ def read_report(folder: Folder) -> Report:
 
 
 def finish(
-    folder: Folder, plan: StorePlan, preparation: Preparation, pairs: pa.Table, notes: dict[str, int], keep_static: bool
+    folder: Folder, plan: StorePlan, static: NDArray[np.float32], problems: list[str], notes: dict[str, int]
 ) -> Report:
     """Turn the records into tables and make the store readable; what killed writers left is swept away.
 
     Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
-    The static fields that the store has are kept where `keep_static` says so, else they are made by the `pairs`.
+    `static` are the static fields [channel, lat, lon] in physical units, `problems` those of the archives.
     """
-    static = _static(folder, plan, pairs, keep_static)
     summary = write_sample_tables(folder)
     folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))
     report = Report(
@@ -86,8 +84,8 @@ def finish(
         partial=summary.statuses.get("partial", 0),
         missing=summary.statuses.get("missing", 0),
         reasons=summary.reasons,
-        problems=[str(problem) for problem in preparation.problems],
-        notes=dict(sorted({**preparation.notes, **notes}.items())),
+        problems=problems,
+        notes=dict(sorted(notes.items())),
         floored=summary.floored,
     )
     folder.write(REPORT, json.dumps(asdict(report), indent=1).encode())
@@ -104,13 +102,21 @@ def finish(
     return report
 
 
-def _static(folder: Folder, plan: StorePlan, pairs: pa.Table, keep: bool) -> NDArray[np.float32]:
-    """Return the static fields that the store has or, where it has none to keep, make them and write their record."""
+def make_static(folder: Folder, plan: StorePlan, pairs: pa.Table, keep: bool) -> NDArray[np.float32]:
+    """Return the static fields that the store has or, where it has none to `keep`, make them by the pairs.
+
+    Their record is written.
+    """
     if keep and folder.exists(STATIC) and folder.exists("zarr.json"):
         return open_store(folder.url, folder.storage_options).static
     sample_plan = next(sample_plans(pairs.filter(pc.equal(pairs["index"], -1))), None)
     fields = static_fields(plan.recipe, sample_plan)
     if sample_plan is not None:
-        record = SampleRecord(-1, np.datetime64("NaT"), STATISTICS_SCHEMA.empty_table(), terms=sample_plan.terms)
-        folder.write(STATIC, record.to_bytes())
+        write_static_record(folder, sample_plan)
     return fields
+
+
+def write_static_record(folder: Folder, sample_plan: SamplePlan) -> None:
+    """Write the record of the static fields: what they were made of."""
+    record = SampleRecord(-1, np.datetime64("NaT"), STATISTICS_SCHEMA.empty_table(), terms=sample_plan.terms)
+    folder.write(STATIC, record.to_bytes())

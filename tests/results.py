@@ -14,6 +14,7 @@ from PIL import Image
 
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.forecasts.files import Forecast
@@ -21,12 +22,19 @@ from corrstore.training.forecasts.header import Header
 
 
 def arrays_digest(store: Store) -> str:
-    """The SHA-256 of the store's fingerprint and of all that is no metadata and names no path: shards, coordinates."""
+    """The SHA-256 of the store's fingerprint, of its stored numbers, and of all other objects but metadata."""
     whole = hashlib.sha256(store.fingerprint.encode())
     folder = Folder(store.folder.url)
     for key in folder.all_keys():
+        role = key.split("/")[0]
+        if role in ROLES and not key.endswith("zarr.json"):
+            continue
         if not key.startswith("ledger/") and not key.endswith("zarr.json"):
             whole.update(f"{key} {hashlib.sha256(folder.read(key)).hexdigest()}\n".encode())
+    for role in ROLES:
+        for index in range(len(store.times)):
+            numbers = np.ascontiguousarray(store.stored(role, index, allow_invalid=True))
+            whole.update(f"{role} {index} {hashlib.sha256(numbers.tobytes()).hexdigest()}\n".encode())
     return whole.hexdigest()
 
 

@@ -17,7 +17,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import CHECKSUMS
 
 _COMPARED = [
-    *("source", "wanted", "sign", "valid_time", "window_start", "init_time", "inside", "offset", "length", "part"),
+    *("source", "wanted", "sign", "valid_time", "window_start", "inside", "offset", "length", "part"),
     *("name", "indexers", "scale", "add_offset", "grid_relative", "file_sha256"),
 ]
 
@@ -62,7 +62,7 @@ def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, int], li
     absent = []
     for row in sources.to_pylist():
         path, recorded = row["path"], (row["bytes"], row["modified"])
-        if row["modified"] is None:
+        if row["format"] == "zarr":
             continue
         try:
             state = size_and_time(path)

@@ -14,7 +14,9 @@ from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.datasets.variables.transforms import transform_named
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
+_FINGERPRINT_VERSION = 2
+"""The version of the fields of a fingerprint; a layout that gives a model the same numbers does not change it."""
 StoredRole = Literal["input", "target"]
 ROLES: tuple[StoredRole, ...] = ("input", "target")
 Normalisations = dict[StoredRole, list[Normalisation]]
@@ -56,7 +58,7 @@ class StorePlan:
         """Return what a model trained on this store relies on; the period and the splits are not part of it."""
         recipe = self.recipe
         return {
-            "layout_version": LAYOUT_VERSION,
+            "layout_version": _FINGERPRINT_VERSION,
             "dtype": recipe.store.dtype,
             "window": recipe.window or recipe.period.frequency,
             "static": [static.variable for static in recipe.static],

@@ -210,7 +210,7 @@ def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store
     if attributes["layout_version"] != LAYOUT_VERSION:
         raise BadInput(
             f"{url} has layout version {attributes['layout_version']}, this corrstore reads {LAYOUT_VERSION};"
-            " install the corrstore that built it, or build it again"
+            f" `corrstore convert {url} NEW` writes it anew, without its archives"
         )
     store = Store(folder, attributes)
     _ = store.group  # read at once: a later extension of the store does not change this object

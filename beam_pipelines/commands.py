@@ -141,6 +141,31 @@ def build(
 
 @app.command(context_settings=BEAM)
 @stopped_by_signals()
+def convert(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A finished store of an older layout; it is not changed.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The folder of the new store.")],
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a store of an older layout anew in the present one; no number changes, and no archive is read.
+
+    Example: `corrstore convert demo/store demo/store3`
+    """
+    from corrstore.beam_pipelines.build import BuildResult
+    from corrstore.beam_pipelines.convert import convert as run_convert
+    from corrstore.beam_pipelines.printing import print_report
+    from corrstore.datasets.storage.folder import Folder, absolute
+
+    report = run_convert(Folder(absolute(old)), Folder(absolute(new)), _runner(context, workers), notices)
+    if as_json:
+        print_json({"store": new, **asdict(report)})
+    else:
+        print_report(new, BuildResult(report.samples, report))
+
+
+@app.command(context_settings=BEAM)
+@stopped_by_signals()
 def verify(
     context: typer.Context,
     store: StorePath,

@@ -1,6 +1,7 @@
 """The conversion of a store of layout 2 into the present layout, without its archives.
 
-Layout 2 has no checksums of inner chunks, and its records do not say what a sample was made of: its table of pairs does.
+Layout 2 has no checksums of inner chunks, and its records do not say what a sample was made of: its table of
+pairs does.
 """
 
 from __future__ import annotations
@@ -34,9 +35,7 @@ def old_attributes(old: Folder) -> dict[str, Any]:
     except (OSError, ValueError, KeyError):
         raise BadInput(f"{old.url} is no finished training store: it has no zarr.json of one") from None
     if version != CONVERTED_LAYOUT:
-        raise BadInput(
-            f"{old.url} has layout version {version}, expected {CONVERTED_LAYOUT}: there is nothing to convert"
-        )
+        raise BadInput(f"{old.url} has layout version {version}; {CONVERTED_LAYOUT} alone can be converted")
     return attributes
 
 
@@ -82,9 +81,8 @@ def convert_sample(old: Folder, new: Folder, plan: SamplePlan) -> SampleRecord:
         except FileNotFoundError:
             content = b""
         if checksum(content) != shard["sha256"]:
-            raise DamagedData(
-                f"{old.path(shard['key'])} is not what was written; build the store anew from its archives"
-            )
+            path = old.path(shard["key"])
+            raise DamagedData(f"{path} is not what was written; build the store anew from its archives")
         converted = shard_with_checksums(content)
         new.write(shard["key"], converted)
         shards.append(ShardRow(shard["role"], shard["key"], len(converted), checksum(converted)))

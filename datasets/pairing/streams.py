@@ -15,10 +15,10 @@ _EVERYWHERE = ["centre", "member", "grid_hash"]
 _AT_ONCE = "generating_process"
 """What must be one for all fields of one channel, run and window; it may change from run to run."""
 _NAMES = {
-    "centre": "centre",
-    "member": "member",
-    "grid_hash": "grid",
-    "generating_process": "generating process",
+    "centre": ("centre", "centres"),
+    "member": ("member", "members"),
+    "grid_hash": ("grid", "grids"),
+    "generating_process": ("generating process", "generating processes"),
 }
 
 
@@ -48,14 +48,14 @@ def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
             lines = " or ".join(f"{{{column}: {_value(held, column)}}}" for column in differing)
             raise BadInput(
                 f"sources.{source} holds {len(held)} streams of {channel}, of different"
-                f" {', '.join(_NAMES[column] + 's' for column in differing)}:\n{each}\n"
+                f" {', '.join(_NAMES[column][1] for column in differing)}:\n{each}\n"
                 f"choose one by sources.{source}.select: {lines}, or by {{path: PATTERN}} where it has files of its own"
             )
 
 
 def _described(row: dict[str, Any], columns: list[str]) -> str:
     return ", ".join(
-        f"no {_NAMES[column]}" if row[column] is None else f"{_NAMES[column]} {row[column]}" for column in columns
+        f"no {_NAMES[column][0]}" if row[column] is None else f"{_NAMES[column][0]} {row[column]}" for column in columns
     )
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 import xarray as xr
 
@@ -21,9 +18,9 @@ from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.source import SourceSpec
-from corrstore.datasets.samples.checksums import file_checksum, files_without_checksum, with_checksums
+from corrstore.datasets.samples.checksums import FileState, file_checksum, file_states, files_without_checksum
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import CHECKSUMS, SOURCES
+from corrstore.datasets.store.ledger import CHECKSUMS
 from corrstore.datasets.store.records import write_task_record
 from tests.conftest import QUIET
 
@@ -33,13 +30,12 @@ def files(*paths: Path, format: str = "grib") -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA)
 
 
-def checked(folder: Path, table: pa.Table, *taken: Path, **options) -> list[dict]:
-    """The rows with their checksums, the files read as workers do."""
-    ledger, sources = Folder(str(folder)), {"era5": SourceSpec(type="era5", path="unused", **options)}
-    chosen = table.filter(pc.is_in(table["path"], pa.array(list(map(str, taken)))))
-    for path in files_without_checksum(chosen, ledger):
+def states(folder: Path, table: pa.Table) -> list[FileState]:
+    """The states of the files, the checksums made as workers make them."""
+    ledger, sources = Folder(str(folder)), {"era5": SourceSpec(type="era5", path="unused")}
+    for path in files_without_checksum(table, ledger):
         write_task_record(ledger, file_checksum(path), CHECKSUMS)
-    return with_checksums(table, chosen, sources, ledger).to_pylist()
+    return list(file_states(table, sources, ledger).values())
 
 
 def test_the_catalog_tells_the_checksum_of_each_file(demo_store, tmp_path):
@@ -51,37 +47,16 @@ def test_the_catalog_tells_the_checksum_of_each_file(demo_store, tmp_path):
         assert (row["bytes"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_a_store_from_before_there_were_checksums_has_none(demo_store, tmp_path):
-    old = tmp_path / "old"
-    shutil.copytree(demo_store.folder.url, old)
-    table = pq.read_table(old / SOURCES)
-    pq.write_table(table.drop_columns("sha256"), old / SOURCES)
-    register_store(str(tmp_path / "catalog"), str(old))
-    rows = Catalog(str(tmp_path / "catalog")).table("sources", "small")
-    assert rows["sha256"].null_count == len(rows) == len(table)
-    assert (
-        rows["bytes"].to_pylist()
-        == table.sort_by([("source", "ascending"), ("path", "ascending")])["bytes"].to_pylist()
-    )
-
-
-def test_files_that_gave_nothing_are_not_read(tmp_path):
-    (tmp_path / "a").write_bytes(b"GRIB")
-    table = files(tmp_path / "a", tmp_path / "not there")
-    first, second = checked(tmp_path / "store", table, tmp_path / "a")
-    assert first["sha256"] == hashlib.sha256(b"GRIB").hexdigest() and second["sha256"] is None
-
-
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path):
     path, ledger = tmp_path / "a", Folder(str(tmp_path / "store"))
     path.write_bytes(b"GRIB")
     assert files_without_checksum(files(path), ledger) == (str(path),)
-    (before,) = checked(tmp_path / "store", files(path), path)
+    (before,) = states(tmp_path / "store", files(path))
     assert files_without_checksum(files(path), ledger) == ()
     path.write_bytes(b"GRIB, and more")
     assert files_without_checksum(files(path), ledger) == (str(path),)
-    (after,) = checked(tmp_path / "store", files(path), path)
-    assert after["sha256"] == hashlib.sha256(b"GRIB, and more").hexdigest() != before["sha256"]
+    (after,) = states(tmp_path / "store", files(path))
+    assert after.sha256 == hashlib.sha256(b"GRIB, and more").hexdigest() != before.sha256
 
 
 def test_workers_leave_the_checksums(tmp_path):
@@ -94,23 +69,23 @@ def test_workers_leave_the_checksums(tmp_path):
     )
     spread(task, [0, 1, 2], ledger, CHECKSUMS, Runner(workers=1), Progress("checksums", QUIET))
     assert files_without_checksum(files(*paths), ledger) == ()
-    sources = {"era5": SourceSpec(type="era5", path="unused")}
-    for row, path in zip(with_checksums(files(*paths), files(*paths), sources, ledger).to_pylist(), paths, strict=True):
-        assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    for state, path in zip(states(tmp_path / "store", files(*paths)), paths, strict=True):
+        assert state.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(("version", "name"), [(2, ".zmetadata"), (3, "zarr.json")])
 def test_of_a_zarr_group_it_is_the_metadatas(tmp_path, version, name):
     url = tmp_path / "archive.zarr"
     xr.Dataset({"t": ("x", [1.0, 2.0])}).to_zarr(url, zarr_format=version, consolidated=True)
-    (row,) = checked(tmp_path / "store", files(url, format="zarr"), url)
+    (state,) = states(tmp_path / "store", files(url, format="zarr"))
     content = (url / name).read_bytes()
     assert "t" in json.dumps(json.loads(content))
-    assert (row["bytes"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (state.bytes, state.modified) == (len(content), None)
+    assert state.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_a_file_that_has_gone_is_named(tmp_path):
     with pytest.raises(DamagedData, match=r"gone.grib was read for the store and cannot be now: No such file"):
-        checked(tmp_path / "store", files(tmp_path / "gone.grib"), tmp_path / "gone.grib")
+        states(tmp_path / "store", files(tmp_path / "gone.grib"))
     with pytest.raises(DamagedData, match=r"gone.zarr has none of zarr.json, .zmetadata, .zgroup any more"):
-        checked(tmp_path / "store", files(tmp_path / "gone.zarr", format="zarr"), tmp_path / "gone.zarr")
+        states(tmp_path / "store", files(tmp_path / "gone.zarr", format="zarr"))

@@ -150,7 +150,7 @@ def convert(
 ) -> None:
     """Write a store of an older layout anew in the present one; no number changes, and no archive is read.
 
-    Example: `corrstore convert demo/store demo/store3`
+    Example: `corrstore convert old/store new/store`
     """
     from corrstore.beam_pipelines.build import BuildResult
     from corrstore.beam_pipelines.convert import convert as run_convert

@@ -22,6 +22,7 @@ from corrstore.datasets.archives.table import load_table
 from corrstore.datasets.errors import CorrstoreError
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.training.physicsnemo import CorrDiffDataset
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
@@ -35,6 +36,7 @@ TARGETS = re.findall(r"^([\w-]+):", MAKEFILE, re.MULTILINE)
 GROUPS = (COMMANDS, COMMANDS.commands["catalog"])
 OPTIONS = {word for group in GROUPS for each in group.commands.values() for one in each.params for word in one.opts}
 SHORT = "short.yaml"
+OLD_STORE = ROOT / "tests" / "datasets" / "samples" / "layout2_synthetic_store.zip"
 STANDS_FOR = {
     "demo": SHORT,
     "china_3km": SHORT,
@@ -107,7 +109,7 @@ def run_command(words: list[str]) -> None:
     """Run a command of corrstore, made brief; it must end with 0."""
     name = words[0]
     if name in ("plan", "build"):
-        words = [STANDS_FOR.get(word, word) for word in words]
+        words = [STANDS_FOR.get(word, word).removeprefix("/") for word in words]
     ended = corrstore(*words, *SHORTER.get(name, []))
     assert ended.returncode == 0, f"{shlex.join(words)} ended with {ended.returncode}\n{ended.stderr}{ended.stdout}"
 
@@ -123,6 +125,8 @@ def load(text: str) -> None:
     content = yaml.safe_load(text)
     if "variables" in content:
         assert set(content["variables"]) == set(recipe_from(short_recipe() | content).content["variables"])
+    elif "sources" in content:
+        assert all(SourceSpec.model_validate(source) for source in content["sources"].values())
     elif "fields" in content:
         Path("table.yaml").write_text(text)
         assert set(content["fields"]) <= set(load_table("table.yaml").fields)
@@ -146,6 +150,7 @@ def demonstration(tmp_path_factory) -> Path:
     """The folder that the commands of `make demo` leave; do not change what is in `demo`, but add to its catalog."""
     folder = tmp_path_factory.mktemp("demonstration")
     (folder / SHORT).write_text(yaml.safe_dump(short_recipe()))
+    shutil.unpack_archive(OLD_STORE, folder / "old")
     (lines,) = re.findall(r"^demo: install\n((?:\t.+\n)+)", MAKEFILE.replace("\\\n", ""), re.MULTILINE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

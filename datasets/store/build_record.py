@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.constants import Constants
-from corrstore.datasets.store.layout import ROLES, stored_normalisation
+from corrstore.datasets.store.layout import LAYOUT_VERSION, ROLES, stored_normalisation
 from corrstore.datasets.store.ledger import BUILD, PLANS, SAMPLES_IN_ROW_GROUP, parquet_bytes, read_json
 
 
@@ -33,7 +33,12 @@ class BuildRecord:
 def write_build_record(folder: Folder, build_record: BuildRecord) -> None:
     """Write the build record, which the next start of the build reads."""
     frozen = build_record.constants
-    content: dict[str, Any] = {"recipe": build_record.recipe.content, "rules": build_record.rules, "constants": None}
+    content: dict[str, Any] = {
+        "layout_version": LAYOUT_VERSION,
+        "recipe": build_record.recipe.content,
+        "rules": build_record.rules,
+        "constants": None,
+    }
     if frozen is not None:
         content["constants"] = {"notes": frozen.notes}
         for role in ROLES:
@@ -44,10 +49,19 @@ def write_build_record(folder: Folder, build_record: BuildRecord) -> None:
 
 
 def read_build_record(folder: Folder) -> BuildRecord | None:
-    """Return the build record of the folder; None where there is none. Raises DamagedData where it is damaged."""
+    """Return the build record of the folder; None where there is none.
+
+    Raises DamagedData where it is damaged, and BadInput where an older corrstore wrote it.
+    """
     if not folder.exists(BUILD):
         return None
     content = read_json(folder, BUILD)
+    found = content.get("layout_version", 2)
+    if found != LAYOUT_VERSION:
+        raise BadInput(
+            f"{folder.url} has layout version {found}, this corrstore writes {LAYOUT_VERSION}; `corrstore convert"
+            f" {folder.url} NEW` writes a finished store anew, or give another --output"
+        )
     recipe = recipe_from(content["recipe"], folder.path(BUILD))
     frozen = content["constants"]
     if frozen is None:

@@ -88,11 +88,22 @@ def test_an_old_store_is_refused_with_the_command_that_converts_it(old):
         open_store(old.url)
 
 
+def test_a_build_into_an_old_store_is_refused_before_anything_is_written(old, tmp_path):
+    before = {key: old.read(key) for key in old.all_keys()}
+    with pytest.raises(BadInput, match=r"has layout version 2, this corrstore writes 3; `corrstore convert"):
+        build_in_process(recipe_from(brief_content(tmp_path)), old.url)
+    assert {key: old.read(key) for key in old.all_keys()} == before
+
+
 def test_what_is_no_store_of_layout_2_is_refused(old, tmp_path):
     new = converted(old, tmp_path)
     with pytest.raises(BadInput, match=r"has layout version 3; 2 alone can be converted"):
         convert(new, Folder(str(tmp_path / "other")), Runner(workers=1), QUIET)
     with pytest.raises(BadInput, match="is no finished training store"):
         convert(Folder(str(tmp_path)), Folder(str(tmp_path / "other")), Runner(workers=1), QUIET)
-    with pytest.raises(BadInput, match="holds something else"):
+    with pytest.raises(BadInput, match="has layout version 2"):
         convert(old, old, Runner(workers=1), QUIET)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").touch()
+    with pytest.raises(BadInput, match="holds something else"):
+        convert(old, Folder(str(tmp_path / "full")), Runner(workers=1), QUIET)

@@ -28,8 +28,8 @@ from corrstore.datasets.store.ledger import (
     UNFINISHED,
     parquet_bytes,
     read_json,
+    write_manifest,
 )
-from corrstore.datasets.store.manifest import write_manifest
 from corrstore.datasets.store.metadata import metadata_objects
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.store.records import SampleRecord

@@ -24,8 +24,7 @@ from corrstore.datasets.samples.checking import check_sample
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import ROLES, StorePlan
-from corrstore.datasets.store.ledger import LEDGER, RECORDS, SOURCES, VERDICT
-from corrstore.datasets.store.manifest import damaged_objects
+from corrstore.datasets.store.ledger import LEDGER, RECORDS, SOURCES, VERDICT, damaged_objects
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.store.records import SampleRecord, read_record, read_records
 

@@ -1,4 +1,4 @@
-"""The ledger: the keys of the files that a store keeps beside its arrays.
+"""The ledger: the keys of the files that a store keeps beside its arrays, and the manifest of their checksums.
 
 They let a build continue, and give every number of the store a source.
 """
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.folder import Folder, checksum
 
 LEDGER = "ledger"
 
@@ -45,3 +45,22 @@ def read_json(folder: Folder, key: str) -> Any:
         raise DamagedData(
             f"{folder.path(key)} is damaged: it is not JSON; restore it from a copy, or build into another folder"
         ) from None
+
+
+def write_manifest(folder: Folder, objects: dict[str, bytes]) -> None:
+    """Write the checksums of the objects that are not shards: metadata, coordinates, static fields, tables."""
+    folder.write(MANIFEST, json.dumps({key: checksum(content) for key, content in sorted(objects.items())}).encode())
+
+
+def damaged_objects(folder: Folder) -> list[str]:
+    """Return the keys of the manifest whose objects are absent or have another checksum.
+
+    A manifest that is absent or damaged is the only one named.
+    """
+    if not folder.exists(MANIFEST):
+        return [MANIFEST]
+    try:
+        manifest: dict[str, str] = json.loads(folder.read(MANIFEST))
+    except ValueError:
+        return [MANIFEST]
+    return [key for key, sha256 in manifest.items() if not folder.exists(key) or checksum(folder.read(key)) != sha256]

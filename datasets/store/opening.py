@@ -6,24 +6,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property
+from functools import cached_property, partial
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorstore as ts
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.recipe.periods import Times
+from corrstore.datasets.recipe.periods import Times, format_time
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import LAYOUT_VERSION, ROLES, StoredRole, StorePlan, stored_normalisation
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,7 +112,8 @@ class Store:
     def stored(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[Any]:
         """Return one sample's normalised values [channel, lat, lon].
 
-        Raises BadInput for an unknown role, and where the sample is not valid unless `allow_invalid`.
+        Raises BadInput for an unknown role, and where the sample is not valid unless `allow_invalid`; DamagedData where
+        its shard is not there or a checksum in it is wrong.
         """
         _check_role(role)
         if not (allow_invalid or self.valid[index]):
@@ -118,12 +121,18 @@ class Store:
                 f"sample {index} ({self.times[index]}) of {self.folder.url} is not valid; skip it, or read it with"
                 " allow_invalid=True"
             )
-        return np.asarray(self.group[role][index])  # type: ignore[index]
+        key = self.plan.shard_key(role, index)
+        if not self.folder.exists(key):
+            raise self._damaged(key, index, "is not there")
+        try:
+            return np.asarray(self.group[role][index])  # type: ignore[index]
+        except ValueError as error:
+            raise self._damaged(key, index, f"cannot be read ({str(error).splitlines()[0]})") from None
 
     def physical(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[np.float64]:
         """Return one sample in physical units [channel, lat, lon], float64: the values that the statistics describe.
 
-        Raises BadInput as `stored`.
+        Raises BadInput and DamagedData as `stored`.
         """
         stored = self.stored(role, index, allow_invalid)
         return np.stack(
@@ -142,26 +151,16 @@ class Store:
             if name not in names:
                 nearest = sorted(names, key=lambda known: -SequenceMatcher(None, known, name).ratio())
                 raise BadInput(f"channel: got {name!r}, expected a {role} channel of the store: {', '.join(nearest)}")
-        options = self.folder.storage_options or None
-        raw = xr.open_zarr(self.folder.path(), chunks=None, consolidated=True, storage_options=options)
-        height, width = self.grid(role).shape
-        stack = raw[role].chunk({"time": 1, f"{role}_channel": -1, raw[role].dims[2]: height, raw[role].dims[3]: width})
-        dimensions = {"input_lat": "lat", "input_lon": "lon"} if role == "input" else {}
-        fields = {}
-        for position, (channel, normalisation) in enumerate(
-            zip(self.plan.channels(role), self.plan.normalisations[role], strict=True)
-        ):
-            field = stack.isel({f"{role}_channel": position}, drop=True).rename(dimensions)
-            decoded = xr.apply_ufunc(
-                lambda stored, each=normalisation: each.decode_float32(stored),
-                field,
-                dask="parallelized",
-                output_dtypes=[np.float32],
-            )
-            decoded.attrs = _attributes(self.recipe, channel)
-            fields[channel.name] = decoded.reset_coords(drop=True)
-        return xr.Dataset(
-            {name: fields[name] for name in wanted}, attrs={"Conventions": "CF-1.11", "title": self.recipe.title}
+        from corrstore.datasets.store.fields import physical_dataset  # xarray and dask, which opening a store needs not
+
+        return physical_dataset(
+            self.plan, role, self.times, list(wanted), partial(self.stored, role, allow_invalid=True)
+        )
+
+    def _damaged(self, key: str, index: int, how: str) -> DamagedData:
+        return DamagedData(
+            f"{self.folder.path(key)}, the shard of sample {index} ({format_time(self.times[index])}), {how}; run"
+            f" `corrstore verify {self.folder.url}`, then build with --repair"
         )
 
     def table(self, key: str) -> pa.Table:
@@ -179,20 +178,6 @@ class Store:
 def _check_role(role: str) -> None:
     if role not in ROLES:
         raise BadInput(f"role: got {role!r}, expected one of {', '.join(ROLES)}")
-
-
-def _attributes(recipe: Recipe, channel: Any) -> dict[str, Any]:
-    variable = channel.variable
-    found: dict[str, Any] = {
-        "standard_name": variable.standard_name,
-        "long_name": variable.long_name,
-        "units": variable.units,
-    }
-    if channel.level is not None:
-        found["pressure_level_hPa"] = channel.level
-    if variable.windowed:
-        found["cell_methods"] = f"time: sum (interval: {recipe.window or recipe.period.frequency})"
-    return found
 
 
 def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store:

@@ -13,8 +13,8 @@ from tests.conftest import build_in_process
 from tests.paths import SHARED, needs_shared
 from tests.results import arrays_digest, forecast_of, pictures_digest, scores_digest
 
-DEMO = "7c413f0b8620025132f68fc522014be9b67322757f4c6921109ae1842afeec8c"
-HRRR = "83a3c8f1d0396d1bfea921060b17a72de51e3851e7bb6c5b6ded8f2a78e4d9f4"
+DEMO = "d6efbf85ae066ad6780ee0e26ab5927e6441495cb544cfc93fdd23399853b5b4"
+HRRR = "a979bae374e472e75539d4efb40ad09f40ff0fc03fc28cf7e25e7da0b5f0aada"
 SCORES = "c40221edabd7b908236f5200ac5f532b791d05f6be1e99620b290a978175b39e"
 PICTURES = "564c0368bd5fd0cd5f97828559cf5cca067d4bc2ba7c53203e3d8ee86d0c2eb8"
 

@@ -71,4 +71,5 @@ def convert(old: Folder, new: Folder, runner: Runner, console: Console) -> Repor
         write_static_record(new, static_plan)
     group = zarr.open_consolidated(old.path(), mode="r", zarr_format=3, storage_options=old.storage_options or None)
     report = read_json(old, REPORT)
-    return finish(new, plan, np.asarray(group["static"][...]), report["problems"], report["notes"])
+    static = np.asarray(group["static"][...])  # type: ignore[index]
+    return finish(new, plan, static, report["problems"], report["notes"])

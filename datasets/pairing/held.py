@@ -105,7 +105,8 @@ class Archive:
         Of runs that lack equally much, the one of the shortest lead.
         """
         allowed = [run for run in self.runs(time) if self._leads.allows(run, time)]
-        choices = (self.from_run(run, time) for run in allowed or [None])
+        runs: list[Run] = [*allowed] or [None]
+        choices = (self.from_run(run, time) for run in runs)
         best = next(choices)
         for choice in choices:
             if best.lacking == 0:

@@ -74,7 +74,7 @@ class SourceSpec(Part):
     path: str | None = None
     files: list[str] | None = Field(None, description="glob patterns below path, in place of the table's")
     of: str | None = None
-    lead: Annotated[LeadRule, BeforeValidator(_lead_rule)] = LeadRule()
+    lead: Annotated[LeadRule, BeforeValidator(_lead_rule)] = Field(default_factory=lambda: LeadRule.model_validate({}))
     select: dict[str, str | int] = Field(default_factory=dict, description="key of the index: the value to keep")
     storage_options: dict[str, Any] = Field(default_factory=dict)
 

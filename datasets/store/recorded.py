@@ -13,7 +13,7 @@ from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import PAIRS, SAMPLES, STATIC, UNFINISHED
-from corrstore.datasets.store.records import SampleRecord, read_record, read_records
+from corrstore.datasets.store.records import SampleRecord, Status, read_record, read_records
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Recorded:
     """The pairs (PAIRS_SCHEMA) of the samples that are there, and the status of each by its index."""
 
     pairs: pa.Table
-    statuses: dict[int, str]
+    statuses: dict[int, Status]
 
 
 def read_recorded(folder: Folder) -> Recorded:
@@ -30,7 +30,7 @@ def read_recorded(folder: Folder) -> Recorded:
         samples = pq.read_table(pa.BufferReader(folder.read(SAMPLES)), columns=["index", "status"]).to_pydict()
         return Recorded(read_pairs(folder), dict(zip(samples["index"], samples["status"], strict=True)))
     records = list(read_static_record(folder))
-    statuses = {}
+    statuses: dict[int, Status] = {}
     for record in read_records(folder):
         records.append(record)
         statuses[record.index] = record.status

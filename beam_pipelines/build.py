@@ -41,7 +41,7 @@ _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build did: how many samples it wrote, the report of the whole store, and changes of the archives.
+    """The number of samples that a build wrote, the report of the whole store, and the changes of the archives.
 
     `changed` maps each file of an archive that is another one now to the number of samples made of it as it was.
     """
@@ -109,7 +109,7 @@ class _Work:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to do."""
+        """True where there is anything to do."""
         return bool(self.samples) or self.others
 
 

@@ -55,12 +55,12 @@ class FieldRule(BaseModel):
 
     @property
     def belongs_to_no_run(self) -> bool:
-        """Whether the field is an amount over the past hour or day, whichever run it came from."""
+        """True for an amount over the past hour or day, whichever run it came from."""
         return self.accumulates in ("hour", "day")
 
 
 class SourceTable(BaseModel):
-    """One kind of archive; `like` takes another table's fields, then this one's over them.
+    """The description of a kind of archive; `like` takes another table's fields, then this one's over them.
 
     An `analysis` has one field for each valid time: its runs are not told apart. Elsewhere all fields of a sample are
     of one run.

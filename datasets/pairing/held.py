@@ -31,7 +31,7 @@ class HeldChannel:
 
     @property
     def belongs_to_no_run(self) -> bool:
-        """Whether the channel's fields may be combined with those of any run."""
+        """True where the channel's fields may be combined with those of any run."""
         return set(self.best) <= {None}
 
     def terms(self, run: Run, window: timedelta, time: datetime) -> Terms | None:

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from corrstore.datasets.errors import BadInput
 
 _EVERYWHERE = ["centre", "member", "grid_hash"]
-"""What must be one for all fields of a channel."""
+"""The columns that must have one value in all fields of a channel."""
 _AT_ONCE = "generating_process"
-"""What must be one for all fields of one channel, run and window; it may change from run to run."""
+"""The column that must have one value in all fields of one channel, run and window; it may change between runs."""
 _NAMES = {
     "centre": ("centre", "centres"),
     "member": ("member", "members"),

@@ -1,4 +1,4 @@
-"""What has changed in the archives since samples were made of them."""
+"""Changes of the archives since samples were made of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an interrupted build must know to continue: the build record, and the plans that workers read."""
+"""The state of a build, by which it continues: the build record, and the plans that workers read."""
 
 from __future__ import annotations
 

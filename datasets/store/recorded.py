@@ -1,4 +1,4 @@
-"""What a store says that its samples were made of: the table of pairs, made from the sample records."""
+"""The origin of a store's samples: the table of pairs, made from the sample records."""
 
 from __future__ import annotations
 

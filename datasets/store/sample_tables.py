@@ -111,7 +111,7 @@ def write_sample_tables(folder: Folder) -> SampleSummary:
 
 
 class SourceCounts:
-    """How many fields and samples are made of each file in each of its states."""
+    """Counts of the fields and samples that are made of each file in each of its states."""
 
     def __init__(self) -> None:
         self._counted: dict[tuple[Any, ...], list[int]] = {}

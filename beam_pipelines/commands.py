@@ -85,7 +85,14 @@ def synth(
 
 @app.command()
 @stopped_by_signals()
-def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False) -> None:
+def plan(
+    recipe: RecipeName,
+    override: Overrides = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="STORE", help="A store that is there: name what has changed since.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Say what a build would do and cost, and what is missing, before anything is written.
 
     Example: `corrstore plan china_3km --set sources.era5.path=/archive/era5`
@@ -93,8 +100,9 @@ def plan(recipe: RecipeName, override: Overrides = None, as_json: AsJson = False
     from corrstore.beam_pipelines.plan import plan as make_plan
     from corrstore.beam_pipelines.printing import print_plan
     from corrstore.datasets.recipe.files import load_recipe
+    from corrstore.datasets.storage.folder import Folder, absolute
 
-    made = make_plan(load_recipe(recipe, override))
+    made = make_plan(load_recipe(recipe, override), None if output is None else Folder(absolute(output)))
     if as_json:
         print_json(made.summary)
     else:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corrstore.beam_pipelines.changes import refuse_changes
 from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.changes import find_changes
+from corrstore.datasets.samples.checksums import file_states, files_in_use, with_states
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.samples.probe import Cost, probe
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.build_record import read_build_record
 from corrstore.datasets.store.constants import storage_error
 from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.store.recorded import read_recorded
 
 _PROBED = 2
 
@@ -25,6 +31,7 @@ class Plan:
     recipe: Recipe
     preparation: Preparation
     cost: Cost
+    changed: dict[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -74,6 +81,7 @@ class Plan:
             "notes": self.preparation.notes,
             "missing": {self.time_of(index): reasons for index, reasons in sorted(self.preparation.missing.items())},
             "storage_errors": self.storage_errors,
+            "changed": self.changed,
         }
 
     @property
@@ -83,10 +91,22 @@ class Plan:
         return {name: storage_error(self.recipe, channel) for name, channel in channels.items()}
 
 
-def plan(recipe: Recipe) -> Plan:
+def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> dict[str, int]:
+    """Return each file that is another one than the store in the folder was made of, with its number of samples."""
+    build_record = read_build_record(folder)
+    if build_record is None:
+        return {}
+    refuse_changes(build_record, recipe, folder.url)
+    used = files_in_use(preparation.files, preparation.pairs)
+    pairs = with_states(preparation.pairs, file_states(used, recipe.sources, folder))
+    return find_changes(recipe, build_record.recipe, read_recorded(folder).pairs, pairs).files
+
+
+def plan(recipe: Recipe, folder: Folder | None = None) -> Plan:
     """Prepare, and probe the first samples that lack nothing; raise BadInput as `prepare` does."""
     preparation = prepare(recipe)
     whole = [index for index in range(len(recipe.times)) if index not in preparation.missing][:_PROBED]
     probed = whole or sorted(set(range(len(recipe.times))) - preparation.absent)[:_PROBED]
     rows = preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(probed)))
-    return Plan(recipe, preparation, probe(recipe, list(sample_plans(rows))))
+    changed = {} if folder is None else changed_since(recipe, preparation, folder)
+    return Plan(recipe, preparation, probe(recipe, list(sample_plans(rows))), changed)

@@ -37,6 +37,7 @@ def print_plan(plan: Plan) -> None:
     _print_lines("note", (f"{note}: {count}" for note, count in plan.preparation.notes.items()))
     _print_lines("problem", map(str, plan.preparation.problems))
     _print_lines("missing", (_first(plan.time_of(index), reasons) for index, reasons in sorted(missing.items())))
+    _print_changes(plan.changed, plan.samples)
 
 
 def print_report(output: str, result: BuildResult) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from corrstore.beam_pipelines.plan import plan
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import Verdict, verify
 from corrstore.datasets.errors import BadInput
@@ -66,6 +67,7 @@ def test_a_file_that_was_replaced_is_told_and_refreshed(archive, two_archives, t
     build_in_process(recipe, folder.url)
     before = whole(folder)
     path = replace_last_file(archive, two_archives)
+    assert plan(recipe, folder).changed == {path: 1}
     result = build_in_process(recipe, folder.url)
     assert (result.written, result.changed) == (0, {path: 1})
     assert whole(folder) == before, "a finished store is not touched"

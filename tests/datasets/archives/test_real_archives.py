@@ -56,7 +56,7 @@ def test_hrrr_fills_every_hour_and_equals_its_source(hrrr_store):
 
 def test_the_two_duplicate_leads_are_set_aside_and_told(hrrr_store):
     _, result = hrrr_store
-    assert result.report.notes["valid times of hrrr in several runs, one of which is taken"] == 2
+    assert result.report.notes["fields held by several files, the first taken"] == 2 * 12  # channels
 
 
 def test_hrrr_temperature_is_what_cfgrib_reads_between_the_four_points_around(hrrr_store):
@@ -161,7 +161,7 @@ def test_another_members_or_grids_field_is_refused(iceland_recipe):
     content["splits"] = {"train": {"start": "2017-01-01", "end": "2017-01-02"}}
     content["input"] |= {"channels": ["z_500"], "halo": 0}
     content["target"]["channels"] = ["z_500"]
-    with pytest.raises(ValueError, match="10 ensemble members"):
+    with pytest.raises(ValueError, match="10 streams of z_500, of different members"):
         prepare(recipe_from(content))
 
 
@@ -240,4 +240,4 @@ def test_a_truncated_download_is_named_with_its_offset(tmp_path):
 
 def test_the_report_of_a_store_names_what_was_set_aside(hrrr_store):
     store, _ = hrrr_store
-    assert b"the shortest lead taken" in store.folder.read(REPORT)
+    assert b"held by several files, the first taken" in store.folder.read(REPORT)

@@ -47,7 +47,7 @@ def synth(
     packing: Annotated[
         str, typer.Option(help="grid_simple, grid_ccsds or grid_jpeg, of the fine files.")
     ] = "grid_simple",
-    seed: Annotated[int, typer.Option(help="Of the weather.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weather.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Write SYNTHETIC archives like ERA5 and CMA-RRA, as genuine GRIB, with faults on request.

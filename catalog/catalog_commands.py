@@ -70,7 +70,7 @@ def query(
     variable: Variables = None,
     period: Period = None,
     frequency: Annotated[str | None, typer.Option(metavar="STEP", help="Samples at all such times: 3h.")] = None,
-    resolution: Annotated[float | None, typer.Option(help="Of the target grid, in degrees.")] = None,
+    resolution: Annotated[float | None, typer.Option(help="Resolution of the target grid in degrees.")] = None,
     region: Annotated[
         str | None, typer.Option(metavar="W,S,E,N", help="Inside the target grid, in degrees: 100,20,120,40.")
     ] = None,
@@ -105,7 +105,9 @@ def statistics(
     period: Period = None,
     months: Annotated[str, typer.Option(metavar="M,M", help="Months of the year, such as 6,7,8.")] = "",
     hours: Annotated[str, typer.Option(metavar="H,H", help="Hours of the day, such as 0,12.")] = "",
-    residual: Annotated[bool, typer.Option("--residual", help="Of target minus upsampled input.")] = False,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Give the statistics of target minus upsampled input.")
+    ] = False,
     quantile: Annotated[
         list[float] | None,
         typer.Option(metavar="SHARE", help="Between 0 and 1; may be repeated.  [default: 0.05 0.5 0.95]"),

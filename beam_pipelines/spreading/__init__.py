@@ -1,4 +1,4 @@
 """The spreading of one function over samples by Beam: options, worker processes, progress, failures and signals.
 
-It never knows what a sample is or what the function does. Start reading at `spread.py`.
+It never knows what the function does. Start reading at `spread.py`.
 """

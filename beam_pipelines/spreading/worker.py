@@ -7,9 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-logging.getLogger().addHandler(logging.NullHandler())  # before Beam, which would add one that tells everything
-
 if __name__ == "__main__":
+    logging.getLogger().addHandler(logging.NullHandler())  # before Beam, which would add one that tells everything
     from apache_beam.runners.worker.sdk_worker_main import main
 
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - Beam prints there what it also raises in the driver

@@ -34,7 +34,7 @@ from corrstore.datasets.grids.regrid_weights import (
 Method = Literal["bilinear", "conservative", "nearest"]
 
 
-class Selection(NamedTuple):
+class PointSelection(NamedTuple):
     """The rows and columns of the source that are the destination's points."""
 
     rows: slice | NDArray[np.int64]
@@ -63,7 +63,7 @@ class PointInterpolation(NamedTuple):
     column_weight: NDArray[np.float32]
 
 
-Weights = Selection | AxisInterpolation | CellAverage | PointInterpolation
+Weights = PointSelection | AxisInterpolation | CellAverage | PointInterpolation
 
 
 def regridder(source: Grid, destination: RectilinearGrid, method: Method = "bilinear") -> Regridder:
@@ -100,7 +100,7 @@ class Regridder:
         """
         field = np.asarray(field, np.float32)
         check_shape(field, self.source.shape, f"the source grid, {self.source}")
-        if isinstance(self.weights, Selection):
+        if isinstance(self.weights, PointSelection):
             selected = field[..., self.weights.rows, :][..., self.weights.columns]
             if out is None:
                 return selected
@@ -133,14 +133,14 @@ def _rectilinear_weights(source: RectilinearGrid, destination: RectilinearGrid, 
     if method == "conservative":
         overlaps = latitude_overlaps(source, destination), longitude_overlaps(source, destination)
         if all((np.diff(axis.start) == 1).all() for axis in overlaps):
-            return Selection(*(_slice_if_regular(axis.cell) for axis in overlaps))
+            return PointSelection(*(_slice_if_regular(axis.cell) for axis in overlaps))
         return CellAverage(*overlaps)
     rows = fractional_index(source.lat, destination.lat)
     columns = longitude_index(source.lon, destination.lon, source.is_global_in_lon)
     if method == "nearest":
         rows, columns = nearest_index(rows, source.lat.size), nearest_index(columns, source.lon.size)
     if all(np.array_equal(index, np.rint(index)) for index in (rows, columns)):
-        return Selection(*(_slice_if_regular(index.astype(np.int64)) for index in (rows, columns)))
+        return PointSelection(*(_slice_if_regular(index.astype(np.int64)) for index in (rows, columns)))
     return AxisInterpolation(two_points(rows, source.lat.size), two_points(columns, source.lon.size))
 
 

@@ -43,13 +43,17 @@ class Recipe(Part):
     input: InputSpec
     target: TargetSpec
     static: list[StaticSpec] = Field(default_factory=list)
-    window: PositiveDuration | None = Field(None, description="of accumulations; the period's frequency by default")
+    window: PositiveDuration | None = Field(
+        None, description="length of the window of accumulations; the period's frequency by default"
+    )
     floors: dict[str, float] = Field(
         default_factory=dict, description="channel: lowest value; numbers below are raised to it and counted"
     )
     transforms: dict[str, str] = Field(default_factory=dict, description="channel: transform, in place of its own")
     may_be_missing: list[str] = Field(default_factory=list, description="channels in which missing pixels are expected")
-    max_missing_share: float = Field(0.0, ge=0, le=1, description="of samples, before a build falls short")
+    max_missing_share: float = Field(
+        0.0, ge=0, le=1, description="largest share of samples that may lack something before a build falls short"
+    )
     variables: dict[str, Definition] = Field(
         default_factory=dict, description="variables beside the shipped ones, also those of the source tables"
     )

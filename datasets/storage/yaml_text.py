@@ -60,7 +60,7 @@ def parsed_value(text: str, where: str) -> Any:
         raise BadInput(f"{where}, line {line}: the character {chr(error.character)!r} is not allowed") from None
     try:
         node = loader.get_single_node()
-        return None if node is None else _Values(loader, where).of(node, ())
+        return None if node is None else _Values(loader, where).value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(f"{error.context or ''} {error.problem or ''}".split())
@@ -81,7 +81,7 @@ class _Values:
     def __init__(self, loader: _Loader, where: str) -> None:
         self._loader, self._where, self._count = loader, where, 0
 
-    def of(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+    def value(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
         """Return the value of a node at the keys of `path`."""
         self._count += 1
         if self._count > _MOST_VALUES:
@@ -91,7 +91,7 @@ class _Values:
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_PREFIX}map":
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_PREFIX}seq":
-            return [self.of(each, (*path, str(place))) for place, each in enumerate(node.value)]
+            return [self.value(each, (*path, str(place))) for place, each in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
             return self._scalar(node, path)
         shown = str(node.tag).replace(_PREFIX, "!!")
@@ -108,7 +108,7 @@ class _Values:
                 )
             lines[key.value] = key.start_mark.line + 1
         self._loader.flatten_mapping(node)
-        return {key.value: self.of(value, (*path, key.value)) for key, value in node.value}
+        return {key.value: self.value(value, (*path, key.value)) for key, value in node.value}
 
     def _scalar(self, node: yaml.ScalarNode, path: tuple[str, ...]) -> Any:
         if ":" in node.value:  # YAML 1.1 would read 25:00 as the number 1500

@@ -101,7 +101,7 @@ def _add_role(group: zarr.Group, plan: StorePlan, role: StoredRole, samples: int
         ),
         "std": ([each.std for each in normalisations], "standard deviation of the transformed numbers"),
         "transform": ([each.transform.name for each in normalisations], "applied before mean and std"),
-        "units": ([channel.variable.units for channel in channels], "of the physical numbers"),
+        "units": ([channel.variable.units for channel in channels], "units of the physical numbers"),
         "standard_name": ([channel.variable.standard_name for channel in channels], "CF standard name"),
         "level": ([float(channel.level or np.nan) for channel in channels], "pressure level in hPa"),
         "window": (

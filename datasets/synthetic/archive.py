@@ -21,7 +21,7 @@ from corrstore.datasets.synthetic.cma_rra import CmaRra, file_name, init_time_of
 from corrstore.datasets.synthetic.domain import domain_of
 from corrstore.datasets.synthetic.era5 import Era5
 from corrstore.datasets.synthetic.faults import Fault, FaultMaker
-from corrstore.datasets.synthetic.grib import Message
+from corrstore.datasets.synthetic.grib import SyntheticMessage
 from corrstore.datasets.synthetic.spec import RUN_HOURS, SyntheticSpec
 from corrstore.datasets.synthetic.weather.weather import Weather
 
@@ -56,8 +56,8 @@ class HourlyMessages(NamedTuple):
     """The messages of one hour of the coarse archive and, at a valid time, those of the fine file."""
 
     hour: np.datetime64
-    coarse: list[Message]
-    fine: list[Message]
+    coarse: list[SyntheticMessage]
+    fine: list[SyntheticMessage]
 
 
 def synthesise(
@@ -108,7 +108,7 @@ def _write(directory: Path, spec: SyntheticSpec, on_file: Callable[[Path], None]
     )
 
 
-def _append(path: Path, messages: list[Message]) -> Path:
+def _append(path: Path, messages: list[SyntheticMessage]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         file.writelines(message.data for message in messages)
@@ -134,8 +134,8 @@ def _run(spec: SyntheticSpec, init_time: np.datetime64) -> list[HourlyMessages]:
     first = spec.valid_times[0]
     made = []
     for hour, amount, total, peak_rate in _rain(weather, spec, init_time):
-        coarse: list[Message] = []
-        fine: list[Message] = []
+        coarse: list[SyntheticMessage] = []
+        fine: list[SyntheticMessage] = []
         if hour in spec.valid_times:
             moment = weather.at(hour)
             highest = np.maximum(peak_rate, moment.rate)

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.synthetic.domain import Domain, MicrodegreeGrid
-from corrstore.datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, Message, Template
+from corrstore.datasets.synthetic.domain import MicrodegreeGrid, SyntheticDomain
+from corrstore.datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, SyntheticMessage, Template
 from corrstore.datasets.synthetic.spec import RUN_HOURS
 from corrstore.datasets.synthetic.weather.land import Land
 from corrstore.datasets.synthetic.weather.synoptic import GRAVITY
@@ -112,15 +112,15 @@ class CmaRra:
     inventories list none.
     """
 
-    domain: Domain
+    domain: SyntheticDomain
     frequency: int
     packing: str
 
-    def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[Message]:
+    def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[SyntheticMessage]:
         """Return the messages near the ground; `fields` holds `rain`, `refc_max` and those of `surface_fields`."""
         return [self._message(record, fields[record.name], time) for record in _SURFACE_FIELDS]
 
-    def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[Message]:
+    def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[SyntheticMessage]:
         """Return the messages of geopotential height in gpm, t, u, v and q on a pressure level in hPa."""
         in_cma_units = {**fields, "z": fields["z"] / np.float32(GRAVITY)}
         return [
@@ -128,14 +128,14 @@ class CmaRra:
             for name, parameter in _ON_LEVELS.items()
         ]
 
-    def invariants(self, land: Land, time: np.datetime64) -> list[Message]:
+    def invariants(self, land: Land, time: np.datetime64) -> list[SyntheticMessage]:
         """Return the messages of terrain height in gpm and the land-sea mask."""
         return [
             self._message(_FieldKeys("orog", (0, 3, 5), _SURFACE), land.height, time),
             self._message(_FieldKeys("lsm", (2, 0, 0), _SURFACE), land.land_mask, time),
         ]
 
-    def _message(self, record: _FieldKeys, field: FieldArray, time: np.datetime64) -> Message:
+    def _message(self, record: _FieldKeys, field: FieldArray, time: np.datetime64) -> SyntheticMessage:
         parameter = dict(zip(("discipline", "parameterCategory", "parameterNumber"), record.parameter, strict=True))
         keys = {**self._steps(record.statistic, time), **parameter, **record.level}
         return self._template.message(record.name, keys, self.domain.crop(field))

@@ -49,7 +49,7 @@ class MicrodegreeGrid:
 
 
 @dataclass(frozen=True)
-class Domain:
+class SyntheticDomain:
     """The target grid, the window of the fine files, the coarse grid, and the fine grid that covers them all."""
 
     target: MicrodegreeGrid
@@ -81,7 +81,7 @@ class Domain:
         return rows, _overlaps(_edges(self.coarse.lon), _edges(self.fine.lon))
 
 
-def domain_of(spec: SyntheticSpec) -> Domain:
+def domain_of(spec: SyntheticSpec) -> SyntheticDomain:
     """Return the grids of an archive of that specification."""
     ny, nx = spec.shape
     target = MicrodegreeGrid(round(spec.north * 1e6), round(spec.west * 1e6), ny, nx, FINE_STEP)
@@ -96,7 +96,7 @@ def domain_of(spec: SyntheticSpec) -> Domain:
     beyond = COARSE_STEP // 2
     sides = (north - target.north, target.south - south, target.west - west, east - target.east)
     fine = _grown(target, *(max(spec.margin, -(-(side + beyond) // FINE_STEP)) for side in sides))
-    return Domain(target, window, coarse, fine)
+    return SyntheticDomain(target, window, coarse, fine)
 
 
 def _grown(grid: MicrodegreeGrid, north: int, south: int, west: int, east: int) -> MicrodegreeGrid:

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.synthetic.domain import Domain, MicrodegreeGrid
-from corrstore.datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, Message, Template
+from corrstore.datasets.synthetic.domain import MicrodegreeGrid, SyntheticDomain
+from corrstore.datasets.synthetic.grib import SYNTHETIC_PROCESS, Key, SyntheticMessage, Template
 from corrstore.datasets.synthetic.weather.land import Land
 from corrstore.datasets.synthetic.weather.noise import Waves
 from corrstore.datasets.synthetic.weather.synoptic import GRAVITY
@@ -41,23 +41,23 @@ class Era5:
     """The encoder of the coarse archive."""
 
     seed: int
-    domain: Domain
+    domain: SyntheticDomain
 
-    def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[Message]:
+    def on_surface(self, fields: Mapping[str, FieldArray], time: np.datetime64) -> list[SyntheticMessage]:
         """Return the messages of the instantaneous fields near the ground."""
         return [
             self._analysis(name, time, _surface(number), self._coarsened(name, fields[name], time))
             for name, number in _PARAMETERS.items()
         ]
 
-    def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[Message]:
+    def on_level(self, fields: Mapping[str, FieldArray], level: int, time: np.datetime64) -> list[SyntheticMessage]:
         """Return the messages of z, t, u, v and q on a pressure level in hPa."""
         return [
             self._analysis(f"{name}_{level}", time, _on_level(number, level), self._coarsened(name, fields[name], time))
             for name, number in _LEVEL_PARAMETERS.items()
         ]
 
-    def invariants(self, land: Land, time: np.datetime64) -> list[Message]:
+    def invariants(self, land: Land, time: np.datetime64) -> list[SyntheticMessage]:
         """Return the messages of the surface geopotential in m2 s-2 and the land fraction of each box."""
         geopotential = GRAVITY * self.domain.box_mean(land.height)
         share = self.domain.box_mean(land.land_mask).clip(0, 1)
@@ -66,7 +66,7 @@ class Era5:
             self._analysis("lsm", time, _surface(_LAND_SEA_MASK), share),
         ]
 
-    def precipitation(self, amount: FieldArray, valid_time: np.datetime64) -> Message:
+    def precipitation(self, amount: FieldArray, valid_time: np.datetime64) -> SyntheticMessage:
         """Return the message of tp in metres over the hour that ends at `valid_time`.
 
         It is a step of the forecast that starts at 06 or 18 UTC before that hour.
@@ -95,7 +95,7 @@ class Era5:
     def _error(self, name: str, time: np.datetime64) -> FieldArray:
         return Waves(self.seed, f"coarse error {name}", 400, 2500, 1.0, 30).on(self.domain.coarse, time)
 
-    def _analysis(self, name: str, time: np.datetime64, keys: Mapping[str, Key], field: FieldArray) -> Message:
+    def _analysis(self, name: str, time: np.datetime64, keys: Mapping[str, Key], field: FieldArray) -> SyntheticMessage:
         analysed = {**_reference(time), "timeRangeIndicator": 0, "marsType": "an", **keys}
         return self._template.message(name, analysed, field)
 

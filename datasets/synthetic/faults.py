@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from corrstore.datasets.recipe.periods import format_time
-from corrstore.datasets.synthetic.grib import Message, changed, data_section, values_of
+from corrstore.datasets.synthetic.grib import SyntheticMessage, changed, data_section, values_of
 from corrstore.datasets.synthetic.spec import FAULT_KINDS, SyntheticSpec
 
 _HOUR = np.timedelta64(1, "h")
@@ -43,7 +43,9 @@ class FaultMaker:
         kinds = [kind for kind in FAULT_KINDS if kind in self.spec.faults]
         self._times = dict(zip(kinds, times, strict=False))
 
-    def damage_fine(self, file: str, valid_time: np.datetime64, messages: list[Message]) -> list[Message]:
+    def damage_fine(
+        self, file: str, valid_time: np.datetime64, messages: list[SyntheticMessage]
+    ) -> list[SyntheticMessage]:
         """Return the messages of a fine file, damaged at the valid times chosen for faults."""
         for kind, damage in _DAMAGES.items():
             if self._times.get(kind) == valid_time:
@@ -51,7 +53,7 @@ class FaultMaker:
                 self._note(kind, file, valid_time, names)
         return messages
 
-    def damage_hour(self, file: str, hour: np.datetime64, messages: list[Message]) -> list[Message]:
+    def damage_hour(self, file: str, hour: np.datetime64, messages: list[SyntheticMessage]) -> list[SyntheticMessage]:
         """Return the messages of one coarse hour: none or duplicates where the hour is chosen for a fault.
 
         The hour that goes missing lies inside the window of a valid time; every hour of such a window is there twice.
@@ -71,24 +73,24 @@ class FaultMaker:
         self.done.append(Fault(kind, file, format_time(valid_time), tuple(names)))
 
 
-def _truncated(messages: list[Message]) -> tuple[list[Message], list[str]]:
+def _truncated(messages: list[SyntheticMessage]) -> tuple[list[SyntheticMessage], list[str]]:
     """Cut the file in the middle of a message, as a broken transfer does."""
     cut = len(messages) // 2
-    half = Message(messages[cut].name, messages[cut].data[: len(messages[cut].data) // 2])
+    half = SyntheticMessage(messages[cut].name, messages[cut].data[: len(messages[cut].data) // 2])
     return [*messages[:cut], half], [message.name for message in messages[cut:]]
 
 
-def _corrupt(messages: list[Message]) -> tuple[list[Message], list[str]]:
+def _corrupt(messages: list[SyntheticMessage]) -> tuple[list[SyntheticMessage], list[str]]:
     """Overwrite the start of a data section with zeros; the message's headers stay valid."""
     at = _index_of("t2m", messages)
     data = bytearray(messages[at].data)
     start = data_section(messages[at])
     sector = slice(start, min(start + 512, len(data) - 4))
     data[sector] = bytes(sector.stop - sector.start)
-    return [*messages[:at], Message("t2m", bytes(data)), *messages[at + 1 :]], ["t2m"]
+    return [*messages[:at], SyntheticMessage("t2m", bytes(data)), *messages[at + 1 :]], ["t2m"]
 
 
-def _with_bitmap(messages: list[Message]) -> tuple[list[Message], list[str]]:
+def _with_bitmap(messages: list[SyntheticMessage]) -> tuple[list[SyntheticMessage], list[str]]:
     """Mark the southern quarter of a field as missing."""
     at = _index_of("u10m", messages)
     values = values_of(messages[at])
@@ -96,15 +98,15 @@ def _with_bitmap(messages: list[Message]) -> tuple[list[Message], list[str]]:
     return [*messages[:at], changed(messages[at], {}, values), *messages[at + 1 :]], ["u10m"]
 
 
-def _preliminary(message: Message) -> Message:
+def _preliminary(message: SyntheticMessage) -> SyntheticMessage:
     return changed(message, _PRELIMINARY, 1.002 * values_of(message))
 
 
-def _index_of(name: str, messages: list[Message]) -> int:
+def _index_of(name: str, messages: list[SyntheticMessage]) -> int:
     return [message.name for message in messages].index(name)
 
 
-_DAMAGES: dict[str, Callable[[list[Message]], tuple[list[Message], list[str]]]] = {
+_DAMAGES: dict[str, Callable[[list[SyntheticMessage]], tuple[list[SyntheticMessage], list[str]]]] = {
     "truncated": _truncated,
     "corrupt_message": _corrupt,
     "bitmap": _with_bitmap,

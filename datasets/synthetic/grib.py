@@ -16,7 +16,7 @@ _MISSING_VALUE = 9.999e20
 
 
 @dataclass(frozen=True)
-class Message:
+class SyntheticMessage:
     """One encoded field and its name in this archive: a channel, or a name of the archive's own."""
 
     name: str
@@ -30,37 +30,37 @@ class Template:
     sample: str
     keys: Mapping[str, Key]
 
-    def message(self, name: str, keys: Mapping[str, Key], values: NDArray[np.floating]) -> Message:
+    def message(self, name: str, keys: Mapping[str, Key], values: NDArray[np.floating]) -> SyntheticMessage:
         """Return a message with these keys and values, in the template's packing, 16 bits to the field's range."""
         handle = eccodes.codes_grib_new_from_samples(self.sample)
         try:
             _set_keys(handle, {**self.keys, **keys, "bitsPerValue": 16})
             eccodes.codes_set_values(handle, values.ravel().astype(np.float64))
-            return Message(name, eccodes.codes_get_message(handle))
+            return SyntheticMessage(name, eccodes.codes_get_message(handle))
         finally:
             eccodes.codes_release(handle)
 
 
-def values_of(message: Message) -> NDArray[np.float64]:
+def values_of(message: SyntheticMessage) -> NDArray[np.float64]:
     """Return the decoded values, one-dimensional."""
     with message_handle(message.data) as handle:
         return np.asarray(eccodes.codes_get_values(handle), dtype=np.float64)
 
 
-def data_section(message: Message) -> int:
+def data_section(message: SyntheticMessage) -> int:
     """Return the byte at which a GRIB2 message's data section begins."""
     with message_handle(message.data) as handle:
         return int(eccodes.codes_get(handle, "offsetSection7"))
 
 
-def changed(message: Message, keys: Mapping[str, Key], values: NDArray[np.float64]) -> Message:
+def changed(message: SyntheticMessage, keys: Mapping[str, Key], values: NDArray[np.float64]) -> SyntheticMessage:
     """Return the message with other keys and values; a bitmap marks NaN as missing."""
     with message_handle(message.data) as handle:
         _set_keys(handle, keys)
         if np.isnan(values).any():
             _set_keys(handle, {"bitmapPresent": 1, "missingValue": _MISSING_VALUE})
         eccodes.codes_set_values(handle, np.nan_to_num(values, nan=_MISSING_VALUE))
-        return Message(message.name, eccodes.codes_get_message(handle))
+        return SyntheticMessage(message.name, eccodes.codes_get_message(handle))
 
 
 def _set_keys(handle: int, keys: Mapping[str, Key]) -> None:

@@ -22,7 +22,7 @@ class Definition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    standard_name: str = Field(description="of the CF conventions")
+    standard_name: str = Field(description="standard name of the CF conventions")
     long_name: str
     units: str = Field(min_length=1)
     level_kind: LevelKind = "surface"

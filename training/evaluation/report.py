@@ -33,7 +33,7 @@ _MEMBERS_SHOWN = 2
 _LOWER_IS_BETTER = {"mae", "rmse", "crps", "spectral_distance"}
 
 
-class ScoreRow(NamedTuple):
+class PredictorScores(NamedTuple):
     """A predictor's scores of a channel, and the names of those in which no other predictor is better."""
 
     predictor: str
@@ -52,7 +52,7 @@ class ChannelPage(NamedTuple):
     """The content of the page for a channel."""
 
     channel: Channel
-    rows: list[ScoreRow]
+    rows: list[PredictorScores]
     maps: list[Map]
     charts: list[Chart]
     thresholds: tuple[float, ...]
@@ -110,13 +110,13 @@ def channel_pages(evaluation: Evaluation, sample: ScoredSample) -> Iterator[Chan
         )
 
 
-def score_rows(evaluation: Evaluation, channel: Channel) -> list[ScoreRow]:
+def score_rows(evaluation: Evaluation, channel: Channel) -> list[PredictorScores]:
     """Return the rows of the table of scores of a channel."""
     predictors = evaluation.predictors(channel)
     found = {each: {name: evaluation.score(channel, each, name) for name in MEASURES} for each in predictors}
     lowest = {name: np.fmin.reduce([found[each][name].value for each in predictors]) for name in _LOWER_IS_BETTER}
     return [
-        ScoreRow(each, found[each], {name for name, low in lowest.items() if found[each][name].value <= low})
+        PredictorScores(each, found[each], {name for name, low in lowest.items() if found[each][name].value <= low})
         for each in predictors
     ]
 

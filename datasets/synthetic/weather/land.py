@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.synthetic.domain import Domain
+from corrstore.datasets.synthetic.domain import SyntheticDomain
 from corrstore.datasets.synthetic.weather.noise import Texture
 
 _TIMELESS = np.datetime64("2018-01-01T00:00:00")
@@ -37,7 +37,7 @@ class Land:
         return np.float32(1) - self.sea_mask
 
 
-def land_of(seed: int, domain: Domain) -> Land:
+def land_of(seed: int, domain: SyntheticDomain) -> Land:
     """Return the land of that seed on the fine grid; it is the same for every time."""
     above_sea = _height_above_sea(seed, domain)
     height = np.maximum(above_sea, 0)
@@ -51,14 +51,14 @@ def land_of(seed: int, domain: Domain) -> Land:
     )
 
 
-def gradient(field: FieldArray, domain: Domain) -> tuple[FieldArray, FieldArray]:
+def gradient(field: FieldArray, domain: SyntheticDomain) -> tuple[FieldArray, FieldArray]:
     """Return the change of a field on the fine grid per metre (to the north, to the east)."""
     south_north, west_east = domain.km_per_step
     down, right = np.gradient(field, axis=0), np.gradient(field, axis=1)
     return down / np.float32(-1000 * south_north), right / np.float32(1000 * west_east)
 
 
-def _height_above_sea(seed: int, domain: Domain) -> FieldArray:
+def _height_above_sea(seed: int, domain: SyntheticDomain) -> FieldArray:
     """Return the height in metres, negative at sea: a plateau, a coast, and ridges on high or steep land."""
     target, fine = domain.target, domain.fine
     across = ((fine.west - target.west + fine.step * np.arange(fine.nx)) / (target.east - target.west))[None, :]
@@ -75,7 +75,7 @@ def _height_above_sea(seed: int, domain: Domain) -> FieldArray:
     return (base + ridges * inland * (150 + 650 * edge + 1700 * steep)).astype(np.float32).clip(None, 6000)
 
 
-def _ridges(seed: int, domain: Domain) -> FieldArray:
+def _ridges(seed: int, domain: SyntheticDomain) -> FieldArray:
     """Return ridges along the level lines of fractal fields: about 0 in valleys, up to 1.5 on the highest crests.
 
     Where two ridges meet they add up and branch, and what is high is rougher (a multifractal, after Musgrave 1994).

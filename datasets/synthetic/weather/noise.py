@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len
 
 from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.synthetic.domain import EARTH_RADIUS_KM, Domain, MicrodegreeGrid
+from corrstore.datasets.synthetic.domain import EARTH_RADIUS_KM, MicrodegreeGrid, SyntheticDomain
 
 _EPOCH = np.datetime64("2018-01-01T00:00:00")
 _ROSSBY_BETA = 1.6e-11 * 3.6e6
@@ -74,7 +74,7 @@ class Texture:
 
     seed: int
     name: str
-    domain: Domain
+    domain: SyntheticDomain
     shortest: float
     longest: float
     slope: float

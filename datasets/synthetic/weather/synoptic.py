@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.synthetic.domain import Domain
+from corrstore.datasets.synthetic.domain import SyntheticDomain
 from corrstore.datasets.synthetic.weather.land import gradient
 from corrstore.datasets.synthetic.weather.noise import Texture, Waves
 
@@ -24,7 +24,7 @@ class Synoptic:
     """The large-scale flow of a seed at a time; every field is on the fine grid."""
 
     seed: int
-    domain: Domain
+    domain: SyntheticDomain
     time: np.datetime64
 
     def height(self, level: float) -> FieldArray:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.synthetic.domain import Domain
+from corrstore.datasets.synthetic.domain import SyntheticDomain
 from corrstore.datasets.synthetic.weather.land import Land, land_of
 from corrstore.datasets.synthetic.weather.rain import rain_rate, reflectivity
 from corrstore.datasets.synthetic.weather.surface import surface_fields
@@ -48,7 +48,7 @@ class Weather:
     """The weather of a seed on a domain."""
 
     seed: int
-    domain: Domain
+    domain: SyntheticDomain
 
     @cached_property
     def land(self) -> Land:

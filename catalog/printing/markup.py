@@ -10,7 +10,10 @@ _BACKTICKS = re.compile("`+")
 
 def plain(value: object) -> str:
     """The text without characters that do not show, or that change how others do."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(value))
+    return "".join(
+        each if each.isprintable() or each == "\N{NARROW NO-BREAK SPACE}" else "\N{REPLACEMENT CHARACTER}"
+        for each in str(value)
+    )
 
 
 def escaped(value: object) -> str:

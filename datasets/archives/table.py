@@ -26,7 +26,7 @@ class GribNumbers(BaseModel):
     `process` is the kind of statistical process: an interval maximum shares its numbers with the instant field.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     table: int | None = None
     parameter: int | None = None
@@ -45,7 +45,7 @@ class FieldRule(BaseModel):
     or the `day` since 00 UTC. An amount over the past hour or day belongs to no run.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     grib: list[GribNumbers] = []
     names: list[str] = Field([], description="in NetCDF and Zarr")
@@ -66,7 +66,7 @@ class SourceTable(BaseModel):
     of one run.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     title: str = ""

@@ -14,7 +14,7 @@ from corrstore.datasets.recipe.periods import format_time, parse_duration, parse
 class Part(BaseModel):
     """A part of a recipe: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _checked_time(value: object) -> str:

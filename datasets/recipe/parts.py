@@ -97,6 +97,9 @@ class SplitsSpec(Part):
         return self
 
 
+_MOST_POINTS = 100_000  # on a side of a grid
+
+
 class BoxSpec(Part):
     """A rectilinear grid by its outermost points and its step, in degrees."""
 
@@ -105,6 +108,17 @@ class BoxSpec(Part):
     west: float
     east: float
     step: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        points = [(self.north - self.south) / self.step + 1, (self.east - self.west) / self.step + 1]
+        if max(points) > _MOST_POINTS:
+            raise BadInput(
+                f"a step of {self.step:g} degrees gives {points[0]:.3g} x {points[1]:.3g} points, expected at most"
+                f" {_MOST_POINTS:,} on a side; correct step"
+            )
+        RectilinearGrid.from_box(self.north, self.south, self.west, self.east, self.step)
+        return self
 
 
 def _known_preset(name: object) -> str:
@@ -135,7 +149,7 @@ class InputSpec(Part):
 
     source: str
     grid: GridSpec
-    halo: int = Field(4, ge=0)
+    halo: int = Field(4, ge=0, le=1000)
     channels: ChannelNames
     regrid: Literal["bilinear", "conservative", "nearest"] = "bilinear"
 
@@ -143,6 +157,14 @@ class InputSpec(Part):
     def store_grid(self) -> RectilinearGrid:
         """The grid of the store's `input`: the box with its halo."""
         return _grid(self.grid).expanded(self.halo)
+
+    @model_validator(mode="after")
+    def _halo_fits(self) -> Self:
+        try:
+            _ = self.store_grid
+        except BadInput as error:
+            raise BadInput(f"halo {self.halo} leads beyond the globe ({error}); make it smaller") from None
+        return self
 
 
 class TargetSpec(Part):

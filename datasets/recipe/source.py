@@ -21,7 +21,7 @@ class LeadRule(Part):
     Of the runs that it allows, a sample is made from the one of the shortest lead that lacks nothing.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     shortest_lead: Duration | None = Field(None, alias="from")
     longest_lead: Duration | None = Field(None, alias="to")

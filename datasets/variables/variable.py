@@ -20,7 +20,7 @@ def _known_transform(name: str) -> str:
 class Definition(BaseModel):
     """The entry of one variable in a table of variables; the entry's key is the name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     standard_name: str = Field(description="standard name of the CF conventions")
     long_name: str

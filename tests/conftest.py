@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.pop("COLUMNS", None)  # parallel pytest sets it, and the consoles that the imports below make would keep it
+
 import io
 import multiprocessing
-import os
 import sys
 from pathlib import Path
 
@@ -18,7 +21,6 @@ from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store, open_store
 
-os.environ.pop("COLUMNS", None)  # parallel pytest sets it, and consoles that are made later would keep it
 START, END = "2020-06-01T03", "2020-06-02T21"
 SHAPE = (48, 64)
 QUIET = Console(file=io.StringIO())

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from corrstore.datasets.archives.accumulation import window_start
 from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, GribIndex, Problem, index_file
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
@@ -86,6 +87,8 @@ def _matches(
 def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: bool) -> pa.Table:
     valid_time = pc.cast(matches["valid_time"], pa.timestamp("s"))
     init_time = pc.cast(matches["init_time"], pa.timestamp("s"))
+    no_run = pa.chunked_array([pa.nulls(len(matches), pa.timestamp("s"))])
+    run = no_run if analysis or rule.belongs_to_no_run else init_time
     constants = {
         "channel": channel.name,
         "format": "grib",
@@ -98,8 +101,8 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: 
     columns = {
         **{name: pa.repeat(value, len(matches)) for name, value in constants.items()},
         "valid_time": valid_time,
-        "window_start": window_start(valid_time, matches["window_start"], rule),
-        "init_time": pa.nulls(len(matches), pa.timestamp("s")) if analysis or rule.belongs_to_no_run else init_time,
+        "window_start": _window_start(valid_time, run, matches["window_start"], rule),
+        "init_time": run,
         "lead_time": pc.cast(pc.subtract(valid_time, init_time), pa.int64()),
         "centre": matches["centre"],
         "expver": pc.fill_null(matches["expver"], ""),
@@ -115,16 +118,16 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: 
     return pa.table({name: columns[name] for name in REFERENCE_SCHEMA.names}).cast(REFERENCE_SCHEMA)
 
 
-def window_start(valid_time: pa.ChunkedArray, encoded: pa.ChunkedArray, rule: FieldRule) -> pa.ChunkedArray:
+def _window_start(
+    valid_time: pa.ChunkedArray, init_time: pa.ChunkedArray, encoded: pa.ChunkedArray, rule: FieldRule
+) -> pa.ChunkedArray:
     """Return the start of each field's window by its accumulation rule; null for instantaneous fields."""
     if rule.accumulates is None:
         return pa.chunked_array([pa.nulls(len(valid_time), pa.timestamp("s"))])
-    times = valid_time.to_numpy().astype("datetime64[s]")
-    if rule.accumulates == "hour":
-        return pa.chunked_array([pa.array(times - np.timedelta64(1, "h"))])
-    if rule.accumulates == "day":
-        return pa.chunked_array([pa.array((times - np.timedelta64(1, "s")).astype("datetime64[D]").astype("M8[s]"))])
-    return pc.cast(encoded, pa.timestamp("s"))
+    if rule.accumulates == "encoded":
+        return pc.cast(encoded, pa.timestamp("s"))
+    valid, init = (times.to_numpy().astype("datetime64[s]") for times in (valid_time, init_time))
+    return pa.chunked_array([pa.array(window_start(rule.accumulates, valid, init))])
 
 
 def _cache_path(path: Path) -> Path:

@@ -8,14 +8,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 from zipfile import BadZipFile
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib_archive import index_files, select
+from corrstore.datasets.archives.gridded_axes import UnknownLayout
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
-from corrstore.datasets.archives.table import load_table
+from corrstore.datasets.archives.table import SourceTable, load_table
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.recipe.source import SourceSpec
@@ -55,8 +57,8 @@ def take_inventory(
     table = load_table(spec.type, variables)
     path = str(spec.path)
     if _is_zarr(path):
-        found = gridded_archive.references(path, "zarr", table, channels, period, spec.storage_options)
-        return Inventory(_chosen(found, spec), _files(name, [(path, 0, "zarr")], found), [])
+        found = _gridded(path, "zarr", spec, table, channels, period)
+        return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
     listed = _listed(name, spec, spec.files or table.files)
     for first in range(0, len(listed), _FILES_AT_ONCE):
@@ -67,17 +69,32 @@ def take_inventory(
         references.append(_inside(select(_chosen(messages, spec), table, channels), period, channels))
         problems += found_problems
         for file in paths:
-            if formats[file] in ("netcdf", "zip"):
+            if formats[file] in ("netcdf", "zip", "zarr"):
+                format = "zarr" if formats[file] == "zarr" else "netcdf"
                 try:
-                    found = gridded_archive.references(str(file), "netcdf", table, channels, period, {})
-                    references.append(_chosen(found, spec))
+                    references.append(_gridded(str(file), format, spec, table, channels, period))
+                except UnknownLayout:
+                    raise
                 except (BadInput, DamagedData, BadZipFile) as error:
                     problems.append(Problem(str(file), 0, "corrupt", str(error)))
             elif formats[file] != "grib":
                 problems.append(Problem(str(file), 0, "not_grib", f"{formats[file]}: neither GRIB nor NetCDF"))
-        described += [(str(file), file.stat().st_size, formats[file]) for file in paths]
+        described += [
+            (str(file), 0 if formats[file] == "zarr" else file.stat().st_size, formats[file]) for file in paths
+        ]
     all_references = pa.concat_tables(references)
     return Inventory(all_references, _files(name, described, all_references), problems)
+
+
+def _gridded(
+    path: str, format: str, spec: SourceSpec, table: SourceTable, channels: list[Channel], period: Interval
+) -> pa.Table:
+    """Return the references that a NetCDF file or Zarr group holds; of its members only the one of `select`."""
+    member = spec.select.get("member")
+    found = gridded_archive.references(
+        path, format, table, channels, period, spec.storage_options, None if member is None else str(member)
+    )
+    return _chosen(found, spec)
 
 
 def _chosen(messages: pa.Table, spec: SourceSpec) -> pa.Table:
@@ -96,7 +113,7 @@ def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> 
     static = {channel.name for channel in channels if channel.variable.static}
     keep = period.mask(times)
     if static:
-        keep = keep | [name in static for name in references["channel"].to_pylist()]
+        keep |= np.array([name in static for name in references["channel"].to_pylist()], dtype=bool)
     return references.filter(pa.array(keep))
 
 
@@ -108,7 +125,9 @@ def _listed(name: str, spec: SourceSpec, patterns: list[str]) -> list[Path]:
         raise BadInput(f"sources.{name}.path {folder} does not exist; correct it or --set sources.{name}.path=FOLDER")
     if folder.is_file():
         return [folder]
-    found = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+    found = sorted(
+        {file for pattern in patterns for file in folder.glob(pattern) if file.is_file() or _is_zarr(str(file))}
+    )
     if not found:
         raise BadInput(f"sources.{name}.path {folder} holds no file that matches {', '.join(patterns)}")
     return found
@@ -134,6 +153,8 @@ _SIGNATURES = {b"GRIB": "grib", b"CDF": "netcdf", b"\x89HDF": "netcdf", b"PK\x03
 
 def _format(path: Path) -> str:
     """Return the format that the first bytes show; the suffix may be wrong."""
+    if path.is_dir():
+        return "zarr"
     with path.open("rb") as file:
         start = file.read(256)
     for signature, format in _SIGNATURES.items():

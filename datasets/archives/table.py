@@ -5,17 +5,43 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from corrstore.datasets.archives.accumulation import Accumulates
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_mapping, read_text
 from corrstore.datasets.variables.table import VARIABLES, Variables
 from corrstore.datasets.variables.variable import Definition
 
-Accumulates = Literal["encoded", "hour", "day"]
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class Dimensions(BaseModel):
+    """The names that NetCDF files and Zarr groups give to their axes: of several, the first that is there.
+
+    `time` is the valid time, `init` the start of the run, which may also be a scalar coordinate or an attribute of
+    the file, `lead` the time since then. `lead_units` are those of a lead whose units the file does not state.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lat: Names = ["latitude", "lat"]
+    lon: Names = ["longitude", "lon"]
+    level: Names = ["pressure_level", "level", "isobaricInhPa", "plev"]
+    time: Names = ["valid_time", "time"]
+    init: Names = ["init_time", "forecast_reference_time"]
+    lead: Names = ["lead_time", "prediction_timedelta", "forecast_period", "step"]
+    member: Names = ["number", "ensemble_member", "realization", "member"]
+    expver: Names = ["expver"]
+    lead_units: Literal["seconds", "minutes", "hours", "days"] | None = None
 
 
 class GribNumbers(BaseModel):
@@ -41,17 +67,33 @@ class GribNumbers(BaseModel):
 class FieldRule(BaseModel):
     """The rule by which one variable is found in an archive and brought to corrstore's units: value x scale + offset.
 
-    `accumulates` says what window an accumulation holds: the one `encoded` in its message, the past `hour`,
-    or the `day` since 00 UTC. An amount over the past hour or day belongs to no run.
+    `accumulates` says what window an accumulation holds: the one `encoded` in its GRIB message, the past `hour`, the
+    `day` since 00 UTC, the whole `run` since its start, the `step` since the lead before in the same NetCDF file or
+    Zarr group, or a length such as 6h that ends at the valid time. With `rate`, the field is the mean per second over
+    that window, and the amount is the mean times the window's seconds. In GRIB, an amount over the past hour or day
+    belongs to no run. In NetCDF and Zarr it is of the run that its init tells.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     grib: list[GribNumbers] = []
-    names: list[str] = Field([], description="in NetCDF and Zarr")
+    names: Names = Field([], description="in NetCDF and Zarr; {level} in a name stands for the level in hPa")
     scale: float = 1.0
     offset: float = 0.0
     accumulates: Accumulates | None = None
+    rate: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.grib and (self.accumulates == "step" or self.rate):
+            raise BadInput("`step` and `rate` are of NetCDF and Zarr; a GRIB message has its window `encoded`")
+        if self.names and self.accumulates == "encoded":
+            raise BadInput(
+                "`encoded` is the window of a GRIB message; write run, step, hour, day or a length such as 6h"
+            )
+        if self.rate and self.accumulates is None:
+            raise BadInput("a `rate` needs `accumulates`, the window that it is the mean of")
+        return self
 
     @property
     def belongs_to_no_run(self) -> bool:
@@ -73,6 +115,7 @@ class SourceTable(BaseModel):
     like: str | None = None
     analysis: bool | None = Field(None, description="whether the archive's runs are not told apart; no by default")
     files: list[str] = []
+    dims: Dimensions = Dimensions()
     fields: dict[str, FieldRule] = {}
     variables: dict[str, Definition] = Field({}, description="variables of `fields` beside the shipped ones")
 
@@ -119,6 +162,7 @@ def _table(name: str, text: str) -> SourceTable:
         update={
             "analysis": base.analysis if table.analysis is None else table.analysis,
             "files": table.files or base.files,
+            "dims": base.dims.model_copy(update=table.dims.model_dump(exclude_unset=True)),
             "fields": {**base.fields, **table.fields},
             "variables": {**base.variables, **table.variables},
         }

@@ -107,7 +107,7 @@ def test_a_table_with_an_unknown_variable_is_refused(tmp_path):
 
 
 def test_every_shipped_table_loads():
-    assert {"era5", "era5_arco", "era5_land", "cma_rra", "cma_gfs", "cma_meso", "hrrr"} <= set(shipped_tables())
+    assert {"era5", "era5_arco", "era5_land", "cma_rra", "cma_gfs", "cma_meso", "hrrr", "sff"} <= set(shipped_tables())
     for name in shipped_tables():
         assert load_table(name).fields
 

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.variables.formulas import STANDARD_GRAVITY
 from corrstore.datasets.variables.table import VARIABLES, Variables
 from corrstore.datasets.variables.variable import Variable
 
-_GRAVITY = 9.80665  # m s-2
 _TROPOPAUSE = 226.32  # hPa
 _ON_LEVEL = re.compile(r"^([a-z][a-z0-9]*)_(\d+)$")
 
@@ -41,7 +41,7 @@ def _on_level(variable: Variable, level: int) -> Variable:
     """The variable as it is on that level: geopotential lies within 2 km of the standard atmosphere's there."""
     if variable.name != "z":
         return variable
-    lowest, highest = (_GRAVITY * (standard_height(level) + offset) for offset in (-2000.0, 2000.0))
+    lowest, highest = (STANDARD_GRAVITY * (standard_height(level) + offset) for offset in (-2000.0, 2000.0))
     return variable.model_copy(update={"valid_range": (round(lowest, -2), round(highest, -2))})
 
 

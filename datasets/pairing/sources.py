@@ -11,18 +11,28 @@ from corrstore.datasets.variables.channels import Channel
 
 
 def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
-    """Return the channels needed of each source with an archive: both wind components, and static channels."""
+    """Return the channels needed of each source with an archive.
+
+    Those are the recipe's own, or what they are derived from, the other components of winds, and static channels.
+    """
     needed: dict[str, dict[str, Channel]] = defaultdict(dict)
     for role, spec in (("input", recipe.input), ("target", recipe.target)):
         source = archive_source(recipe, spec.source)
         for channel in recipe.channels[role]:
-            for each in (channel, channel.vector_partner):
-                if each is not None:
-                    needed[source][each.name] = each
+            for read in read_channels(recipe, source, channel):
+                for each in (read, read.vector_partner):
+                    if each is not None:
+                        needed[source][each.name] = each
     for static in recipe.static:
         channel = recipe.channel(static.variable)
         needed[archive_source(recipe, static.source)][channel.name] = channel
     return {source: list(channels.values()) for source, channels in needed.items()}
+
+
+def read_channels(recipe: Recipe, source: str, channel: Channel) -> list[Channel]:
+    """Return the channels of a source's archive that make up a channel: itself, or those that it is derived from."""
+    derivation = recipe.derivation(source, channel)
+    return [channel] if derivation is None else list(derivation.ingredients.values())
 
 
 def used_rules(recipe: Recipe) -> dict[str, Any]:

@@ -21,12 +21,10 @@ from corrstore.datasets.recipe.part import Duration, Part, PositiveDuration, Tim
 from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration, parse_time
 
 
-def _expanded_channels(value: object) -> object:
-    """`{z: [500, 850]}` in a list of channels stands for z_500 and z_850."""
-    if not isinstance(value, list):
-        return value
+def expanded_channels(entries: list[object]) -> list[object]:
+    """Return the names in a list of channels, in which `{z: [500, 850]}` stands for z_500 and z_850."""
     names: list[object] = []
-    for entry in value:
+    for entry in entries:
         if isinstance(entry, dict):
             for variable, levels in entry.items():
                 names += [f"{variable}_{level}" for level in (levels if isinstance(levels, list) else [levels])]
@@ -43,7 +41,10 @@ def _named_once(names: list[str]) -> list[str]:
 
 
 ChannelNames = Annotated[
-    list[str], BeforeValidator(_expanded_channels), AfterValidator(_named_once), Field(min_length=1)
+    list[str],
+    BeforeValidator(lambda value: expanded_channels(value) if isinstance(value, list) else value),
+    AfterValidator(_named_once),
+    Field(min_length=1),
 ]
 
 

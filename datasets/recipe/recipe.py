@@ -26,6 +26,7 @@ from corrstore.datasets.recipe.periods import Times, parse_duration
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.variables.channels import Channel, channel_named
+from corrstore.datasets.variables.derivations import Derivation, derivation_of
 from corrstore.datasets.variables.table import VARIABLES, Variables
 from corrstore.datasets.variables.transforms import transform_named
 from corrstore.datasets.variables.variable import Definition
@@ -93,6 +94,11 @@ class Recipe(Part):
         """The length of the window of accumulated fields."""
         return parse_duration(self.window or self.period.frequency)
 
+    def derivation(self, source: str, channel: Channel) -> Derivation | None:
+        """Return the derivation by which a source's channel is made; None where it is read from the archive."""
+        name = self.sources[source].derive.get(channel.name)
+        return None if name is None else derivation_of(channel, name)
+
     def transform_name(self, channel: Channel) -> str:
         """The transform of a channel: the recipe's, else the variable's."""
         return self.transforms.get(channel.name, channel.variable.transform)
@@ -110,6 +116,7 @@ class Recipe(Part):
                 raise BadInput(f"{where} is {name!r}, but sources has {', '.join(self.sources) or 'nothing'}")
         if self.sources[self.target.source].type == "coarsened":
             raise BadInput(f"target.source {self.target.source!r} is coarsened; only the input can be")
+        self._check_derivations()
         every_name = {*self.input.channels, *self.target.channels}
         for where, names in (
             ("floors", self.floors),
@@ -143,6 +150,18 @@ class Recipe(Part):
         for spec in self.static:
             if not variables.named(spec.variable).static:
                 raise BadInput(f"static: {spec.variable} changes with time; name it under target or input")
+
+    def _check_derivations(self) -> None:
+        read: dict[str, set[str]] = {name: set() for name in self.sources}
+        for spec in (self.input, self.target):
+            read[self.sources[spec.source].of or spec.source] |= set(spec.channels)
+        for source, derived in ((name, spec.derive) for name, spec in self.sources.items()):
+            for name in derived:
+                if name not in read[source]:
+                    raise BadInput(f"sources.{source}.derive.{name} is not a channel that input or target reads there")
+                partner = self.channel(name).vector_partner
+                if partner and partner.name in read[source] and partner.name not in derived:
+                    raise BadInput(f"sources.{source}.derive has {name}, one component of a wind; add {partner.name}")
 
 
 def recipe_from(content: dict[str, Any], where: str = "recipe") -> Recipe:

@@ -9,7 +9,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.part import Duration, Part
+from corrstore.datasets.recipe.parts import expanded_channels
 from corrstore.datasets.recipe.periods import parse_duration
+from corrstore.datasets.variables.channels import channel_named
+from corrstore.datasets.variables.derivations import derivation_of
 
 SELECTABLE = ("centre", "edition", "expver", "generating_process", "grid_hash", "member", "packing", "path")
 """The keys of `select`: columns of the index of an archive, and the path of a file as a glob pattern."""
@@ -58,16 +61,33 @@ def _lead_rule(value: object) -> object:
     return {} if value == "shortest" else value
 
 
+def _with_derivations(value: object) -> object:
+    """Return the channels of a list, each with the derivation that it has by default."""
+    if not isinstance(value, list):
+        return value
+    names = [str(name) for name in expanded_channels(value)]
+    return {name: derivation_of(channel_named(name)).name for name in names}
+
+
 def _is_no_secret(token: object) -> bool:
     names = (None, "anon", "cloud", "google_default", "cache", "browser")
     return token in names or (isinstance(token, str) and ("/" in token or token.endswith(".json")))
+
+
+Derived = Annotated[
+    dict[str, str],
+    BeforeValidator(_with_derivations, json_schema_input_type=dict[str, str] | list[str | dict[str, Any]]),
+    Field(examples=[{"d2m": "dew_point_from_specific_humidity"}]),
+]
+"""The derivation of each channel; a list of channels stands for the derivations that they have by default."""
 
 
 class SourceSpec(Part):
     """An archive: the type says how its fields are coded, the path where it is.
 
     `type` is a shipped table's name or the path of a YAML file of the user's; `coarsened` makes the input from
-    the source named in `of` by conservative averaging.
+    the source named in `of` by conservative averaging. A channel under `derive` is made from other channels of the
+    archive, before regridding.
     """
 
     type: str
@@ -76,6 +96,7 @@ class SourceSpec(Part):
     of: str | None = None
     lead: Annotated[LeadRule, BeforeValidator(_lead_rule)] = Field(default_factory=lambda: LeadRule.model_validate({}))
     select: dict[str, str | int] = Field(default_factory=dict, description="key of the index: the value to keep")
+    derive: Derived = Field(default_factory=dict, description="channels made from others of the archive")
     storage_options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -91,6 +112,10 @@ class SourceSpec(Part):
         unknown = sorted(set(self.select) - set(SELECTABLE))
         if unknown:
             raise BadInput(f"select.{unknown[0]}: expected one of {', '.join(SELECTABLE)}")
+        if self.type == "coarsened" and self.derive:
+            raise BadInput(f"a coarsened source has no archive to derive from; write derive under sources.{self.of}")
+        for name, derivation in self.derive.items():
+            derivation_of(channel_named(name), derivation)
         if self.type != "coarsened" and self.path is None:
             raise BadInput(f"a source of type {self.type} needs `path`, the folder that its files are in")
         return self

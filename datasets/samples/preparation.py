@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,10 @@ from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import sample_plans
-from corrstore.datasets.pairing.sources import archive_source, needed_channels
+from corrstore.datasets.pairing.sources import archive_source, needed_channels, read_channels
 from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.samples.absent_channels import refuse_absent_channels
 from corrstore.datasets.samples.reading import fine_grid, read_reference
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.store.constants import constants_from_store
@@ -58,7 +59,8 @@ def prepare(recipe: Recipe) -> Preparation:
     }
     for role, spec in (("input", recipe.input), ("target", recipe.target)):
         source = archive_source(recipe, spec.source)
-        _refuse_absent_channels(source, spec.channels, inventories[source], recipe)
+        refuse_absent_channels(recipe, source, recipe.channels[role], inventories[source], around)
+        _refuse_other_period(recipe, source, inventories[source])
         _refuse_uncovered(recipe, role, inventories[source])
     pairs, notes = pair(recipe, inventories)
     missing, absent = _missing(recipe, pairs)
@@ -78,20 +80,7 @@ def prepare(recipe: Recipe) -> Preparation:
     )
 
 
-def _refuse_absent_channels(source: str, channels: list[str], inventory: Inventory, recipe: Recipe) -> None:
-    path = recipe.sources[source].path
-    counts = Counter(inventory.references["channel"].to_pylist())
-    absent = [channel for channel in channels if not counts[channel]]
-    if absent and len(absent) == len(channels):
-        raise BadInput(
-            f"sources.{source}.path {path} holds none of the recipe's channels around the period"
-            f" {recipe.period.interval}, in {len(inventory.files)} files; correct period, the path or the source's type"
-        )
-    if absent:
-        raise BadInput(
-            f"sources.{source}.path {path} holds no field of {', '.join(absent)} in the period;"
-            f" it has {', '.join(sorted(counts))}; remove the channel or extend the source's table"
-        )
+def _refuse_other_period(recipe: Recipe, source: str, inventory: Inventory) -> None:
     times = inventory.references["valid_time"].to_numpy().astype("datetime64[s]")
     if not np.isin(times, recipe.times).any():
         raise BadInput(
@@ -106,7 +95,8 @@ def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
     if recipe.sources[spec.source].type == "coarsened":
         wanted = fine_grid(wanted, recipe.target.store_grid)
     source = archive_source(recipe, spec.source)
-    for channel in spec.channels:
+    read = [each.name for channel in recipe.channels[role] for each in read_channels(recipe, source, channel)]
+    for channel in dict.fromkeys(read):
         held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
         for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
             reference = FieldReference.from_row(row)
@@ -133,10 +123,16 @@ def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set
         "input": archive_source(recipe, recipe.input.source),
         "target": archive_source(recipe, recipe.target.source),
     }
+    of_read: dict[tuple[str, str], set[str]] = defaultdict(set)  # source and channel read -> the recipe's channels
+    for role in ROLES:
+        for channel in recipe.channels[role]:
+            for read in read_channels(recipe, sources[role], channel):
+                of_read[sources[role], read.name].add(channel.name)
     for row in lacking.select(["index", "source", "wanted", "missing"]).to_pylist():
-        if any(sources[role] == row["source"] and row["wanted"] in wanted[role] for role in ROLES):
+        lost = of_read.get((row["source"], row["wanted"]))
+        if lost:
             missing.setdefault(row["index"], []).append(row["missing"])
-            channels.setdefault((row["index"], row["source"]), set()).add(row["wanted"])
+            channels.setdefault((row["index"], row["source"]), set()).update(lost)
     absent = {
         index for index in missing for role in ROLES if wanted[role] <= channels.get((index, sources[role]), set())
     }

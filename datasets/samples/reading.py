@@ -1,4 +1,4 @@
-"""The fields of one sample: read, summed, converted to corrstore's units and wind directions, and regridded."""
+"""The fields of one sample: read, summed, converted to corrstore's units and wind directions, derived, regridded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from corrstore.datasets.pairing.sources import archive_source
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.variables.channels import Channel
 
-_KEPT = 2  # fields in memory: the two components of a wind
+_KEPT = 2  # fields in memory: the two components of a wind, or its speed and direction
 
 
 class MissingField(Exception):
@@ -57,10 +57,11 @@ class FieldReader:
     ) -> NDArray[np.float32]:
         """Return the channel of that source on the destination grid: float32 [lat, lon], NaN outside the source.
 
+        A derived channel is computed on the archive's grid.
         A coarsened source goes first to points at the target's spacing that fill the destination's cells, and is
         then averaged over each cell (conservative, on the sphere). Raises MissingField.
         """
-        found = self._earth_relative(archive_source(self._recipe, source), channel)
+        found = self._made(archive_source(self._recipe, source), channel)
         if self._recipe.sources[source].type != "coarsened":
             return regridder(found.grid, destination, method)(found.values)  # type: ignore[arg-type]
         fine = fine_grid(destination, target_grid)
@@ -68,6 +69,14 @@ class FieldReader:
         floor = self._recipe.floors.get(channel.name)
         floored = points if floor is None else np.maximum(points, np.float32(floor))  # the target has the same floor
         return regridder(fine, destination, "conservative")(floored)
+
+    def _made(self, source: str, channel: Channel) -> GriddedField:
+        derivation = self._recipe.derivation(source, channel)
+        if derivation is None:
+            return self._earth_relative(source, channel)
+        fields = {argument: self._read(source, each) for argument, each in derivation.ingredients.items()}
+        grid = next(iter(fields.values())).grid
+        return GriddedField(derivation.compute({argument: field.values for argument, field in fields.items()}), grid)
 
     def _earth_relative(self, source: str, channel: Channel) -> GriddedField:
         found = self._read(source, channel)

@@ -52,7 +52,7 @@ class Derivation:
         """Return the field of the result from those of the ingredients, by argument, all of one shape."""
         level = self.result.level
         others = set(FORMULAS[self.name].arguments) - set(self.ingredients)
-        levels = {} if level is None else {argument: 100.0 * level for argument in others}
+        levels = {} if level is None else dict.fromkeys(others, 100.0 * level)
         return getattr(formulas, self.name)(**fields, **levels).astype(np.float32)
 
     def __str__(self) -> str:

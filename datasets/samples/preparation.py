@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.archives.inventory import Inventory, take_inventory
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import archive_source, needed_channels, read_channels
@@ -61,7 +63,7 @@ def prepare(recipe: Recipe) -> Preparation:
         source = archive_source(recipe, spec.source)
         refuse_absent_channels(recipe, source, recipe.channels[role], inventories[source], around)
         _refuse_other_period(recipe, source, inventories[source])
-        _refuse_uncovered(recipe, role, inventories[source])
+        _refuse_grids(recipe, role, inventories[source])
     pairs, notes = pair(recipe, inventories)
     missing, absent = _missing(recipe, pairs)
     if len(absent) == len(recipe.times):
@@ -89,29 +91,36 @@ def _refuse_other_period(recipe: Recipe, source: str, inventory: Inventory) -> N
         )
 
 
-def _refuse_uncovered(recipe: Recipe, role: str, inventory: Inventory) -> None:
+def _refuse_grids(recipe: Recipe, role: str, inventory: Inventory) -> None:
+    """Raise BadInput where a channel does not cover the wanted grid, or is derived from channels of two grids."""
     spec = recipe.input if role == "input" else recipe.target
     wanted = spec.store_grid
     if recipe.sources[spec.source].type == "coarsened":
         wanted = fine_grid(wanted, recipe.target.store_grid)
     source = archive_source(recipe, spec.source)
-    read = [each.name for channel in recipe.channels[role] for each in read_channels(recipe, source, channel)]
-    for channel in dict.fromkeys(read):
-        held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
-        for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
-            reference = FieldReference.from_row(row)
-            try:
-                _, grid = read_reference(reference, recipe.sources[source].storage_options)
-                break
-            except CorruptMessage:
-                continue  # the record of its sample reports it
-        else:
-            continue
-        if not grid.covers(wanted):
-            raise BadInput(
-                f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {channel} of"
-                f" sources.{source} covers {grid} ({reference.path}); shrink the grid or halo, or fetch a larger area"
-            )
+    for channel in recipe.channels[role]:
+        read = [each.name for each in read_channels(recipe, source, channel)]
+        grids = {name: found for name in read if (found := _grid(recipe, source, name, inventory)) is not None}
+        for name, (grid, path) in grids.items():
+            if not grid.covers(wanted):
+                raise BadInput(
+                    f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {name} of"
+                    f" sources.{source} covers {grid} ({path}); shrink the grid or halo, or fetch a larger area"
+                )
+        if len({grid.hash for grid, _ in grids.values()}) > 1:
+            lie = ", ".join(f"{name} on {grid}" for name, (grid, _) in grids.items())
+            raise BadInput(f"sources.{source}.derive.{channel.name}: one grid is needed, but the archive has {lie}")
+
+
+def _grid(recipe: Recipe, source: str, channel: str, inventory: Inventory) -> tuple[Grid, str] | None:
+    """Return the grid of a channel and a file that has it; None where no message of the first ones decodes."""
+    held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
+    for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
+        reference = FieldReference.from_row(row)
+        with suppress(CorruptMessage):  # the record of its sample reports it
+            _, grid = read_reference(reference, recipe.sources[source].storage_options)
+            return grid, reference.path
+    return None
 
 
 def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set[int]]:

@@ -1,8 +1,9 @@
 """Formulas that make one physical quantity from others, on whole fields and in SI units.
 
 Each takes arrays of one shape, or a number in place of an array, and returns float64 of that shape; NaN stays NaN.
-Relative humidity is in percent; humidity is over water at every temperature. Constants: CODATA 2018 (the gas constant),
-IAPWS (the molar mass of water), CIPM-2007 (that of dry air).
+Relative humidity is in percent; humidity is over water at every temperature. Dew points differ from those of the IFS
+(documentation Cy47r1, part IV, equation 7.5), and so of ERA5, by at most 0.02 K at 0 to 30 degrees C and 0.11 K down to
+-40. Constants: CODATA 2018 (the gas constant), IAPWS (the molar mass of water), CIPM-2007 (that of dry air).
 """
 
 from __future__ import annotations

@@ -40,9 +40,14 @@ def _named_once(names: list[str]) -> list[str]:
     return names
 
 
+WrittenChannels = list[str | dict[str, int | list[int]]]
+"""A list of channels as it may be written: names, and variables with their levels."""
 ChannelNames = Annotated[
     list[str],
-    BeforeValidator(lambda value: expanded_channels(value) if isinstance(value, list) else value),
+    BeforeValidator(
+        lambda value: expanded_channels(value) if isinstance(value, list) else value,
+        json_schema_input_type=WrittenChannels,
+    ),
     AfterValidator(_named_once),
     Field(min_length=1),
 ]

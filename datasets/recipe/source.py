@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.part import Duration, Part
-from corrstore.datasets.recipe.parts import expanded_channels
+from corrstore.datasets.recipe.parts import WrittenChannels, expanded_channels
 from corrstore.datasets.recipe.periods import parse_duration
 from corrstore.datasets.variables.channels import channel_named
 from corrstore.datasets.variables.derivations import derivation_of
@@ -76,7 +76,7 @@ def _is_no_secret(token: object) -> bool:
 
 Derived = Annotated[
     dict[str, str],
-    BeforeValidator(_with_derivations, json_schema_input_type=dict[str, str] | list[str | dict[str, Any]]),
+    BeforeValidator(_with_derivations, json_schema_input_type=dict[str, str] | WrittenChannels),
     Field(examples=[{"d2m": "dew_point_from_specific_humidity"}]),
 ]
 """The derivation of each channel; a list of channels stands for the derivations that they have by default."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
+import jsonschema
 import pytest
 
 from corrstore.datasets.archives.table import load_table, shipped_tables
@@ -119,3 +121,50 @@ def test_a_secret_in_a_recipe_is_refused(archive, options):
     content["sources"]["era5"]["storage_options"] = options
     with pytest.raises(BadInput, match="hold a secret"):
         recipe_from(content)
+
+
+def with_derive(archive, derive: object) -> dict:
+    """A recipe whose target has what is derived here."""
+    content = small_recipe_content(archive)
+    content["sources"]["cma_rra"]["derive"] = derive
+    content["target"]["channels"] += ["d2m", "q_850", "u_850", "v_850"]
+    return content
+
+
+def test_derivations_are_a_list_of_channels_or_named_one_by_one(archive):
+    listed = recipe_from(with_derive(archive, ["d2m", {"q": [850]}]))
+    named = {"d2m": "dew_point_from_specific_humidity", "q_850": "specific_humidity_from_dew_point"}
+    assert listed.sources["cma_rra"].derive == named
+    assert listed.content == recipe_from(with_derive(archive, named)).content == recipe_from(listed.content).content
+
+
+@pytest.mark.parametrize(
+    ("derive", "said"),
+    [
+        (["msl"], "sources.cma_rra.derive: msl cannot be derived; what can be is d2m, q"),
+        (["dew"], "sources.cma_rra.derive: unknown variable 'dew'"),
+        (["q2m"], "sources.cma_rra.derive.q2m is not a channel that input or target reads there"),
+        (["u_850"], "sources.cma_rra.derive has u_850, one component of a wind; add v_850"),
+        ({"d2m": "by_guess"}, "d2m has no derivation 'by_guess', but dew_point_from_specific_humidity"),
+        ("d2m", "sources.cma_rra.derive"),
+    ],
+)
+def test_a_mistaken_derivation_is_told(archive, derive, said):
+    with pytest.raises(BadInput, match=re.escape(said)):
+        recipe_from(with_derive(archive, derive))
+
+
+def test_a_coarsened_source_leaves_derivations_to_the_archive_that_it_averages(archive):
+    content = with_derive(archive, {})
+    content["sources"]["average"] = {"type": "coarsened", "of": "cma_rra", "derive": ["t2m"]}
+    with pytest.raises(BadInput, match="t2m cannot be derived"):
+        recipe_from(content)
+    content["sources"]["average"]["derive"] = ["d2m"]
+    with pytest.raises(BadInput, match=r"write derive under sources\.cma_rra"):
+        recipe_from(content)
+
+
+def test_the_schema_takes_derivations_in_both_forms(archive):
+    validate = jsonschema.Draft202012Validator(json.loads(recipe_schema())).validate
+    for derive in (["d2m", {"q": [850]}], {"d2m": "dew_point_from_relative_humidity"}):
+        validate(with_derive(archive, derive))

@@ -56,7 +56,8 @@ class Derivation:
         return getattr(formulas, self.name)(**fields, **levels).astype(np.float32)
 
     def __str__(self) -> str:
-        return f"{' and '.join(each.name for each in self.ingredients.values())} by {self.name}"
+        *others, last = (each.name for each in self.ingredients.values())
+        return f"{', '.join(others)} and {last} by {self.name}" if others else f"{last} by {self.name}"
 
 
 def derivations_of(channel: Channel) -> list[Derivation]:

@@ -55,7 +55,22 @@ def test_of_several_derivations_the_first_is_taken_unless_another_is_named():
         "dew_point_from_relative_humidity",
     ]
     assert derivation_of(d2m).name == "dew_point_from_specific_humidity"
-    assert str(derivation_of(d2m, "dew_point_from_relative_humidity")).startswith("r2m and t2m by")
+
+
+@pytest.mark.parametrize(
+    ("channel", "name", "said"),
+    [
+        ("z_500", None, "gh_500 by geopotential_from_geopotential_height"),
+        ("w_500", None, "wz_500 and t_500 by pressure_velocity_from_upward_velocity"),
+        (
+            "q2m",
+            "specific_humidity_from_relative_humidity",
+            "r2m, t2m and sp by specific_humidity_from_relative_humidity",
+        ),
+    ],
+)
+def test_a_derivation_names_its_ingredients(channel, name, said):
+    assert str(derivation_of(channel_named(channel), name)) == said
 
 
 @pytest.mark.parametrize(

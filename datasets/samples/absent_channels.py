@@ -16,7 +16,8 @@ def refuse_absent_channels(
 ) -> None:
     """Raise BadInput where the archive has no field of a channel, or of what it is derived from.
 
-    The message names the derivations by which the archive's other fields would make it, and the line to write.
+    The message names the derivations that would make it and, where the archive has all that one takes, the line to
+    write.
     `around` is the period of the inventory.
     """
     held = set(inventory.references["channel"].to_pylist())
@@ -39,9 +40,12 @@ def refuse_absent_channels(
         refusal += f"; {made}: write sources.{source}.derive: {{{line}}}"
     else:
         refusal += f"; it has {', '.join(sorted(held))}"
-    others = {channel.name for channel in absent} - {each.result.name for each in possible}
+    others = [channel for channel in absent if channel not in [each.result for each in possible]]
     if others:
-        refusal += f"; remove {', '.join(sorted(others))} or extend the source's table"
+        refusal += f"; remove {', '.join(channel.name for channel in others)} or extend the source's table"
+    for channel in others:
+        if derivations := derivations_of(channel):
+            refusal += f"; {channel.name} could be derived from {' or from '.join(map(str, derivations))}"
     raise BadInput(refusal)
 
 

@@ -154,11 +154,16 @@ def test_an_archive_without_the_ingredients_is_refused_with_the_derivation_for_w
     assert "write sources.cma_rra.derive: {d2m: dew_point_from_relative_humidity, q2m: specific_hum" in said
 
 
-def test_what_no_derivation_makes_is_to_be_removed(archive, tmp_path):
-    with pytest.raises(
-        BadInput, match=r"holds no field of q2m, sp in the period; it has d2m.*remove q2m, sp or extend"
-    ):
+def test_what_no_derivation_makes_is_to_be_removed_and_what_one_lacks_is_named(archive, tmp_path):
+    with pytest.raises(BadInput) as refusal:
         prepare(recipe_of(archive, {}, type=table(tmp_path, d2m=R2M, q2m={}, sp={})))
+    said = str(refusal.value)
+    assert "holds no field of q2m, sp in the period; it has d2m" in said
+    assert "; remove q2m, sp or extend the source's table" in said
+    assert said.endswith(
+        "; q2m could be derived from d2m and sp by specific_humidity_from_dew_point"
+        " or from r2m, t2m and sp by specific_humidity_from_relative_humidity"
+    )
 
 
 def test_a_plan_foresees_what_ingredients_lack(faulty, tmp_path):

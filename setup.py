@@ -64,7 +64,6 @@ setup(
             "hypothesis>=6",
             "jsonschema>=4",
             "markdown-it-py>=4",
-            "metpy>=1.7",
             "mypy>=1.18",
             "pandas-stubs",
             "playwright>=1.65",

@@ -24,8 +24,8 @@ demo: install
 	$(BIN)/corrstore train --store demo/store --preset demo --output demo/regression
 	$(BIN)/corrstore train --store demo/store --preset demo --stage diffusion --regression demo/regression \
 	  --output demo/diffusion
-	$(BIN)/torchrun --standalone --nproc-per-node 2 -m corrstore sample --store demo/store --checkpoint demo/diffusion \
-	  --members 4 --steps 16 --sigma-max 20 --tile 160 240 --threads 1 --output demo/forecast
+	$(BIN)/corrstore sample --processes 2 --store demo/store --checkpoint demo/diffusion --members 4 --steps 16 \
+	  --sigma-max 20 --tile 160 240 --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
 
 test: lint

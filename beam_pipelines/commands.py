@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corrstore.beam_pipelines.spreading.stopping import stopped_by_signals
 from corrstore.datasets.commands import (
     BEAM,
     AsJson,
@@ -21,6 +20,7 @@ from corrstore.datasets.commands import (
     notices,
     print_json,
     results,
+    stopped_by_signals,
 )
 
 if TYPE_CHECKING:

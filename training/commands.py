@@ -8,17 +8,19 @@ from typing import Annotated
 
 import typer
 
-from corrstore.datasets.commands import notices, results
+from corrstore.datasets.commands import notices, results, stop_error, stopped_by_signals
 
 app = typer.Typer()
 
 
 @app.command()
+@stopped_by_signals()
 def train(
-    output: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder; made, or continued.")],
+    output: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder, new or to be continued.")],
     store: Annotated[str | None, typer.Option(metavar="STORE", help="The training store's folder.")] = None,
     catalog: Annotated[
-        str | None, typer.Option(metavar="CATALOG", help="Where the store is looked for, in place of --store.")
+        str | None,
+        typer.Option(metavar="CATALOG", help="The catalog in which the store is looked for, in place of --store."),
     ] = None,
     variable: Annotated[
         list[str] | None, typer.Option(metavar="CHANNEL", help="A target that the store must have; may be repeated.")
@@ -26,27 +28,27 @@ def train(
     period: Annotated[
         str | None, typer.Option(metavar="START/END", help="Train on this part of the train split: 2020-06/2020-08.")
     ] = None,
-    resolution: Annotated[float | None, typer.Option(help="Of the target grid that is looked for, in degrees.")] = None,
+    resolution: Annotated[
+        float | None, typer.Option(help="Resolution of the target grid that is looked for, in degrees.")
+    ] = None,
     region: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="Inside the target grid that is looked for: 100,20,120,40.")
+        str | None, typer.Option(metavar="W,S,E,N", help="Region that the target grid must contain: 100,20,120,40.")
     ] = None,
     stage: Annotated[
-        str, typer.Option(help="regression (the mean), or diffusion (the error of the mean).")
+        str, typer.Option(help="What is trained: regression (the mean), or diffusion (the error of the mean).")
     ] = "regression",
     regression: Annotated[
         Path | None, typer.Option(metavar="RUN", help="The regression's run, for the stage diffusion.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="Where the settings start from: small, paper or demo.")] = "small",
+    preset: Annotated[str, typer.Option(help="The settings to start from: small, paper or demo.")] = "small",
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as patches=50000.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    device: Annotated[str, typer.Option(help="The device: cpu, cuda, cuda:1, or auto.")] = "auto",
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU.")] = 1,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Say what it takes: parameters, memory, bytes; then end.")
-    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print parameters, memory and bytes, and end.")] = False,
     meter: Annotated[
-        bool, typer.Option("--meter", help="Measure loader, step and both for a few updates; then end.")
+        bool, typer.Option("--meter", help="Measure loader, step and both for a few updates, and end.")
     ] = False,
 ) -> None:
     """Train a model on a store. A run that was stopped goes on where it was, when the command is given again.
@@ -65,11 +67,11 @@ def train(
     )  # threads that spin while they wait starve where cores are shared
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.learning.launching import query_for, store_for
-    from corrstore.training.learning.process_group import in_process_group, run_in_processes
+    from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes
     from corrstore.training.learning.processes import chosen_device, joined_processes
-    from corrstore.training.learning.signals import on_signals, raise_stopped
     from corrstore.training.run_config import parsed_changes, run_config
 
+    end_with_parent()
     changes = parsed_changes(change or []) | ({"period": period} if period else {})
     config = run_config(stage, preset, changes)
     query = query_for(store, catalog, variable or [], config.period, resolution, region)
@@ -83,21 +85,24 @@ def train(
 
         _print_facts(f"{stage}, {config.size}", training_plan(open_store(url), config).facts)
         return
+    from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.trainer import measure_throughput
     from corrstore.training.learning.trainer import train as run
 
     where = chosen_device(device)
+    enough = bounded_memory("set a smaller micro_batch, or a smaller batch")
     if meter:
-        found = measure_throughput(open_store(url), config, regression, where)
+        with enough:
+            found = measure_throughput(open_store(url), config, regression, where)
         _print_facts(f"{stage}, {config.size}, on {where}", found.facts)
         return
-    with on_signals(raise_stopped), joined_processes(where) as group:
+    with enough, joined_processes(where) as group:
         opened = open_store(group.from_first(url))
         if group.is_first:
             notices.print(f"on {opened.folder.url}", highlight=False, soft_wrap=True)
         patches_seen = run(opened, config, output, regression, where, group, query=query)
     if patches_seen < config.patches:
-        raise_stopped(f"stopped after {patches_seen:,} of {config.patches:,} patches")
+        raise stop_error(f"stopped after {patches_seen:,} of {config.patches:,} patches; the same command continues")
     if group.is_first:
         notices.print(f"{output}: {patches_seen:,} of {config.patches:,} patches seen", highlight=False, soft_wrap=True)
 

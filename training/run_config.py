@@ -29,23 +29,27 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     stage: Stage
-    size: str = Field("small", description=f"of the network: {', '.join(SIZES)}")
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="of the network; null: its size's")
+    size: str = Field("small", description=f"size of the network: {', '.join(SIZES)}")
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="dropout of the network; null: that of its size"
+    )
     patch: tuple[Side, Side] | None = Field((448, 448), description="height and width; null: the whole domain")
-    period: str | None = Field(None, description="of the train split, such as 2020-06/2020-08; null: all of it")
+    period: str | None = Field(None, description="part of the train split, such as 2020-06/2020-08; null: all of it")
     patches_per_sample: Count = Field(1, description="patches drawn one after the other from a sample")
     patches: Count = Field(2_000_000, description="patches to see until the run is done")
     batch: Count = Field(256, description="patches an update, over all processes")
-    micro_batch: Count = Field(16, description="patches at a time on a device, or the nearest number that divides")
+    micro_batch: Count = Field(16, description="patches at a time on a device, at most")
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     warmup: Annotated[int, Field(ge=0)] = Field(100_000, description="patches over which the learning rate rises")
-    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = Field(0.01, description="share left by the cosine decay")
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.01, description="share of the learning rate that the cosine decay leaves"
+    )
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient")
     ema_half_life: Count = 500_000
     ema_ramp: Annotated[float, Field(gt=0)] = Field(0.05, description="largest half-life, as a share of patches seen")
     channel_weights: dict[str, float] = Field(
-        default_factory=dict, description="of the loss, by target channel; else 1"
+        default_factory=dict, description="weights of the loss by target channel; 1 where none is given"
     )
     predicted_outright: list[str] = Field(default_factory=list, description="targets without the residual connection")
     p_mean: float = Field(P_MEAN, description="mean of ln(sigma) in training (diffusion)")
@@ -53,16 +57,20 @@ class RunConfig(BaseModel):
     residual_scale_patches: Count = Field(
         1024, description="patches from which mean and deviation of the residual are measured"
     )
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="precision of the network's arithmetic")
     compile: bool = False
-    threads: Count | None = Field(None, description="of PyTorch on the CPU; sums depend on their number")
+    threads: Count | None = Field(None, description="threads of PyTorch on the CPU; sums depend on their number")
     seed: Annotated[int, Field(ge=0)] = 0
     prefetch: Count = Field(2, description="micro-batches that are read ahead")
     save_every: Count = Field(50_000, description="patches between two checkpoints")
     validate_every: Count = 50_000
     validation_patches: Count = 256
-    validation_members: Annotated[int, Field(ge=2)] = Field(4, description="of the ensemble in validation (diffusion)")
-    validation_steps: Annotated[int, Field(ge=2)] = Field(18, description="of the sampler in validation (diffusion)")
+    validation_members: Annotated[int, Field(ge=2)] = Field(
+        4, description="members of the ensemble in validation (diffusion)"
+    )
+    validation_steps: Annotated[int, Field(ge=2)] = Field(
+        18, description="steps of the sampler in validation (diffusion)"
+    )
 
     @field_validator("period", mode="before")
     @classmethod
@@ -90,9 +98,9 @@ class RunConfig(BaseModel):
         return NetworkConfig.from_size(self.size, 1, 1, noise_conditioned=False).stride
 
     def for_processes(self, count: int) -> RunConfig:
-        """Return these settings with the nearest micro_batch that divides the batch of each of `count` processes.
+        """Return these settings with a micro_batch that divides the batch of each of `count` processes.
 
-        Raises BadInput where the batch is not a multiple of `count`.
+        It is the largest that is at most the one given, which bounds the memory. Raises BadInput where the batch is not a multiple of `count`.
         """
         if self.batch % count:
             fewer = max(count, self.batch - self.batch % count)
@@ -100,10 +108,20 @@ class RunConfig(BaseModel):
                 f"batch {self.batch} cannot be divided among {count} processes; set batch={fewer}, or {fewer + count}"
             )
         share = self.batch // count
-        divisors = (size for size in range(1, share + 1) if share % size == 0)
-        return self.model_copy(
-            update={"micro_batch": min(divisors, key=lambda size: (abs(size - self.micro_batch), size))}
+        fits = next(size for size in range(min(self.micro_batch, share), 0, -1) if share % size == 0)
+        return self.model_copy(update={"micro_batch": fits})
+
+    def fitted_from(self, asked: RunConfig, count: int) -> str:
+        """Return the line that says why micro_batch is not the one asked for; where it is under half, a better batch."""
+        share = self.batch // count
+        line = (
+            f"micro_batch is {self.micro_batch}, not {asked.micro_batch}: it must divide the {share} patches of an"
+            " update in each process"
         )
+        if 2 * self.micro_batch >= min(asked.micro_batch, share):
+            return line
+        whole = count * asked.micro_batch
+        return f"{line}; batch={max(1, round(self.batch / whole)) * whole} would let it be {asked.micro_batch}"
 
     def weights(self, targets: list[str]) -> list[float]:
         """Return the loss's weights in the order of the targets; raise BadInput for a channel that is not a target."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from corrstore.datasets.commands import notices, results
+from corrstore.datasets.commands import notices, process_rank, results, stopped_by_signals
 
 app = typer.Typer()
 
@@ -17,34 +17,43 @@ StoreOption = Annotated[str, typer.Option("--store", metavar="STORE", help="The 
 
 
 @app.command()
+@stopped_by_signals()
 def sample(
     store: StoreOption,
     checkpoint: Annotated[Path, typer.Option(metavar="RUN", help="A run's folder, or one of its .pt files.")],
     output: Annotated[str, typer.Option(metavar="FORECAST", help="The folder of the forecast; it may be unfinished.")],
-    members: Annotated[int, typer.Option(min=0, help="Of the ensemble; 0: the regression alone.")] = 8,
+    members: Annotated[int, typer.Option(min=0, help="Members of the ensemble; 0: the regression alone.")] = 8,
     split: Annotated[
-        Literal["train", "validation", "test", "all"], typer.Option(help="Which of the store's samples.")
+        Literal["train", "validation", "test", "all"], typer.Option(help="The split whose samples are drawn.")
     ] = "test",
-    times: Annotated[int | None, typer.Option(min=1, help="At most so many samples, the first ones.")] = None,
+    times: Annotated[
+        int | None, typer.Option(min=1, help="The number of samples, the first ones of the split; by default all.")
+    ] = None,
     form: Annotated[
-        Literal["zarr", "netcdf"], typer.Option("--format", help="One Zarr, or a folder of NetCDF files.")
+        Literal["zarr", "netcdf"],
+        typer.Option("--format", help="The form of the forecast: one Zarr, or a folder of NetCDF files."),
     ] = "zarr",
     steps: Annotated[
-        int | None, typer.Option(min=2, help="Of the sampler, 36 by default; fewer make the spread too large.")
+        int | None, typer.Option(min=2, help="Steps of the sampler, 36 by default; fewer make the spread too large.")
     ] = None,
     sigma_min: Annotated[float, typer.Option(help="The lowest noise level of the sampler.")] = 0.002,
     sigma_max: Annotated[float, typer.Option(help="The highest noise level of the sampler.")] = 800.0,
     churn: Annotated[float, typer.Option(min=0, help="EDM's S_churn; 0: a deterministic sampler.")] = 0.0,
     tile: Annotated[
-        tuple[int, int] | None, typer.Option(help="Height and width in pixels; the training's patch by default.")
+        tuple[int, int] | None,
+        typer.Option(help="Height and width of a tile in pixels; by default the training's patch."),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option(min=0, help="Of tiles, in pixels; by default an eighth of one.")
+        int | None, typer.Option(min=0, help="Overlap of tiles in pixels; by default an eighth of a tile.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Tiles through a network at once; it bounds the memory.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise, with the valid time and the member.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1; auto takes this process's GPU if any.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch on the CPU; by default the cores.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Tiles that pass a network at once; they bound the memory.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, with the valid time and the member.")] = 0,
+    device: Annotated[
+        str, typer.Option(help="The device: cpu, cuda, cuda:1; auto takes this process's GPU if any.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of PyTorch on the CPU; by default the cores.")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU.")] = 1,
 ) -> None:
     """Draw an ensemble of fine fields for samples of a store, and write it as CF Zarr or NetCDF.
@@ -55,8 +64,9 @@ def sample(
 
     Example: `corrstore sample --store demo/store --checkpoint demo/diffusion --output demo/forecast --members 8`
     """
-    from corrstore.training.learning.process_group import in_process_group, run_in_processes
+    from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes
 
+    end_with_parent()
     if processes > 1 and not in_process_group():
         run_in_processes(processes)
         notices.print(f"wrote {output}", highlight=False, soft_wrap=True)
@@ -76,12 +86,12 @@ def sample(
         valid_samples,
     )
     from corrstore.training.learning.checkpoint import load_checkpoint
+    from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.processes import chosen_device
-    from corrstore.training.learning.signals import on_signals, raise_stopped
 
-    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    rank, world_size = process_rank(), int(os.environ["WORLD_SIZE"]) if in_process_group() else 1
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world_size))
-    with on_signals(raise_stopped):
+    with bounded_memory("give a smaller --tile, or a smaller --batch"):
         opened = open_store(store)
         trained = load_checkpoint(checkpoint, opened, chosen_device(device))
         sides = tile_size(trained, tile)
@@ -108,11 +118,14 @@ def sample(
 
 
 @app.command()
+@stopped_by_signals()
 def evaluate(
     store: StoreOption,
-    forecast: Annotated[str, typer.Option(metavar="FORECAST", help="What `corrstore sample` wrote.")],
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="For report.html and scores.csv.")],
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each scores one time after the other.")] = 1,
+    forecast: Annotated[str, typer.Option(metavar="FORECAST", help="The forecast that `corrstore sample` wrote.")],
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder that report.html and scores.csv are written to.")
+    ],
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each of which scores one time after the other.")] = 1,
 ) -> None:
     """Score a forecast against a store's truth, beside its regression and plain interpolation, and write a report.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from corrstore.beam_pipelines.spreading.stopping import kill_children
+from corrstore.datasets.commands import kill_children, module_command
 from corrstore.datasets.errors import OutOfResources
 
 _MODULE = "corrstore.beam_pipelines.spreading.worker"
 _SECONDS_BETWEEN = 0.5
 _SECONDS_OF_GRACE = 5.0  # in which a run that is over may end by itself
 _SECONDS_TO_INSIST = 30.0
+_SHELL_SIGNALS = 128  # a shell adds it to the number of the signal that killed a process
 _ALARM = signal.SIGURG  # ignored by default, so one that comes too late does nothing
 
 
@@ -33,7 +33,7 @@ def watching_workers() -> Iterator[str]:
     A shell waits for each worker, and leaves a file when it dies, however early that is. Outside of the main thread,
     which alone receives signals, nothing is watched.
     """
-    worker = f"{shlex.quote(sys.executable)} -m {_MODULE}"
+    worker = shlex.join(module_command(_MODULE))
     if threading.current_thread() is not threading.main_thread():
         yield worker
         return
@@ -60,16 +60,27 @@ def watching_workers() -> Iterator[str]:
             signal.signal(_ALARM, wake)
             threading.excepthook = lambda _: None  # Beam's threads complain of a worker that is gone
             watcher.start()
-            yield f"exec 2>/dev/null; {worker} || : > {shlex.quote(str(trace))}"
+            place = shlex.quote(folder)
+            yield f"exec 2>{place}/said-$$; {worker} || (set -C; echo $? $$ > {place}/{trace.name})"
         except BaseException:
             if died.is_set():
-                raise OutOfResources(
-                    "a worker process was killed, perhaps because memory ran out; start the same command again"
-                    " with fewer --workers"
-                ) from None
+                raise OutOfResources(_cause(trace)) from None
             raise
         finally:
             over.set()
             watcher.join()
             signal.signal(_ALARM, usual_handler)
             threading.excepthook = usual_hook
+
+
+def _cause(trace: Path) -> str:
+    """Return what is known of the worker that died first: its exit code, as a shell counts it, and what it said."""
+    code, shell = trace.read_text().split()
+    if int(code) > _SHELL_SIGNALS:
+        return (
+            "a worker process was killed, perhaps because memory ran out; start the same command again with fewer"
+            " --workers"
+        )
+    said = (trace.parent / f"said-{shell}").read_text(errors="replace").strip().splitlines()
+    last = f": {said[-1]}" if said else ""
+    return f"a worker process ended with exit code {code}{last}; start the same command again to go on"

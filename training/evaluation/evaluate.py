@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, OutOfResources
 from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.datasets.variables.channels import Channel
@@ -108,7 +110,8 @@ def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
     """Score every time of the forecast that is complete and has a valid sample in the store.
 
     Channels that the two share are scored. A worker holds a sample, and a few times the members of one channel. Raises
-    BadInput where the grids differ, and where no channel is shared or no time can be scored.
+    BadInput where the grids differ, and where no channel is shared or no time can be scored; OutOfResources where a
+    worker is killed.
     """
     store, forecast = open_store(store_url), open_forecast(forecast_url)
     _check(store, forecast)
@@ -122,8 +125,15 @@ def evaluate(store_url: str, forecast_url: str, workers: int = 1) -> Evaluation:
     if workers == 1:
         scored = list(map(score, times))
     else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            scored = list(pool.map(score, times))
+        quiet = signal.SIGINT, signal.SIG_IGN  # a keyboard sends it to workers too, which would print tracebacks
+        try:
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, quiet) as pool:
+                scored = list(pool.map(score, times))
+        except BrokenProcessPool:
+            raise OutOfResources(
+                "a worker process was killed, perhaps because memory ran out; start the same command again with fewer"
+                " --workers"
+            ) from None
     return Evaluation(
         _shared_channels(store, forecast),
         Domain.of_grid(store.grid("target")),

@@ -6,13 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as distributed
 from torch import Tensor
 
+from corrstore.datasets.commands import process_rank
 from corrstore.datasets.errors import BadInput
-from corrstore.training.learning.process_group import MEETING_FILE
+from corrstore.training.learning.process_group import MEETING_FILE, in_process_group
+
+_TO_MEET = timedelta(minutes=10)
+"""The time that a process waits for another: to meet, and in each exchange."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,13 @@ SINGLE_PROCESS = Processes()
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[Processes]:
     """Yield the processes that were started together (NCCL between GPUs, else gloo), or this one alone."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = int(os.environ["WORLD_SIZE"]) if in_process_group() else 1
     if world == 1:
         yield SINGLE_PROCESS
         return
     backend, meeting = "nccl" if device.type == "cuda" else "gloo", os.environ.get(MEETING_FILE)
     place = f"file://{meeting}" if meeting else "env://"
-    distributed.init_process_group(backend, place, rank=int(os.environ["RANK"]), world_size=world)
+    distributed.init_process_group(backend, place, rank=process_rank(), world_size=world, timeout=_TO_MEET)
     try:
         yield Processes(distributed.get_rank(), world)
     finally:

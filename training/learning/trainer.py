@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from corrstore.catalog.printing.progress import shown_progress
-from corrstore.datasets.commands import notices
+from corrstore.datasets.commands import notices, on_signals
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.store.opening import Store
 from corrstore.training.learning.checkpoint import (
@@ -26,7 +26,6 @@ from corrstore.training.learning.launching import Query, write_run_record
 from corrstore.training.learning.learner import Learner
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.run_log import RunLog
-from corrstore.training.learning.signals import on_signals
 from corrstore.training.learning.validation import Scores, score, validate
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.patches.meter import Meter, Throughput, throughput
@@ -64,11 +63,7 @@ def train(
             f" {learner.patches_seen:,} of {config.patches:,} patches seen"
         )
         if config.micro_batch != asked.micro_batch:
-            notices.print(
-                f"micro_batch is {config.micro_batch}, not {asked.micro_batch}: it must divide the"
-                f" {config.batch // processes.world_size} patches of an update in each process",
-                soft_wrap=True,
-            )
+            notices.print(config.fitted_from(asked, processes.world_size), soft_wrap=True)
         if "validation" not in store.recipe.splits.intervals:
             notices.print("the store has no validation split: nothing is validated; best.pt holds the latest weights")
     if learner.residual_scale is None:
@@ -80,7 +75,7 @@ def train(
     meter = Meter(loader)
     console = notices if processes.is_first else Console(quiet=True, force_terminal=False)
     with (
-        on_signals(stop.set),
+        on_signals(lambda _: stop.set()),
         shown_progress(console, config.stage, "patches", config.patches, learner.patches_seen) as show,
     ):
         while learner.patches_seen < config.patches:

@@ -301,16 +301,21 @@ def test_stopped_sampling_ends_with_75_and_keeps_its_parts(demo_store, run, tmp_
     words = ["sample", "--store", demo_store.folder.path(), "--checkpoint", run, "--output", output, "--threads", 1]
 
     def send_signal_after_the_first_part():
-        while not (output / "refc_regression" / "c" / "0" / "0" / "0").exists():
+        while not over.is_set() and not (output / "refc_regression" / "c" / "0" / "0" / "0").exists():
             time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    sender = threading.Thread(target=send_signal_after_the_first_part)
+    over = threading.Event()
+    sender = threading.Thread(target=send_signal_after_the_first_part, daemon=True)
     sender.start()
-    ended = corrstore(*words, "--members", 8, "--steps", 400)
-    sender.join()
+    try:
+        ended = corrstore(*words, "--members", 8, "--steps", 400)
+    finally:
+        over.set()
+        sender.join()
     assert ended.returncode == 75
-    assert ended.stderr.splitlines()[-1] == "corrstore: stopped by a signal; give the same command to go on"
+    assert ended.stderr.splitlines()[-1] == "corrstore: stopped by SIGTERM; the same command continues"
     forecast = open_forecast(str(output))
     assert 1 <= sum(map(forecast.has, forecast.header.parts)) < len(forecast.header.parts)
 

@@ -132,18 +132,20 @@ def test_a_regression_learns(demo_store, learned):
 def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, learned, tmp_path):
     def send_signal_after_some_updates():
         log = tmp_path / "log.csv"
-        while not (log.exists() and len(log.read_text().splitlines()) > 3):
+        while not over.is_set() and not (log.exists() and len(log.read_text().splitlines()) > 3):
             time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    not_for_us = []
+    not_for_us, over = [], threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: not_for_us.append(True))
     try:
-        sender = threading.Thread(target=send_signal_after_some_updates)
+        sender = threading.Thread(target=send_signal_after_some_updates, daemon=True)
         sender.start()
         seen = train(demo_store, LONGER, tmp_path)
-        sender.join()
     finally:
+        over.set()
+        sender.join()
         signal.signal(signal.SIGTERM, before)
     assert 0 < seen < 240
     assert not_for_us == []

@@ -76,7 +76,7 @@ def module_command(name: str) -> list[str]:
     It imports from the working folder only where this process does: `python -m` would put that folder first, and with
     it whatever files a user has there.
     """
-    imports_from_here = not {"", os.getcwd()}.isdisjoint(sys.path)
+    imports_from_here = not {"", str(Path.cwd())}.isdisjoint(sys.path)
     return [sys.executable, *([] if imports_from_here else ["-P"]), "-m", name]
 
 
@@ -142,7 +142,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def stop_error(message: str) -> Exception:
-    """Return the exception that ends a stopped command with exit code 75; of several processes the first has a message."""
+    """Return the error that ends a stopped command with 75; of several processes only the first has a message."""
     return typer.Exit(Stopped.exit_code) if process_rank() else Stopped(message)
 
 

@@ -100,7 +100,8 @@ class RunConfig(BaseModel):
     def for_processes(self, count: int) -> RunConfig:
         """Return these settings with a micro_batch that divides the batch of each of `count` processes.
 
-        It is the largest that is at most the one given, which bounds the memory. Raises BadInput where the batch is not a multiple of `count`.
+        It is the largest that is at most the one given, which bounds the memory. Raises BadInput where the batch is not
+        a multiple of `count`.
         """
         if self.batch % count:
             fewer = max(count, self.batch - self.batch % count)
@@ -112,7 +113,7 @@ class RunConfig(BaseModel):
         return self.model_copy(update={"micro_batch": fits})
 
     def fitted_from(self, asked: RunConfig, count: int) -> str:
-        """Return the line that says why micro_batch is not the one asked for; where it is under half, a better batch."""
+        """Return the line on a micro_batch that is not the one asked for, with a better batch where it is under half."""
         share = self.batch // count
         line = (
             f"micro_batch is {self.micro_batch}, not {asked.micro_batch}: it must divide the {share} patches of an"

@@ -9,26 +9,53 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.learning.checkpoint import LAST, read_checkpoint
+from corrstore.training.learning.process_group import in_process_group
 from corrstore.training.patches.loader import split_order
 from corrstore.training.run_config import run_config
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
 from tests.paths import ROOT
 
+MINUTES = 300.0  # seconds, in which what would wait for ever is given up
 SETTINGS = {**BRIEF_RUN, "patches": 16, "save_every": 16, "validate_every": 16}
 
 
-def started(*words: object) -> subprocess.Popen[str]:
-    """The command in a process of its own, its standard error in a pipe."""
+def started(*words: object, before: str = "", ignoring: bool = False) -> subprocess.Popen[str]:
+    """The command in a process of its own, its standard error in a pipe; SIGHUP is ignored, or as by default."""
+    code = f"""
+import signal
+signal.signal(signal.SIGHUP, signal.{"SIG_IGN" if ignoring else "SIG_DFL"})
+from corrstore.command_line import main
+from corrstore.training.learning import process_group
+{before}
+main()
+"""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-m", "corrstore", *map(str, words)], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *map(str, words)], env=environment, stderr=subprocess.PIPE, text=True
     )
+
+
+def updates(run: Path) -> int:
+    """Return the number of updates that a run has logged."""
+    log = run / "log.csv"
+    return len(log.read_text().splitlines()) - 1 if log.exists() else 0
+
+
+def training_ranks(training: subprocess.Popen[str], run: Path) -> list[psutil.Process]:
+    """Return the processes of a training, in the order of ranks, when some more updates have been made."""
+    enough = updates(run) + 2
+    while updates(run) < enough:
+        assert training.poll() is None
+        time.sleep(0.01)
+    return sorted(psutil.Process(training.pid).children(), key=lambda child: int(child.environ()["RANK"]))
 
 
 def train_words(store, run, **changes) -> list[object]:
@@ -85,23 +112,84 @@ def test_a_signal_stops_all_with_75_and_the_same_command_goes_on(demo_store, tmp
     _, said = training.communicate()
     seen = read_checkpoint(tmp_path / "run" / LAST)["patches_seen"]
     assert training.returncode == 75, said
-    assert said.count(f"stopped after {seen:,} of 80,000 patches; give the same command to go on") == 1
+    assert said.count(f"stopped after {seen:,} of 80,000 patches; the same command continues") == 1
 
 
-def test_a_killed_process_ends_the_others_and_is_told(demo_store, tmp_path):
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        ("SIGKILL", 75, "was killed by SIGKILL, most often because memory ran out"),
+        ("SIGHUP", 75, None),
+        ("SIGSEGV", 70, "was ended by SIGSEGV, an error of corrstore or of a library it uses"),
+    ],
+)
+def test_a_process_that_a_signal_ends_ends_the_others_and_is_told(demo_store, tmp_path, rank, name, code, message):
     training = started(*train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000))
-    log = tmp_path / "run" / "log.csv"
-    while not (log.exists() and len(log.read_text().splitlines()) > 2):
-        assert training.poll() is None
-        time.sleep(0.01)
-    children = subprocess.run(
-        ["ps", "--ppid", str(training.pid), "-o", "pid="], capture_output=True, text=True, check=True
-    )
-    os.kill(int(children.stdout.split()[-1]), signal.SIGKILL)
-    _, said = training.communicate()
-    assert training.returncode == 75, said
-    assert said.splitlines()[-1].startswith("corrstore: process 1 was killed")
+    children = training_ranks(training, tmp_path / "run")
+    children[rank].send_signal(getattr(signal, name))
+    _, said = training.communicate(timeout=MINUTES)
+    assert training.returncode == code, said
+    expected = "corrstore: stopped after " if message is None else f"corrstore: process {rank} {message}"
+    assert said.splitlines()[-1].startswith(expected)
     assert "Traceback" not in said
+    assert not any(child.is_running() for child in children)
+
+
+@pytest.mark.parametrize("ending", ["its minute is over", "a second signal"])
+def test_processes_that_a_signal_does_not_stop_are_killed(demo_store, tmp_path, ending):
+    """A process that cannot answer, as in the libraries of PyTorch, is one that is suspended."""
+    seconds = 1 if ending == "its minute is over" else MINUTES
+    words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000)
+    training = started(*words, before=f"process_group.SECONDS_TO_STOP = {seconds}")
+    children = training_ranks(training, tmp_path / "run")
+    for child in children:
+        child.suspend()
+    training.send_signal(signal.SIGTERM)
+    if ending == "a second signal":
+        time.sleep(0.5)
+        assert training.poll() is None
+        training.send_signal(signal.SIGINT)
+    _, said = training.communicate(timeout=MINUTES)
+    assert training.returncode == 75, said
+    assert said.splitlines()[-1] == "corrstore: stopped by SIGTERM; the same command continues"
+    assert not any(child.is_running() for child in children)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can tell a process that its parent is gone")
+def test_no_process_outlives_a_command_that_is_killed(demo_store, tmp_path):
+    training = started(*train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000))
+    children = training_ranks(training, tmp_path / "run")
+    training.kill()
+    training.communicate(timeout=MINUTES)
+    psutil.wait_procs(children, timeout=MINUTES)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+def test_a_command_whose_terminal_is_gone_stops_and_one_under_nohup_goes_on(demo_store, tmp_path):
+    words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000)
+    for ignored in (True, False):
+        training = started(*words, ignoring=ignored)
+        training_ranks(training, tmp_path / "run")
+        before = updates(tmp_path / "run")
+        training.send_signal(signal.SIGHUP)
+        if ignored:
+            while updates(tmp_path / "run") < before + 5:
+                assert training.poll() is None
+                time.sleep(0.01)
+            training.terminate()
+        _, said = training.communicate(timeout=MINUTES)
+        assert training.returncode == 75, said
+        assert "stopped after" in said.splitlines()[-1]
+
+
+def test_one_variable_of_torchrun_alone_makes_no_group(demo_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert not in_process_group()
+    ended = corrstore(*train_words(demo_store.folder.path(), tmp_path / "run")[:-1], "--set=batch=8", "--plan")
+    assert ended.returncode == 0, ended.stderr
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert in_process_group()
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused_before_any_starts(demo_store, tmp_path):
@@ -119,11 +207,30 @@ def test_a_batch_that_the_processes_cannot_share_is_refused_before_any_starts(de
         (8, 4, 4, 2),
         (256, 16, 8, 16),
         (240, 16, 8, 15),
-        (10, 4, 1, 5),
-        (12, 5, 2, 6),
+        (10, 4, 1, 2),
+        (12, 5, 2, 3),
+        (14, 6, 1, 2),
+        (13, 6, 1, 1),
         (8, 99, 2, 4),
     ],
 )
-def test_the_nearest_micro_batch_that_divides_is_taken(batch, micro_batch, processes, fitted):
+def test_the_largest_micro_batch_that_divides_and_is_not_above_the_one_given_is_taken(
+    batch, micro_batch, processes, fitted
+):
     config = run_config("regression", "demo", {"batch": batch, "micro_batch": micro_batch}).for_processes(processes)
     assert (config.batch, config.micro_batch) == (batch, fitted)
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro_batch", "processes", "better"),
+    [(8, 3, 2, None), (8, 99, 2, None), (26, 6, 2, 24), (13, 6, 1, 12), (7, 5, 1, 5)],
+)
+def test_a_micro_batch_under_half_of_the_one_given_is_said_with_a_better_batch(batch, micro_batch, processes, better):
+    asked = run_config("regression", "demo", {"batch": batch, "micro_batch": micro_batch})
+    said = asked.for_processes(processes).fitted_from(asked, processes)
+    assert f"micro_batch is {asked.for_processes(processes).micro_batch}, not {micro_batch}" in said
+    assert ("batch=" in said) == (better is not None)
+    if better:
+        assert f"batch={better} would let it be {micro_batch}" in said
+        improved = run_config("regression", "demo", {"batch": better, "micro_batch": micro_batch})
+        assert improved.for_processes(processes).micro_batch == micro_batch

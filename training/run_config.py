@@ -113,7 +113,7 @@ class RunConfig(BaseModel):
         return self.model_copy(update={"micro_batch": fits})
 
     def fitted_from(self, asked: RunConfig, count: int) -> str:
-        """Return the line on a micro_batch that is not the one asked for, with a better batch where it is under half."""
+        """Return the line on a micro_batch that is not the one asked for, with a better batch if under half."""
         share = self.batch // count
         line = (
             f"micro_batch is {self.micro_batch}, not {asked.micro_batch}: it must divide the {share} patches of an"

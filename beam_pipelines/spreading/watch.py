@@ -61,7 +61,7 @@ def watching_workers() -> Iterator[str]:
             threading.excepthook = lambda _: None  # Beam's threads complain of a worker that is gone
             watcher.start()
             place = shlex.quote(folder)
-            yield f"exec 2>{place}/said-$$; {worker} || (set -C; echo $? $$ > {place}/{trace.name})"
+            yield f"exec 2>{place}/said-$$; {worker} || (code=$?; set -C; echo $code $$ > {place}/{trace.name}) || :"
         except BaseException:
             if died.is_set():
                 raise OutOfResources(_cause(trace)) from None

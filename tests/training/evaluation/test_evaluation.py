@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 
 import numpy as np
+import psutil
 import pytest
 import xarray as xr
 from scores.probability import crps_for_ensemble
@@ -23,6 +29,7 @@ from corrstore.training.forecasts.files import Forecast, open_forecast
 from corrstore.training.forecasts.forecast import ForecastSampler, SamplingSettings, valid_samples
 from corrstore.training.forecasts.header import Header, Part
 from tests.models import trained_on
+from tests.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +128,27 @@ def test_times_that_are_not_complete_are_left_out_and_counted(demo_store, foreca
     found = evaluate(demo_store.folder.url, str(tmp_path / "partial"))
     assert (len(found.times), found.incomplete) == (1, 1)
     assert found.times[0] == forecast.header.valid_times[1]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stopped_evaluation_ends_with_75_in_one_line_and_leaves_no_worker(demo_store, forecast, tmp_path, name):
+    words = ["--store", demo_store.folder.path(), "--forecast", forecast.folder.path(), "--output", tmp_path / "scores"]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from corrstore.command_line import main\nmain()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "evaluate", "--workers", "2", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (workers := psutil.Process(process.pid).children()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(getattr(signal, name))
+        _, said = process.communicate(timeout=300)
+    assert (process.returncode, said) == (75, f"corrstore: stopped by {name}; the same command continues\n")
+    psutil.wait_procs(workers, timeout=300)
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_several_workers_find_what_one_does(demo_store, forecast, evaluation):

@@ -1,0 +1,31 @@
+"""A worker process that ends before its work is told with what is known of its end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from corrstore.beam_pipelines.spreading.watch import watching_workers
+from corrstore.datasets.errors import OutOfResources
+from tests.paths import ROOT
+
+MINUTES = 300.0  # seconds, in which what would wait for ever is given up
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("raise ImportError('libproj is missing')", "ended with exit code 1: ImportError: libproj is missing; start"),
+        ("import os; os._exit(3)", "ended with exit code 3; start the same command again to go on"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed, perhaps because memory ran out; .* fewer --workers"),
+    ],
+)
+def test_the_end_of_a_worker_is_told_with_its_reason(tmp_path, code, message):
+    (tmp_path / "apache_beam.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    with pytest.raises(OutOfResources, match=f"a worker process {message}"), watching_workers() as command:
+        with subprocess.Popen(command, shell=True, env=environment):
+            time.sleep(MINUTES)

@@ -26,6 +26,9 @@ MINUTES = 300.0  # seconds, in which what would wait for ever is given up
 def test_the_end_of_a_worker_is_told_with_its_reason(tmp_path, code, message):
     (tmp_path / "apache_beam.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    with pytest.raises(OutOfResources, match=f"a worker process {message}"), watching_workers() as command:
-        with subprocess.Popen(command, shell=True, env=environment):
-            time.sleep(MINUTES)
+    with (
+        pytest.raises(OutOfResources, match=f"a worker process {message}"),
+        watching_workers() as command,
+        subprocess.Popen(command, shell=True, env=environment),
+    ):
+        time.sleep(MINUTES)

@@ -20,9 +20,9 @@ TOO_MANY = 2**50
 
 @pytest.mark.parametrize("allocate", [torch.empty, np.empty], ids=["PyTorch", "NumPy"])
 def test_memory_that_runs_out_is_said_with_the_remedy(allocate):
-    with pytest.raises(OutOfResources, match=r"memory ran out \(.*allocate.*\); take less, and give the same command"):
-        with bounded_memory("take less"):
-            allocate(TOO_MANY)
+    said = r"memory ran out \(.*allocate.*\); take less, and give the same command"
+    with pytest.raises(OutOfResources, match=said), bounded_memory("take less"):
+        allocate(TOO_MANY)
 
 
 def test_another_error_passes_unchanged():

@@ -126,6 +126,7 @@ def test_a_signal_stops_all_with_75_and_the_same_command_goes_on(demo_store, tmp
 def test_a_process_that_a_signal_ends_ends_the_others_and_is_told(demo_store, tmp_path, rank, name, code, message):
     training = started(*train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000))
     children = training_ranks(training, tmp_path / "run")
+    children[1 - rank].suspend()  # it cannot fail for its part
     children[rank].send_signal(getattr(signal, name))
     _, said = training.communicate(timeout=MINUTES)
     assert training.returncode == code, said

@@ -88,6 +88,7 @@ def test_two_processes_train_and_sample_together_and_speak_once(demo_store, tmp_
     ] == []
 
 
+@pytest.mark.slow
 def test_the_error_of_the_process_that_fails_comes_through_alone(demo_store, tmp_path):
     shutil.copytree(demo_store.folder.path(), tmp_path / "store")
     store = open_store(str(tmp_path / "store"))
@@ -115,12 +116,15 @@ def test_a_signal_stops_all_with_75_and_the_same_command_goes_on(demo_store, tmp
     assert said.count(f"stopped after {seen:,} of 80,000 patches; the same command continues") == 1
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 @pytest.mark.parametrize(
     ("name", "code", "message"),
     [
         ("SIGKILL", 75, "was killed by SIGKILL, most often because memory ran out"),
-        ("SIGSEGV", 70, "was ended by SIGSEGV, an error of corrstore or of a library it uses"),
+        pytest.param(
+            *("SIGSEGV", 70, "was ended by SIGSEGV, an error of corrstore or of a library it uses"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_process_that_a_signal_ends_ends_the_others_and_is_told(demo_store, tmp_path, rank, name, code, message):
@@ -135,7 +139,7 @@ def test_a_process_that_a_signal_ends_ends_the_others_and_is_told(demo_store, tm
     assert not any(child.is_running() for child in children)
 
 
-@pytest.mark.parametrize("ending", ["its minute is over", "a second signal"])
+@pytest.mark.parametrize("ending", [pytest.param("its minute is over", marks=pytest.mark.slow), "a second signal"])
 def test_processes_that_a_signal_does_not_stop_are_killed(demo_store, tmp_path, ending):
     """A process that cannot answer, as in the libraries of PyTorch, is one that is suspended."""
     seconds = 1 if ending == "its minute is over" else MINUTES
@@ -165,6 +169,7 @@ def test_no_process_outlives_a_command_that_is_killed(demo_store, tmp_path):
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
 
+@pytest.mark.slow
 def test_a_command_whose_terminal_is_gone_stops_and_one_under_nohup_goes_on(demo_store, tmp_path):
     words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000)
     for ignored in (True, False):

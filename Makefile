@@ -29,14 +29,14 @@ demo: install
 	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
 test-oldest:
 	$(MAKE) install VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
-	.venv-oldest/bin/python -m pytest -n 2 --dist loadscope
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -2,3 +2,7 @@
 
 It knows scores and their intervals. It never draws a forecast. Start reading at `evaluate.py`, then `scores.py`.
 """
+
+from corrstore.training.evaluation.evaluate import evaluate
+
+__all__ = ["evaluate"]

@@ -15,10 +15,9 @@ from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sources import used_rules
-from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.changes import Changes, find_changes
-from corrstore.datasets.samples.checksums import file_states, files_in_use, files_without_checksum, with_states
+from corrstore.datasets.samples.checksums import files_in_use, files_without_checksum, with_present_states
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record, write_plans
@@ -123,7 +122,7 @@ def _with_file_states(
     if size >= _LITTLE:
         task, indices = ChecksumFile(unknown), list(range(len(unknown)))
         spread(task, indices, folder, CHECKSUMS, runner, Progress("checksums", console))
-    return with_states(preparation.pairs, file_states(used, recipe.sources, folder))
+    return with_present_states(preparation.pairs, used, recipe.sources, folder)
 
 
 def _work(recipe: Recipe, folder: Folder, recorded: Recorded, changes: Changes, repair: bool, refresh: bool) -> _Work:
@@ -169,6 +168,6 @@ def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner:
     every = recipe.normalisation.every
     chosen = [index for i, index in enumerate(chosen) if (i + i // every) % every == 0]  # by turns at each hour
     done = set(folder.names(MEASUREMENTS))
-    todo = [index for index in chosen if f"{time_key(recipe.times[index])}.parquet" not in done]
+    todo = [index for index in chosen if record_name(recipe.times[index]) not in done]
     spread(MeasureSample(folder, recipe), todo, folder, MEASUREMENTS, runner, Progress("measuring", console))
     return constants_from_records(recipe, read_records(folder, MEASUREMENTS))

@@ -12,7 +12,7 @@ from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.changes import find_changes
-from corrstore.datasets.samples.checksums import file_states, files_in_use, with_states
+from corrstore.datasets.samples.checksums import files_in_use, with_present_states
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.samples.probe import Cost, probe
 from corrstore.datasets.storage.folder import Folder
@@ -98,7 +98,7 @@ def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> d
         return {}
     refuse_changes(build_record, recipe, folder.url)
     used = files_in_use(preparation.files, preparation.pairs)
-    pairs = with_states(preparation.pairs, file_states(used, recipe.sources, folder))
+    pairs = with_present_states(preparation.pairs, used, recipe.sources, folder)
     return find_changes(recipe, build_record.recipe, read_recorded(folder).pairs, pairs).files
 
 

@@ -18,7 +18,7 @@ from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import SamplePlan
-from corrstore.datasets.recipe.periods import format_time, time_key
+from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.samples.changes import changed_files
 from corrstore.datasets.samples.checking import check_sample
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
@@ -26,7 +26,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import ROLES, StorePlan
 from corrstore.datasets.store.ledger import LEDGER, RECORDS, SOURCES, VERDICT, damaged_objects
 from corrstore.datasets.store.opening import Store
-from corrstore.datasets.store.records import SampleRecord, read_record, read_records
+from corrstore.datasets.store.records import SampleRecord, read_record, read_records, record_name
 
 _CHECKS = f"{LEDGER}/checks"
 
@@ -43,7 +43,7 @@ class CheckSample:
     def __call__(self, index: int) -> SampleRecord:
         """The record of the check; its reasons say what is wrong."""
         time = np.datetime64(self.times[index], "s")
-        name = f"{RECORDS}/{time_key(time)}.parquet"
+        name = f"{RECORDS}/{record_name(time)}"
         if not self.folder.exists(name):
             return SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is not there"])
         try:

@@ -32,14 +32,15 @@ class HeldChannel:
     @property
     def belongs_to_no_run(self) -> bool:
         """True where the channel's fields may be combined with those of any run."""
-        return set(self.best) <= {None}
+        return self.best.keys() <= {None}
 
     def terms(self, run: Run, window: timedelta, time: datetime) -> Terms | None:
         """Return the terms of the field at that valid time from that run alone; None where it is not there.
 
         `window` is the length of the window of an accumulated channel.
         """
-        held = self.best.get(None if self.belongs_to_no_run else run, {})
+        run = None if self.belongs_to_no_run else run
+        held = self.best.get(run, {})
         if not self.channel.variable.windowed:
             row = held.get((None, time))
             return None if row is None else [(1, row)]

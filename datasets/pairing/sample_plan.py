@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,10 +53,14 @@ class SamplePlan:
     terms: pa.Table
 
     @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.terms.to_pylist()
+
+    @cached_property
     def fields(self) -> dict[tuple[str, str], list[Term]]:
         """The terms of each (source, channel)."""
         fields: dict[tuple[str, str], list[Term]] = defaultdict(list)
-        for row in self.terms.to_pylist():
+        for row in self._rows:
             if row["sign"]:
                 fields[row["source"], row["wanted"]].append(Term(row["sign"], FieldReference.from_row(row)))
         return dict(fields)
@@ -63,7 +68,7 @@ class SamplePlan:
     @cached_property
     def missing(self) -> dict[tuple[str, str], str]:
         """The reason for each (source, channel) that is missing."""
-        return {(row["source"], row["wanted"]): row["missing"] for row in self.terms.to_pylist() if not row["sign"]}
+        return {(row["source"], row["wanted"]): row["missing"] for row in self._rows if not row["sign"]}
 
 
 def sample_plans(pairs: pa.Table) -> Iterator[SamplePlan]:

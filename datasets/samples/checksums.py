@@ -99,8 +99,9 @@ def file_states(used: pa.Table, sources: Mapping[str, SourceSpec], folder: Folde
         return dict(zip((row["path"] for row in rows), pool.map(state, rows), strict=True))
 
 
-def with_states(pairs: pa.Table, states: Mapping[str, FileState]) -> pa.Table:
-    """Return the pairs (PAIRS_SCHEMA) with the state of the file that holds each field."""
+def with_present_states(pairs: pa.Table, used: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> pa.Table:
+    """Return the pairs (PAIRS_SCHEMA) with the present state of the file in use that holds each field."""
+    states = file_states(used, sources, folder)
     known = [states.get(path) for path in pairs["path"].to_pylist()]
     columns = {
         "file_bytes": [state and state.bytes for state in known],

@@ -10,7 +10,7 @@ from corrstore.beam_pipelines.build import build
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
 from corrstore.datasets.pairing.sources import used_rules
-from corrstore.datasets.samples.checksums import file_states, files_in_use, with_states
+from corrstore.datasets.samples.checksums import files_in_use, with_present_states
 from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import BuildRecord, write_build_record, write_plans
@@ -31,8 +31,8 @@ def expected(demo_store) -> str:
 def test_a_plain_loop_over_the_functions_gives_the_same_bytes(recipe, tmp_path, expected):
     folder = Folder(str(tmp_path / "store"))
     preparation = prepare(recipe)
-    states = file_states(files_in_use(preparation.files, preparation.pairs), recipe.sources, folder)
-    write_plans(folder, with_states(preparation.pairs, states))
+    used = files_in_use(preparation.files, preparation.pairs)
+    write_plans(folder, with_present_states(preparation.pairs, used, recipe.sources, folder))
     train = recipe.splits.train.interval.mask(recipe.times).nonzero()[0]
     for index in train:
         write_task_record(folder, MeasureSample(folder, recipe)(int(index)), MEASUREMENTS)

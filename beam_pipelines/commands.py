@@ -25,6 +25,7 @@ from corrstore.datasets.commands import (
 
 if TYPE_CHECKING:
     from corrstore.beam_pipelines.spreading.spread import Runner
+from corrstore.datasets.errors import BadInput
 
 app = typer.Typer()
 
@@ -211,6 +212,9 @@ def _runner(context: typer.Context, workers: int | None) -> Runner:
     from corrstore.beam_pipelines.spreading.options import refuse_unknown
     from corrstore.beam_pipelines.spreading.spread import Runner
 
+    for value in context.params.values():  # Beam's options are let through, so a wrong one may stand for a path
+        if isinstance(value, str) and value.startswith("-"):
+            raise BadInput(f"got {value} where a path is expected; see `corrstore {context.info_name} --help`")
     options = tuple(context.args)
     refuse_unknown(options, [name for parameter in context.command.params for name in parameter.opts])
     return Runner(options, workers)

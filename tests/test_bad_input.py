@@ -144,3 +144,14 @@ def test_a_misspelt_option_is_not_passed_over(content, tmp_path):
 def test_an_option_with_a_value_that_beam_refuses_is_told_in_one_line(content, tmp_path):
     said = told(content, tmp_path, "--direct_num_workers=many")
     assert "Beam does not accept --direct_num_workers=many" in said and "invalid int value" in said
+
+
+@pytest.mark.parametrize(
+    "words", [("convert", "old", "--wrong"), ("verify", "--wrong"), ("build", "--wrong", "--output", "s")]
+)
+def test_a_wrong_option_is_not_taken_for_a_path(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = corrstore(*words)
+    assert ended.returncode == 2, ended.stderr
+    assert "--wrong" in ended.stderr and "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sources import used_rules
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.changes import Changes, find_changes
 from corrstore.datasets.samples.checksums import files_in_use, files_without_checksum, with_present_states
@@ -22,7 +23,7 @@ from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record, write_plans
 from corrstore.datasets.store.constants import Constants, constants_from_records, constants_from_store
-from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     CHECKSUMS,
     LEDGER,
@@ -33,7 +34,7 @@ from corrstore.datasets.store.ledger import (
     read_json,
 )
 from corrstore.datasets.store.recorded import Recorded, read_recorded
-from corrstore.datasets.store.records import read_records, record_name
+from corrstore.datasets.store.records import read_records
 
 _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
@@ -134,8 +135,9 @@ def _work(recipe: Recipe, folder: Folder, recorded: Recorded, changes: Changes, 
     stale = {index for index in changes.samples if refresh or recorded.statuses.get(index) not in ("valid", None)}
     stale = (stale | condemned) - {-1}
     names = set(folder.names(RECORDS))
-    keys = [record_name(time) for time in recipe.times]
-    samples = [index for index, key in enumerate(keys) if key not in names or index in stale]
+    axes = recipe.axes
+    keys = {index: f"{axes.key(index)}.parquet" for index in axes.due_samples}
+    samples = [index for index, key in keys.items() if key not in names or index in stale]
     return _Work(samples, stale, damaged or (refresh and -1 in changes.samples))
 
 
@@ -144,8 +146,9 @@ def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _W
     write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
     if work.any:
         folder.write(UNFINISHED, b"a build is under way, or was stopped\n")
+    axes = recipe.axes
     for index in work.stale:
-        folder.remove(f"{RECORDS}/{record_name(recipe.times[index])}")
+        folder.remove(f"{RECORDS}/{axes.key(index)}.parquet")
     planned = pairs if constants is None else pairs.filter(pc.is_in(pairs["index"], pa.array(work.samples, pa.int64())))
     write_plans(folder, planned)
 
@@ -161,13 +164,14 @@ def _condemned(folder: Folder, recorded: Recorded) -> tuple[set[int], bool]:
 
 def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console) -> Constants:
     """The constants of normalisation: another store's, or measured on the train split."""
-    if recipe.normalisation.constants_from:
-        return constants_from_store(recipe, recipe.normalisation.constants_from)
-    train = recipe.splits.train.interval.mask(recipe.times)
+    if recipe.constants_from:
+        return constants_from_store(recipe, recipe.constants_from)
+    axes = recipe.axes
+    train = recipe.splits.intervals["train"].mask(axes.valid_times) & axes.due
     chosen = [int(index) for index in train.nonzero()[0] if index not in preparation.absent]
     every = recipe.normalisation.every
     chosen = [index for i, index in enumerate(chosen) if (i + i // every) % every == 0]  # by turns at each hour
     done = set(folder.names(MEASUREMENTS))
-    todo = [index for index in chosen if record_name(recipe.times[index]) not in done]
+    todo = [index for index in chosen if f"{axes.key(index)}.parquet" not in done]
     spread(MeasureSample(folder, recipe), todo, folder, MEASUREMENTS, runner, Progress("measuring", console))
     return constants_from_records(recipe, read_records(folder, MEASUREMENTS))

@@ -13,7 +13,10 @@ from corrstore.datasets.store.build_record import BuildRecord
 from corrstore.datasets.store.ledger import HISTORY, read_json
 
 Key = tuple[str, ...]
-_FREE = {("title",), ("max_missing_share",), ("splits", "validation"), ("splits", "test"), ("splits", "embargo")}
+_FREE = {
+    *(("title",), ("max_missing_share",), ("like", "store")),
+    *(("splits", "validation"), ("splits", "test"), ("splits", "embargo")),
+}
 
 
 def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
@@ -57,8 +60,10 @@ def keep_in_history(folder: Folder, changed: dict[str, list[Any]]) -> None:
 
 
 def _may_change(key: Key, was: Any, now: Any) -> bool:
-    if key == ("period", "end"):
+    if key in (("period", "end"), ("forecast", "inits", "end")):
         return bool(now > was)
+    if key == ("forecast", "inits"):
+        return isinstance(was, list) and isinstance(now, list) and now[: len(was)] == was
     place_of_archive = key[0] == "sources" and key[2:3] in (("path",), ("storage_options",), ("files",))
     return place_of_archive or key[:1] in _FREE or key[:2] in _FREE
 

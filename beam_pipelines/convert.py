@@ -26,7 +26,7 @@ from corrstore.datasets.store.build_record import (
     write_plans,
 )
 from corrstore.datasets.store.constants import Constants
-from corrstore.datasets.store.layout import ROLES, StorePlan, stored_normalisation
+from corrstore.datasets.store.layout import StorePlan, stored_normalisation
 from corrstore.datasets.store.ledger import BUILD, RECORDS, REPORT, UNFINISHED, read_json
 from corrstore.datasets.store.records import SampleRecord, record_name
 
@@ -52,7 +52,9 @@ def convert(old: Folder, new: Folder, runner: Runner, console: Console) -> Repor
     attributes = old_attributes(old)
     recipe = recipe_from(attributes["recipe"], old.path("zarr.json"))
     fields, build_json = attributes["fingerprint_fields"], read_json(old, BUILD)
-    normalisations = {role: [stored_normalisation(*each) for each in fields[role]["normalisation"]] for role in ROLES}
+    normalisations = {
+        role: [stored_normalisation(*each) for each in fields[role]["normalisation"]] for role in recipe.roles
+    }
     plan = StorePlan(recipe, normalisations)
     build_record = BuildRecord(recipe, build_json["rules"], Constants(normalisations, build_json["constants"]["notes"]))
     begun = read_build_record(new)

@@ -76,10 +76,11 @@ def finish(
     Each object is replaced whole, the group's metadata last: a reader sees the store before or after, never between.
     `static` are the static fields [channel, lat, lon] in physical units, `problems` those of the archives.
     """
-    summary = write_sample_tables(folder)
+    axes = plan.axes
+    summary = write_sample_tables(folder, of_runs=axes.inits is not None)
     folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))
     report = Report(
-        samples=len(plan.recipe.times),
+        samples=len(axes.due_samples),
         valid=summary.statuses.get("valid", 0),
         partial=summary.statuses.get("partial", 0),
         missing=summary.statuses.get("missing", 0),
@@ -89,10 +90,10 @@ def finish(
         floored=summary.floored,
     )
     folder.write(REPORT, json.dumps(asdict(report), indent=1).encode())
-    valid = np.zeros(len(plan.recipe.times), bool)
+    valid = np.zeros(len(axes), bool)
     valid[summary.valid] = True
     folder.sweep()
-    objects = metadata_objects(plan, plan.recipe.times, valid, static, checksum(folder.read(SOURCES)))
+    objects = metadata_objects(plan, valid, static, checksum(folder.read(SOURCES)))
     tables = {key: folder.read(key) for key in (STATISTICS, SHARDS, SAMPLES, SOURCES, HISTOGRAMS, PAIRS)}
     write_manifest(folder, {**tables, **objects})
     for key, content in objects.items():
@@ -109,6 +110,8 @@ def make_static(folder: Folder, plan: StorePlan, pairs: pa.Table, keep: bool) ->
     """
     if keep and folder.exists(STATIC) and folder.exists("zarr.json"):
         return open_store(folder.url, folder.storage_options).static
+    if plan.recipe.like is not None:
+        return open_store(plan.recipe.like.store).static
     sample_plan = next(sample_plans(pairs.filter(pc.equal(pairs["index"], -1))), None)
     fields = static_fields(plan.recipe, sample_plan)
     if sample_plan is not None:

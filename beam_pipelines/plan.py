@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 
 from corrstore.beam_pipelines.changes import refuse_changes
 from corrstore.datasets.pairing.sample_plan import sample_plans
-from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.changes import find_changes
 from corrstore.datasets.samples.checksums import files_in_use, with_present_states
@@ -18,7 +17,6 @@ from corrstore.datasets.samples.probe import Cost, probe
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import read_build_record
 from corrstore.datasets.store.constants import storage_error
-from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.recorded import read_recorded
 
 _PROBED = 2
@@ -35,15 +33,16 @@ class Plan:
 
     @property
     def samples(self) -> int:
-        """The number of valid times that the store will have."""
-        return len(self.recipe.times)
+        """The number of samples that the store will have."""
+        return len(self.recipe.axes.due_samples)
 
     @property
     def measured_samples(self) -> int:
         """The number of samples that the first pass reads, for the constants."""
-        if self.recipe.normalisation.constants_from:
+        axes = self.recipe.axes
+        if self.recipe.constants_from:
             return 0
-        train = int(self.recipe.splits.train.interval.mask(self.recipe.times).sum())
+        train = int((self.recipe.splits.intervals["train"].mask(axes.valid_times) & axes.due).sum())
         return -(-train // self.recipe.normalisation.every)
 
     @property
@@ -63,8 +62,8 @@ class Plan:
         return len(self.preparation.missing) / self.samples
 
     def time_of(self, index: int) -> str:
-        """The valid time of a sample."""
-        return format_time(self.recipe.times[index])
+        """The name of a sample: its valid time, or its run and lead time."""
+        return self.recipe.axes.label(index)
 
     @property
     def summary(self) -> dict[str, object]:
@@ -87,7 +86,7 @@ class Plan:
     @property
     def storage_errors(self) -> dict[str, float]:
         """The most that storing can change a number of each channel, in its units."""
-        channels = {channel.name: channel for role in ROLES for channel in self.recipe.channels[role]}
+        channels = {channel.name: channel for role in self.recipe.roles for channel in self.recipe.channels[role]}
         return {name: storage_error(self.recipe, channel) for name, channel in channels.items()}
 
 
@@ -105,8 +104,9 @@ def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> d
 def plan(recipe: Recipe, folder: Folder | None = None) -> Plan:
     """Prepare, and probe the first samples that lack nothing; raise BadInput as `prepare` does."""
     preparation = prepare(recipe)
-    whole = [index for index in range(len(recipe.times)) if index not in preparation.missing][:_PROBED]
-    probed = whole or sorted(set(range(len(recipe.times))) - preparation.absent)[:_PROBED]
+    due = recipe.axes.due_samples
+    whole = [index for index in due if index not in preparation.missing][:_PROBED]
+    probed = whole or sorted(set(due) - preparation.absent)[:_PROBED]
     rows = preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(probed)))
     changed = {} if folder is None else changed_since(recipe, preparation, folder)
     return Plan(recipe, preparation, probe(recipe, list(sample_plans(rows))), changed)

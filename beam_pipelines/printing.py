@@ -11,6 +11,7 @@ from corrstore.beam_pipelines.build import BuildResult
 from corrstore.beam_pipelines.plan import Plan
 from corrstore.beam_pipelines.verify import Verdict
 from corrstore.datasets.commands import results
+from corrstore.datasets.recipe.sample_axes import format_lead
 
 _MOST_LINES = 20  # of one kind; --json has them all
 
@@ -19,12 +20,12 @@ def print_plan(plan: Plan) -> None:
     """Print the samples, the cost and the errors of storing; then what is missing or damaged."""
     recipe, missing = plan.recipe, plan.preparation.missing
     _print_facts(
-        f"{recipe.name}: {recipe.period.interval}",
+        f"{recipe.name}: {recipe.interval}",
         {
-            "samples": f"{plan.samples}, every {recipe.period.frequency}",
+            "samples": _samples(plan),
             "lack something": f"{len(missing)} ({plan.missing_share:.1%})",
             "read twice, for the constants": plan.measured_samples,
-            "size": f"{decimal(plan.bytes)} in {2 * plan.samples} shards",
+            "size": f"{decimal(plan.bytes)} in {len(recipe.roles) * plan.samples} shards",
             "time": f"{plan.hours_of_one_core:.2f} h on one core like this one",
             "memory of a worker": f"{decimal(plan.cost.peak_bytes)} at its peak",
             "files": len(plan.preparation.files),
@@ -38,6 +39,13 @@ def print_plan(plan: Plan) -> None:
     _print_lines("problem", map(str, plan.preparation.problems))
     _print_lines("missing", (_first(plan.time_of(index), reasons) for index, reasons in sorted(missing.items())))
     _print_changes(plan.changed, plan.samples)
+
+
+def _samples(plan: Plan) -> str:
+    axes = plan.recipe.axes
+    if axes.inits is None or axes.leads is None:
+        return f"{plan.samples}, every {plan.recipe.frequency}"
+    return f"{plan.samples}: {len(axes.inits)} runs, {format_lead(axes.leads[0])} to {format_lead(axes.leads[-1])}"
 
 
 def print_report(output: str, result: BuildResult) -> None:

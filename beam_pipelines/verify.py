@@ -8,7 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,15 @@ from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import SamplePlan
-from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.samples.changes import changed_files
 from corrstore.datasets.samples.checking import check_sample
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import LEDGER, RECORDS, SOURCES, VERDICT, damaged_objects
 from corrstore.datasets.store.opening import Store
-from corrstore.datasets.store.records import SampleRecord, read_record, read_records, record_name
+from corrstore.datasets.store.records import SampleRecord, read_record, read_records
 
 _CHECKS = f"{LEDGER}/checks"
 
@@ -37,19 +37,20 @@ class CheckSample:
 
     folder: Folder
     plan: StorePlan
-    times: tuple[str, ...]
     compared: frozenset[int]
 
     def __call__(self, index: int) -> SampleRecord:
         """The record of the check; its reasons say what is wrong."""
-        time = np.datetime64(self.times[index], "s")
-        name = f"{RECORDS}/{record_name(time)}"
+        axes = self.plan.axes
+        time, init_time = axes.valid_times[index], axes.init_times[index]
+        name = f"{RECORDS}/{axes.key(index)}.parquet"
+        nothing = SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", init_time=init_time)
         if not self.folder.exists(name):
-            return SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is not there"])
+            return replace(nothing, reasons=[f"{name} is not there"])
         try:
             record = read_record(self.folder, name)
         except DamagedData:
-            return SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", [f"{name} is damaged"])
+            return replace(nothing, reasons=[f"{name} is damaged"])
         source = SamplePlan(index, time, record.terms) if index in self.compared else None
         return check_sample(self.folder, self.plan, record, source)
 
@@ -91,25 +92,25 @@ def verify(store: Store, runner: Runner, console: Console, against_source: int =
     compare = against_source > 0 and not damaged and not changed
     comparable = np.flatnonzero(store.valid) if compare else np.array([], dtype=np.int64)
     chosen = np.random.default_rng(seed).permutation(comparable)[:against_source]
-    times = tuple(str(time) for time in store.recipe.times)
-    task = CheckSample(store.folder, store.plan, times, frozenset(int(index) for index in chosen))
+    due = store.axes.due_samples
+    task = CheckSample(store.folder, store.plan, frozenset(int(index) for index in chosen))
     with _place_for_checks(store.folder) as folder:
         place = f"{_CHECKS}-{uuid.uuid4().hex[:8]}"
         try:
-            spread(task, list(range(len(times))), folder, place, runner, Progress("verifying", console))
+            spread(task, due, folder, place, runner, Progress("verifying", console))
             checks = [record for record in read_records(folder, place) if record.reasons]
         finally:
             folder.remove(place)
         verdict = Verdict(
-            checked=len(times),
+            checked=len(due),
             compared=len(chosen),
-            faults={format_time(check.valid_time): check.reasons for check in checks},
+            faults={check.label: check.reasons for check in checks},
             rebuild=[check.index for check in checks],
             damaged=damaged,
             unknown=_unknown_objects(store),
             changed=changed,
             absent=absent,
-            drawn=[format_time(store.times[index]) for index in sorted(chosen)],
+            drawn=[store.axes.label(index) for index in sorted(chosen)],
         )
         folder.write(VERDICT, json.dumps(asdict(verdict), indent=1).encode())
     return verdict
@@ -127,6 +128,6 @@ def _place_for_checks(folder: Folder) -> Iterator[Folder]:
 
 def _unknown_objects(store: Store) -> list[str]:
     """Objects below `input` and `target` that belong to no sample."""
-    known = {store.plan.shard_key(role, index) for role in ROLES for index in range(len(store.recipe.times))}
+    known = {store.plan.shard_key(role, index) for role in store.roles for index in store.axes.due_samples}
     found = {key for key in store.folder.all_keys() if key.split("/")[0] in ROLES and not key.endswith("zarr.json")}
     return sorted(found - known)

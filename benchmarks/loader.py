@@ -28,9 +28,10 @@ from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
 from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.samples.probe import peak_bytes
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import ROLES, StorePlan, stored_normalisation
+from corrstore.datasets.store.layout import StorePlan, stored_normalisation
 from corrstore.datasets.store.metadata import metadata_objects
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.patches.loader import Loader, split_order

@@ -12,9 +12,9 @@ from math import isfinite
 import numpy as np
 from PIL import Image
 
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.forecasts.files import Forecast
@@ -64,17 +64,10 @@ def forecast_of(store: Store, url: str, times: list[int]) -> Forecast:
     return forecast
 
 
-def scores_digest(csv: str) -> str:
-    """The SHA-256 of a scores.csv whose numbers are rounded to six digits."""
-    rounded = re.sub(r"-?\d+\.\d+(e[+-]\d+)?", lambda number: f"{float(number[0]):.5e}", csv)
-    return hashlib.sha256(rounded.encode()).hexdigest()
-
-
-def pictures_digest(html: str) -> str:
-    """The SHA-256 of the pixels of a page's PNG pictures, in no order."""
-    found = set()
-    for content in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html):
-        picture = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA")
-        found.add(hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest())
-    assert len(found) > 4
-    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
+def pictures(html: str) -> list[tuple[int, int, float]]:
+    """The width, height and mean of the pixels of a page's PNG pictures, in order."""
+    found = [
+        Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB")
+        for content in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)
+    ]
+    return [(*picture.size, float(np.asarray(picture).mean())) for picture in found]

@@ -15,7 +15,7 @@ from corrstore.catalog.printing import wording
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
-from corrstore.datasets.store.layout import StoredRole
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.channels import Channel
 
@@ -55,7 +55,7 @@ class SampleMaps:
             for position, channel in enumerate(self.store.plan.channels("target")):
                 yield ("target", channel.name), self._target_maps(channel, position)
             for position, channel in enumerate(self.store.plan.channels("input")):
-                if channel.name not in self.store.recipe.target.channels:
+                if channel.name not in self.store.recipe.channel_names("target"):
                     yield ("input", channel.name), [self._input_map(channel, position)]
         statics = self.store.recipe.static
         for spec, field in zip(statics, self.store.static if statics else (), strict=True):
@@ -71,10 +71,10 @@ class SampleMaps:
     def _target_maps(self, channel: Channel, position: int) -> list[Map]:
         grid, input_grid = self.store.grid("target"), self.store.grid("input")
         target = self._decoded("target", position)
-        if channel.name not in self.store.recipe.input.channels:
+        if channel.name not in self.store.recipe.channel_names("input"):
             scale = field_scale(channel.variable, *_range(target))
             return [self._map("target", channel, target, grid, scale)]
-        coarse = self._decoded("input", self.store.recipe.input.channels.index(channel.name))
+        coarse = self._decoded("input", self.store.recipe.channel_names("input").index(channel.name))
         upsampled = regridder(input_grid, grid, "bilinear")(coarse)
         residual = target - upsampled
         low, high = np.array([_range(target), _range(upsampled)]).T
@@ -106,8 +106,8 @@ class SampleMaps:
     @cached_property
     def _bytes_of_a_map(self) -> int:
         recipe = self.store.recipe
-        shared = len(set(recipe.input.channels) & set(recipe.target.channels))
-        maps = len(recipe.input.channels) + len(recipe.target.channels) + shared + len(recipe.static)
+        shared = len(set(recipe.channel_names("input")) & set(recipe.channel_names("target")))
+        maps = len(recipe.channel_names("input")) + len(recipe.channel_names("target")) + shared + len(recipe.static)
         return self.most_bytes // maps
 
     @cached_property

@@ -16,7 +16,7 @@ from corrstore.catalog.drawing.pictures import Frame, Picture
 from corrstore.catalog.pages.activity import ActiveSample
 from corrstore.catalog.pages.store_summary import StoreSummary
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.ledger import REPORT, read_json
 from corrstore.datasets.store.opening import Store, open_store
 

@@ -17,9 +17,9 @@ from corrstore.catalog.tables.names import location_of
 from corrstore.catalog.tables.schemas import SCHEMAS, TIME, TableName
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.periods import parse_duration
 from corrstore.datasets.storage.folder import checksum
-from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.ledger import HISTOGRAMS, SAMPLES, SHARDS, SOURCES, STATISTICS, UNFINISHED
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.channels import Channel
@@ -61,9 +61,9 @@ def _store_row(store: Store) -> pa.Table:
     statuses = samples["status"].to_pylist()
     row = {
         "title": recipe.title or recipe.name,
-        "start": recipe.period.interval.start.astype(object),
-        "end": recipe.period.interval.end.astype(object),
-        "frequency_seconds": int(parse_duration(recipe.period.frequency).astype(np.int64)),
+        "start": recipe.interval.start.astype(object),
+        "end": recipe.interval.end.astype(object),
+        "frequency_seconds": int(parse_duration(recipe.frequency).astype(np.int64)),
         "samples": len(samples),
         **{status: statuses.count(status) for status in ("valid", "partial", "missing")},
         "shards": len(shards),
@@ -137,7 +137,7 @@ def _constants(normalisation: Normalisation) -> dict[str, Any]:
 
 def _coverage(store: Store) -> pa.Table:
     """Return the intervals of neighbouring samples that have one status and the same reasons."""
-    step = parse_duration(store.recipe.period.frequency).astype("timedelta64[s]").astype(object)
+    step = parse_duration(store.recipe.frequency).astype("timedelta64[s]").astype(object)
     intervals: list[dict[str, Any]] = []
     for sample in store.table(SAMPLES).sort_by("valid_time").select(["valid_time", "status", "reasons"]).to_pylist():
         start, status, reasons = sample["valid_time"], sample["status"], sample["reasons"] or []

@@ -16,8 +16,9 @@ from corrstore.datasets.pairing.held import Archive, Choice, PairRow, held_chann
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.pairing.sources import needed_channels
 from corrstore.datasets.pairing.streams import refuse_mixtures
-from corrstore.datasets.recipe.periods import Times, format_time
+from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.variables.channels import Channel
 
 _RUNS_NAMED = 4
@@ -25,12 +26,13 @@ _NO_REFERENCE: PairRow = dict.fromkeys(REFERENCE_SCHEMA.names)
 
 
 def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, dict[str, int]]:
-    """Find the fields of every sample of the recipe's period.
+    """Find the fields of every sample of the recipe.
 
-    All fields that a sample takes from one source are of one run, window sums included; `sources.NAME.lead` says which
-    runs may be taken. Returns the rows (PAIRS_SCHEMA, ascending in time) and a count of each thing that a reader of
-    the report should know: fields that several files hold, preliminary fields beside final ones (expver 0001 wins
-    over 0005), samples made from a longer lead. Raises BadInput where a source holds several streams of a field.
+    All fields that a sample takes from one source are of one run, window sums included: that of the forecast, or one
+    that `sources.NAME.lead` allows. Returns the rows (PAIRS_SCHEMA, ascending in index) and a count of each thing that
+    a reader of the report should know: fields that several files hold, preliminary fields beside final ones (expver
+    0001 wins over 0005), samples made from a longer lead. Raises BadInput where a source holds several streams of a
+    field.
     """
     notes: Counter[str] = Counter()
     tables = [PAIRS_SCHEMA.empty_table()]
@@ -40,7 +42,7 @@ def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, d
         refuse_mixtures(source, references)
         of_channel = {
             channel.name: _useful_references(
-                references.filter(pc.equal(references["channel"], channel.name)), channel, recipe.times
+                references.filter(pc.equal(references["channel"], channel.name)), channel, recipe.axes
             ).to_pylist()
             for channel in channels
         }
@@ -55,16 +57,20 @@ def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, d
     return pa.concat_tables(tables).sort_by(order), dict(notes)
 
 
-def _useful_references(held: pa.Table, channel: Channel, times: Times) -> pa.Table:
+def _useful_references(held: pa.Table, channel: Channel, axes: SampleAxes) -> pa.Table:
     """Return the references that a sample can use.
 
-    Instantaneous fields are used at the store's own times; the first field of a static channel is enough.
+    Instantaneous fields are used at the store's own times, and of its own runs; the first field of a static channel is
+    enough.
     """
     if channel.variable.static:
         return held.sort_by([("path", "ascending"), ("offset", "ascending")]).slice(0, 1)
+    if axes.inits is not None:
+        of_runs = pc.is_in(held["init_time"], pa.array(axes.inits))
+        held = held.filter(pc.or_(of_runs, pc.is_null(held["init_time"])))
     if channel.variable.windowed:
         return held
-    return held.filter(pc.is_in(held["valid_time"], pa.array(times)))
+    return held.filter(pc.is_in(held["valid_time"], pa.array(axes.valid_times)))
 
 
 def _static_row(source: str, channel: Channel, rows: list[PairRow]) -> PairRow:
@@ -80,11 +86,13 @@ def _static_row(source: str, channel: Channel, rows: list[PairRow]) -> PairRow:
 
 
 def _rows_of(recipe: Recipe, source: str, archive: Archive, notes: Counter[str]) -> Iterator[PairRow]:
-    for index, valid_time in enumerate(recipe.times):
-        time: datetime = valid_time.astype(object)
-        choice = archive.choose(time)
+    axes = recipe.axes
+    for index in axes.due_samples:
+        time: datetime = axes.valid_times[index].astype(object)
+        init: datetime | None = axes.init_times[index].astype(object)
+        choice = archive.choose(time) if init is None else archive.from_run(init, time)
         runs = archive.runs(time)
-        if len(runs) > 1:
+        if init is None and len(runs) > 1:
             notes[f"valid times of {source} in several runs, one of which is taken"] += 1
             if choice.run != runs[0]:
                 notes[f"valid times of {source} not taken from the run of the shortest lead"] += 1
@@ -104,9 +112,13 @@ def _text(time: datetime) -> str:
 def _reason(recipe: Recipe, source: str, archive: Archive, choice: Choice, name: str, time: datetime) -> str:
     """Return why a channel is missing at a valid time, with the run that was taken and those that were not."""
     windowed = archive.channels[name].channel.variable.windowed
-    over = f" over {recipe.window or recipe.period.frequency}" if windowed else ""
+    over = f" over {recipe.accumulation_window}" if windowed else ""
     reason = f"{source} holds no {name}{over} at {_text(time)}"
     runs = archive.runs(time)
+    if recipe.forecast is not None and choice.run is not None:
+        if windowed and time - recipe.window_length.astype(object) < choice.run:
+            return f"{reason}: the window begins before the run of {_text(choice.run)}"
+        return f"{reason} in the run of {_text(choice.run)}"
     if choice.run is not None and len(runs) > 1 and not archive.channels[name].belongs_to_no_run:
         return f"{reason} in the run of {_text(choice.run)}"
     if choice.run is None and runs:

@@ -16,16 +16,16 @@ def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
     Those are the recipe's own, or what they are derived from, the other components of winds, and static channels.
     """
     needed: dict[str, dict[str, Channel]] = defaultdict(dict)
-    for role, spec in (("input", recipe.input), ("target", recipe.target)):
+    for role, spec in recipe.specs.items():
         source = archive_source(recipe, spec.source)
         for channel in recipe.channels[role]:
             for read in read_channels(recipe, source, channel):
                 for each in (read, read.vector_partner):
                     if each is not None:
                         needed[source][each.name] = each
-    for static in recipe.static:
+    for static in (static for static in recipe.static if static.source is not None):
         channel = recipe.channel(static.variable)
-        needed[archive_source(recipe, static.source)][channel.name] = channel
+        needed[archive_source(recipe, str(static.source))][channel.name] = channel
     return {source: list(channels.values()) for source, channels in needed.items()}
 
 

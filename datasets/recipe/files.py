@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.like import add_like
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import absolute
 from corrstore.datasets.storage.yaml_text import parsed_mapping, parsed_value, read_text
@@ -37,6 +38,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     content = parsed_mapping(text, name_or_path)
     for override in overrides or []:
         _override(content, override)
+    add_like(content)
     _add_variables_of_tables(content)
     return _with_absolute_paths(recipe_from(content, name_or_path))
 

@@ -20,6 +20,9 @@ from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.part import Duration, Part, PositiveDuration, Time
 from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration, parse_time
 
+StoredRole = Literal["input", "target"]
+ROLES: tuple[StoredRole, ...] = ("input", "target")
+
 
 def expanded_channels(entries: list[object]) -> list[object]:
     """Return the names in a list of channels, in which `{z: [500, 850]}` stands for z_500 and z_850."""
@@ -77,9 +80,12 @@ class PeriodSpec(IntervalSpec):
 
 
 class SplitsSpec(Part):
-    """The parts of the period for train, validation and test; at least `embargo` lies between train and the others."""
+    """The parts of the period for train, validation and test; at least `embargo` lies between train and the others.
 
-    train: IntervalSpec
+    Only a store whose constants come from another one may lack `train`.
+    """
+
+    train: IntervalSpec | None = None
     validation: IntervalSpec | None = None
     test: IntervalSpec | None = None
     embargo: Duration = "0h"
@@ -144,7 +150,8 @@ GridSpec = Annotated[
 ]
 
 
-def _grid(spec: BoxSpec | str) -> RectilinearGrid:
+def grid_of(spec: BoxSpec | str) -> RectilinearGrid:
+    """Return the grid of a box or of a preset's name."""
     if isinstance(spec, str):
         return preset(spec)
     return RectilinearGrid.from_box(spec.north, spec.south, spec.west, spec.east, spec.step)
@@ -157,12 +164,15 @@ class InputSpec(Part):
     grid: GridSpec
     halo: int = Field(4, ge=0, le=1000)
     channels: ChannelNames
-    regrid: Literal["bilinear", "conservative", "nearest"] = "bilinear"
+    regrid: Literal["bilinear", "conservative", "nearest", "by_resolution"] = Field(
+        "bilinear",
+        description="by_resolution: conservative where the archive's grid is finer than this one, else bilinear",
+    )
 
     @property
     def store_grid(self) -> RectilinearGrid:
         """The grid of the store's `input`: the box with its halo."""
-        return _grid(self.grid).expanded(self.halo)
+        return grid_of(self.grid).expanded(self.halo)
 
     @model_validator(mode="after")
     def _halo_fits(self) -> Self:
@@ -184,14 +194,22 @@ class TargetSpec(Part):
     @property
     def store_grid(self) -> RectilinearGrid:
         """The grid of the store's `target`."""
-        return _grid(self.grid)
+        return grid_of(self.grid)
 
 
 class StaticSpec(Part):
-    """A field that does not change with time, on the target's grid."""
+    """A field that does not change with time, on the target's grid; without a source it is that of the store `like`."""
 
     variable: str
-    source: str
+    source: str | None = None
+
+
+class LikeSpec(Part):
+    """The training store whose model shall read this store, with its fingerprint and target grid when it was read."""
+
+    store: str
+    fingerprint: str
+    target_grid: GridSpec
 
 
 class NormalisationSpec(Part):

@@ -12,18 +12,25 @@ from pydantic import (
 )
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.recipe.forecasts import ForecastSpec
 from corrstore.datasets.recipe.part import Part, PositiveDuration
 from corrstore.datasets.recipe.parts import (
+    ROLES,
     InputSpec,
+    LikeSpec,
     NormalisationSpec,
     PeriodSpec,
     SplitsSpec,
     StaticSpec,
+    StoredRole,
     StoreSpec,
     TargetSpec,
+    grid_of,
 )
-from corrstore.datasets.recipe.periods import Times, parse_duration
-from corrstore.datasets.recipe.source import SourceSpec
+from corrstore.datasets.recipe.periods import Interval, Times, parse_duration
+from corrstore.datasets.recipe.sample_axes import SampleAxes
+from corrstore.datasets.recipe.source import LeadRule, SourceSpec
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.variables.channels import Channel, channel_named
 from corrstore.datasets.variables.derivations import Derivation, derivation_of
@@ -33,19 +40,29 @@ from corrstore.datasets.variables.variable import Definition
 
 
 class Recipe(Part):
-    """The recipe of a training store: two archives, a period, the channels, and how they are kept."""
+    """The recipe of a store: the archives, the samples, the channels, and how they are kept.
+
+    The samples are the valid times of a `period`, or the runs and lead times of a `forecast`. A store of forecasts may
+    have the `input` or the `target` alone.
+    """
 
     version: Literal[1] = 1
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
-    period: PeriodSpec
-    splits: SplitsSpec
+    period: PeriodSpec | None = None
+    forecast: ForecastSpec | None = None
+    like: LikeSpec | None = Field(
+        None,
+        description="training store that gives grid, halo, channels, floors, transforms, window, dtype, constants and"
+        " static fields; written as its path",
+    )
+    splits: SplitsSpec = SplitsSpec()
     sources: dict[str, SourceSpec]
-    input: InputSpec
-    target: TargetSpec
+    input: InputSpec | None = None
+    target: TargetSpec | None = None
     static: list[StaticSpec] = Field(default_factory=list)
     window: PositiveDuration | None = Field(
-        None, description="length of the window of accumulations; the period's frequency by default"
+        None, description="length of the window of accumulations; by default the frequency, or the step of the leads"
     )
     floors: dict[str, float] = Field(
         default_factory=dict, description="channel: lowest value; numbers below are raised to it and counted"
@@ -62,12 +79,38 @@ class Recipe(Part):
     store: StoreSpec = StoreSpec()
 
     @property
-    def channels(self) -> dict[str, list[Channel]]:
-        """The channels of `input` and `target`."""
-        return {
-            "input": [self.channel(name) for name in self.input.channels],
-            "target": [self.channel(name) for name in self.target.channels],
-        }
+    def specs(self) -> dict[StoredRole, InputSpec | TargetSpec]:
+        """The roles that the store has, and what the recipe says of each."""
+        found: dict[StoredRole, InputSpec | TargetSpec] = {}
+        if self.input is not None:
+            found["input"] = self.input
+        if self.target is not None:
+            found["target"] = self.target
+        return found
+
+    @property
+    def roles(self) -> tuple[StoredRole, ...]:
+        """The roles that the store has."""
+        return tuple(self.specs)
+
+    def channel_names(self, role: StoredRole) -> list[str]:
+        """Return the names of a role's channels; none where the store lacks the role."""
+        return self.specs[role].channels if role in self.specs else []
+
+    @property
+    def target_grid(self) -> RectilinearGrid:
+        """The grid of the target and of the static fields, also of a target that only the store `like` has.
+
+        A store without either has the input's grid in its place.
+        """
+        if self.target is None and self.like is not None:
+            return grid_of(self.like.target_grid)
+        return (self.target or self.specs["input"]).store_grid
+
+    @property
+    def channels(self) -> dict[StoredRole, list[Channel]]:
+        """The channels of each role that the store has."""
+        return {role: [self.channel(name) for name in spec.channels] for role, spec in self.specs.items()}
 
     @property
     def known_variables(self) -> Variables:
@@ -81,18 +124,54 @@ class Recipe(Part):
     @property
     def content(self) -> dict[str, Any]:
         """The recipe as plain values, its keys in one order however they were written."""
-        content = self.model_dump(mode="json", by_alias=True, exclude=None if self.variables else {"variables"})
+        absent = {name for name in ("period", "forecast", "like", "input", "target") if getattr(self, name) is None}
+        absent |= set() if self.variables else {"variables"}
+        content = self.model_dump(mode="json", by_alias=True, exclude=absent)
         return json.loads(json.dumps(content, sort_keys=True))
 
     @property
+    def constants_from(self) -> str | None:
+        """The path of the store that gives the constants of normalisation; None where the train split does."""
+        return self.like.store if self.like else self.normalisation.constants_from
+
+    @property
+    def axes(self) -> SampleAxes:
+        """The axes of the samples."""
+        if self.forecast is not None:
+            return self.forecast.axes
+        assert self.period is not None
+        return SampleAxes.of_period(self.period.interval.times(parse_duration(self.period.frequency)))
+
+    @property
     def times(self) -> Times:
-        """The valid times of the store."""
-        return self.period.interval.times(parse_duration(self.period.frequency))
+        """The valid time of each sample."""
+        return self.axes.valid_times
+
+    @property
+    def frequency(self) -> str:
+        """The step between the valid times, or between the lead times."""
+        if self.forecast is not None:
+            return self.forecast.leads.every
+        assert self.period is not None
+        return self.period.frequency
+
+    @property
+    def interval(self) -> Interval:
+        """The period, or the shortest interval that holds the valid times of all forecasts."""
+        if self.period is not None:
+            return self.period.interval
+        times = self.times
+        return Interval(times.min(), times.max() + parse_duration(self.frequency))
+
+    @property
+    def accumulation_window(self) -> str:
+        """The window of accumulated fields, as it is written."""
+        return self.window or self.frequency
 
     @property
     def window_length(self) -> np.timedelta64:
         """The length of the window of accumulated fields."""
-        return parse_duration(self.window or self.period.frequency)
+        return parse_duration(self.accumulation_window)
 
     def derivation(self, source: str, channel: Channel) -> Derivation | None:
         """Return the derivation by which a source's channel is made; None where it is read from the archive."""
@@ -105,55 +184,72 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_samples()
         self._check_names()
         for where, name in (
-            ("input.source", self.input.source),
-            ("target.source", self.target.source),
-            *((f"static.{spec.variable}.source", spec.source) for spec in self.static),
+            *((f"{role}.source", spec.source) for role, spec in self.specs.items()),
+            *((f"static.{spec.variable}.source", spec.source) for spec in self.static if spec.source or not self.like),
             *((f"sources.{name}.of", spec.of) for name, spec in self.sources.items() if spec.of),
         ):
             if name not in self.sources:
                 raise BadInput(f"{where} is {name!r}, but sources has {', '.join(self.sources) or 'nothing'}")
-        if self.sources[self.target.source].type == "coarsened":
+        if self.target is not None and self.sources[self.target.source].type == "coarsened":
             raise BadInput(f"target.source {self.target.source!r} is coarsened; only the input can be")
         self._check_derivations()
-        every_name = {*self.input.channels, *self.target.channels}
+        every_name = {*self.channel_names("input"), *self.channel_names("target")}
         for where, names in (
             ("floors", self.floors),
             ("transforms", self.transforms),
             ("may_be_missing", self.may_be_missing),
         ):
             for name in names:
-                if name not in every_name:
+                if name not in every_name and not self.like:  # a store `like` may have more channels
                     raise BadInput(f"{where}.{name} is not a channel of input or target")
         for name in self.transforms.values():
             transform_named(name)
-        if not self.input.store_grid.covers(self.target.store_grid):
+        if self.input is not None and not self.input.store_grid.covers(self.target_grid):
             raise BadInput(
-                f"target.grid {self.target.store_grid} is not covered by input.grid {self.input.store_grid}"
+                f"target.grid {self.target_grid} is not covered by input.grid {self.input.store_grid}"
                 f" with its halo of {self.input.halo}; enlarge input.grid or input.halo"
             )
-        period = self.period.interval
+        period = self.interval
         for name, split in self.splits.intervals.items():
             if not period.holds(split):
                 raise BadInput(f"splits.{name} {split} is not inside the period {period}")
         return self
 
+    def _check_samples(self) -> None:
+        if (self.period is None) == (self.forecast is None):
+            raise BadInput(
+                "expected one of period (valid times) and forecast (runs and lead times), got"
+                f" {'neither' if self.period is None else 'both'}"
+            )
+        if not self.specs:
+            raise BadInput("input and target are missing; write at least one")
+        if self.forecast is None and len(self.specs) < len(ROLES):
+            (role,) = (role for role in ROLES if role not in self.specs)
+            raise BadInput(f"{role}: is missing; only a recipe with forecast may lack it")
+        if self.splits.train is None and not self.constants_from:
+            raise BadInput("splits.train: is missing; it gives the constants of normalisation")
+        for name, source in self.sources.items():
+            if self.forecast is not None and source.lead != LeadRule.model_validate({}):
+                raise BadInput(f"sources.{name}.lead chooses runs for a period; forecast names the runs; remove it")
+
     def _check_names(self) -> None:
         variables = self.known_variables
-        for where, names in (("input.channels", self.input.channels), ("target.channels", self.target.channels)):
-            for name in names:
+        for role, spec in self.specs.items():
+            for name in spec.channels:
                 try:
                     channel_named(name, variables)
                 except BadInput as error:
-                    raise BadInput(f"{where}: {error}") from None
-        for spec in self.static:
-            if not variables.named(spec.variable).static:
-                raise BadInput(f"static: {spec.variable} changes with time; name it under target or input")
+                    raise BadInput(f"{role}.channels: {error}") from None
+        for static in self.static:
+            if not variables.named(static.variable).static:
+                raise BadInput(f"static: {static.variable} changes with time; name it under target or input")
 
     def _check_derivations(self) -> None:
         read: dict[str, set[str]] = {name: set() for name in self.sources}
-        for spec in (self.input, self.target):
+        for spec in self.specs.values():
             read[self.sources[spec.source].of or spec.source] |= set(spec.channels)
         for source, derived in ((name, spec.derive) for name, spec in self.sources.items()):
             for name in derived:

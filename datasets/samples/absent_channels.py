@@ -29,7 +29,7 @@ def refuse_absent_channels(
     if len(absent) == len(channels) and not possible:
         raise BadInput(
             f"sources.{source}.path {spec.path} holds none of the recipe's channels around the period"
-            f" {recipe.period.interval}, in {len(inventory.files)} files; correct period, the path or the source's type"
+            f" {recipe.interval}, in {len(inventory.files)} files; correct period, the path or the source's type"
         )
     lacking = ", ".join(_lacking(recipe, source, channel, held) for channel in absent)
     refusal = f"sources.{source}.path {spec.path} holds no field of {lacking} in the period"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import SamplePlan
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.samples.sample import physical_fields, quality_faults
 from corrstore.datasets.statistics.blocks import BlockStatistics
 from corrstore.datasets.statistics.counting import stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA, merged_by_channel
 from corrstore.datasets.storage.folder import Folder, checksum
-from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.records import SampleRecord, Status
 
 
@@ -28,10 +30,10 @@ def check_sample(folder: Folder, plan: StorePlan, record: SampleRecord, source: 
     sample's fields in the archives, every number must equal theirs within the error of storing.
     """
     reasons: list[str] = []
-    for role in ROLES:
+    for role in plan.roles:
         reasons += list(_shard_faults(folder, plan, record, role, source))
     status: Status = "partial" if reasons else "valid"
-    return SampleRecord(record.index, record.valid_time, STATISTICS_SCHEMA.empty_table(), status, reasons)
+    return replace(record, statistics=STATISTICS_SCHEMA.empty_table(), status=status, reasons=reasons)
 
 
 def _shard_faults(

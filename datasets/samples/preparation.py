@@ -19,13 +19,13 @@ from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import archive_source, needed_channels, read_channels
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.absent_channels import refuse_absent_channels
 from corrstore.datasets.samples.reading import fine_grid, read_reference
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.store.constants import constants_from_store
-from corrstore.datasets.store.layout import ROLES
 
 _MESSAGES_CHECKED = 8  # damaged messages to skip in the search for a channel's grid
 _LONGEST_RUN = np.timedelta64(2, "D")  # the longest time outside the period at which an accumulation begins or ends
@@ -53,25 +53,27 @@ def prepare(recipe: Recipe) -> Preparation:
     Raises BadInput where a folder is missing or empty, a source has no field of a channel, the period lies outside
     an archive, or an archive's grid does not cover what is wanted of it.
     """
-    period = recipe.period.interval
+    period = recipe.interval
     around = Interval(period.start - _LONGEST_RUN, period.end + _LONGEST_RUN)
     inventories = {
         source: take_inventory(source, recipe.sources[source], channels, around, recipe.known_variables)
         for source, channels in needed_channels(recipe).items()
     }
-    for role, spec in (("input", recipe.input), ("target", recipe.target)):
+    for role, spec in recipe.specs.items():
         source = archive_source(recipe, spec.source)
         refuse_absent_channels(recipe, source, recipe.channels[role], inventories[source], around)
         _refuse_other_period(recipe, source, inventories[source])
         _refuse_grids(recipe, role, inventories[source])
     pairs, notes = pair(recipe, inventories)
     missing, absent = _missing(recipe, pairs)
-    if len(absent) == len(recipe.times):
+    if len(absent) == len(recipe.axes.due_samples):
         reason = next(iter(missing.values()))[0]
-        raise BadInput(f"no sample of {recipe.period.interval} has both an input and a target: {reason}")
-    static_fields(recipe, next((plan for plan in sample_plans(pairs.slice(0, 64)) if plan.index == -1), None))
-    if recipe.normalisation.constants_from:
-        constants_from_store(recipe, recipe.normalisation.constants_from)
+        wanted = " and ".join(recipe.roles)
+        raise BadInput(f"no sample of {recipe.interval} has {wanted}: {reason}")
+    if recipe.like is None:
+        static_fields(recipe, next((plan for plan in sample_plans(pairs.slice(0, 64)) if plan.index == -1), None))
+    if recipe.constants_from:
+        constants_from_store(recipe, recipe.constants_from)
     return Preparation(
         pa.concat_tables([inventory.files for inventory in inventories.values()]),
         pairs,
@@ -86,17 +88,18 @@ def _refuse_other_period(recipe: Recipe, source: str, inventory: Inventory) -> N
     times = inventory.references["valid_time"].to_numpy().astype("datetime64[s]")
     if not np.isin(times, recipe.times).any():
         raise BadInput(
-            f"period {recipe.period.interval} lies outside sources.{source}, whose nearest fields are of"
-            f" {format_time(times.min())} to {format_time(times.max())}; correct period.start and period.end"
+            f"period {recipe.interval} lies outside sources.{source}, whose nearest fields are of"
+            f" {format_time(times.min())} to {format_time(times.max())};"
+            f" correct {'forecast' if recipe.forecast else 'period.start and period.end'}"
         )
 
 
-def _refuse_grids(recipe: Recipe, role: str, inventory: Inventory) -> None:
+def _refuse_grids(recipe: Recipe, role: StoredRole, inventory: Inventory) -> None:
     """Raise BadInput where a channel does not cover the wanted grid, or is derived from channels of two grids."""
-    spec = recipe.input if role == "input" else recipe.target
+    spec = recipe.specs[role]
     wanted = spec.store_grid
     if recipe.sources[spec.source].type == "coarsened":
-        wanted = fine_grid(wanted, recipe.target.store_grid)
+        wanted = fine_grid(wanted, recipe.target_grid)
     source = archive_source(recipe, spec.source)
     for channel in recipe.channels[role]:
         read = [each.name for each in read_channels(recipe, source, channel)]
@@ -127,13 +130,10 @@ def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set
     lacking = pairs.filter(pc.and_(pc.equal(pairs["sign"], 0), pc.greater(pairs["index"], -1)))
     missing: dict[int, list[str]] = {}
     channels: dict[tuple[int, str], set[str]] = {}
-    wanted = {role: set(spec.channels) for role, spec in (("input", recipe.input), ("target", recipe.target))}
-    sources = {
-        "input": archive_source(recipe, recipe.input.source),
-        "target": archive_source(recipe, recipe.target.source),
-    }
+    wanted = {role: set(spec.channels) for role, spec in recipe.specs.items()}
+    sources = {role: archive_source(recipe, spec.source) for role, spec in recipe.specs.items()}
     of_read: dict[tuple[str, str], set[str]] = defaultdict(set)  # source and channel read -> the recipe's channels
-    for role in ROLES:
+    for role in recipe.roles:
         for channel in recipe.channels[role]:
             for read in read_channels(recipe, sources[role], channel):
                 of_read[sources[role], read.name].add(channel.name)
@@ -143,6 +143,9 @@ def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set
             missing.setdefault(row["index"], []).append(row["missing"])
             channels.setdefault((row["index"], row["source"]), set()).update(lost)
     absent = {
-        index for index in missing for role in ROLES if wanted[role] <= channels.get((index, sources[role]), set())
+        index
+        for index in missing
+        for role in recipe.roles
+        if wanted[role] <= channels.get((index, sources[role]), set())
     }
     return missing, absent

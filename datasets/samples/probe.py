@@ -13,7 +13,7 @@ from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.sample import build_sample, measure_sample
 from corrstore.datasets.store.constants import constants_from_records
-from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.layout import StorePlan
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ def _probe(recipe: Recipe, plans: list[SamplePlan]) -> Cost:
     for each in plans:
         measure_sample(recipe, each)
     measured = time.perf_counter()
-    sizes = dict.fromkeys(ROLES, 0)
+    sizes = dict.fromkeys(recipe.roles, 0)
     for each in plans:
         stored = build_sample(plan, each).stored
-        for role in ROLES:
+        for role in recipe.roles:
             sizes[role] += len(plan.shard_layout(role).encode(stored.pop(role)))
     written = time.perf_counter()
     return Cost(

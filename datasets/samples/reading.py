@@ -16,13 +16,14 @@ from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.grids.regrid import Method, regridder
 from corrstore.datasets.grids.winds import earth_relative
 from corrstore.datasets.pairing.sample_plan import SamplePlan, Term
 from corrstore.datasets.pairing.sources import archive_source
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.variables.channels import Channel
 
+_FINER = 0.75  # a grid whose spacing is less than this part of another's is the finer one
 _KEPT = 2  # fields in memory: the two components of a wind, or its speed and direction
 
 
@@ -63,7 +64,7 @@ class FieldReader:
         """
         found = self._made(archive_source(self._recipe, source), channel)
         if self._recipe.sources[source].type != "coarsened":
-            return regridder(found.grid, destination, method)(found.values)  # type: ignore[arg-type]
+            return regridder(found.grid, destination, _method(method, found.grid, destination))(found.values)
         fine = fine_grid(destination, target_grid)
         points = regridder(found.grid, fine)(found.values)
         floor = self._recipe.floors.get(channel.name)
@@ -98,6 +99,16 @@ class FieldReader:
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
         return self._recent[key]
+
+
+def _method(name: str, source: Grid, destination: RectilinearGrid) -> Method:
+    """Return the method of that name; `by_resolution` averages conservatively where the source is finer."""
+    if name != "by_resolution":
+        return name  # type: ignore[return-value]
+    finer = isinstance(source, RectilinearGrid) and all(
+        theirs < _FINER * ours for theirs, ours in zip(source.resolution, destination.resolution, strict=True)
+    )
+    return "conservative" if finer else "bilinear"
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.pairing.sample_plan import SamplePlan
-from corrstore.datasets.recipe.parts import InputSpec, TargetSpec
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.reading import FieldReader, MissingField
 from corrstore.datasets.statistics.blocks import BlockStatistics
@@ -21,7 +21,7 @@ from corrstore.datasets.statistics.counting import block_statistics, residual_st
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.statistics.table import Role, statistics_table
 from corrstore.datasets.store.constants import storage_error, transformed_range
-from corrstore.datasets.store.layout import ROLES, StoredRole, StorePlan
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.records import SampleRecord, Status
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.transforms import transform_named
@@ -52,16 +52,16 @@ class PhysicalField:
 def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]:
     """Yield a sample's channels one by one on their store grids; a channel's input comes before its target."""
     reader = FieldReader(recipe, plan)
-    specs: dict[StoredRole, InputSpec | TargetSpec] = {"input": recipe.input, "target": recipe.target}
-    positions = {role: {channel.name: i for i, channel in enumerate(recipe.channels[role])} for role in ROLES}
-    ordered = {channel.name: channel for role in ROLES for channel in recipe.channels[role]}
+    specs, channels = recipe.specs, recipe.channels
+    positions = {role: {channel.name: i for i, channel in enumerate(of_role)} for role, of_role in channels.items()}
+    ordered = {channel.name: channel for of_role in channels.values() for channel in of_role}
     for name, channel in ordered.items():
-        for role in (role for role in ROLES if name in positions[role]):
+        for role in (role for role in specs if name in positions[role]):
             spec = specs[role]
             grid = spec.store_grid
             place = (role, positions[role][name], channel)
             try:
-                values = reader.field(spec.source, channel, grid, spec.regrid, recipe.target.store_grid)
+                values = reader.field(spec.source, channel, grid, spec.regrid, recipe.target_grid)
             except MissingField as reason:
                 nothing = np.full(grid.shape, np.nan, np.float32)
                 yield PhysicalField(*place, nothing, missing=str(reason))
@@ -81,7 +81,8 @@ def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
         edges = transformed_range(recipe, field.channel)
         with suppress(DamagedData):  # an infinite value: the second pass reports it, the constants ignore the field
             blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
-    return SampleRecord(plan.index, plan.valid_time, statistics_table(plan.valid_time, blocks))
+    init_time = recipe.axes.init_times[plan.index]
+    return SampleRecord(plan.index, plan.valid_time, statistics_table(plan.valid_time, blocks), init_time=init_time)
 
 
 def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
@@ -90,11 +91,11 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     The residual is the target minus the upsampled input of the same channel, both as stored, in physical units.
     A channel that is missing, or cannot be stored, becomes NaN; the record says so, and the sample is not valid.
     """
-    stored = {role: np.empty(plan.shard_layout(role).shape, np.dtype(plan.recipe.store.dtype)) for role in ROLES}
+    stored = {role: np.empty(plan.shard_layout(role).shape, np.dtype(plan.recipe.store.dtype)) for role in plan.roles}
     blocks: Blocks = {}
     reasons: list[str] = []
     floored: dict[str, int] = {}
-    absent = dict.fromkeys(ROLES, 0)
+    absent = dict.fromkeys(plan.roles, 0)
     for field in physical_fields(plan.recipe, sample):
         out = stored[field.role][field.position]
         normalisation = plan.normalisations[field.role][field.position]
@@ -114,17 +115,19 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
             reasons += [f"{label}: {fault}" for fault in quality_faults(plan, field.role, field.position, block)]
         if field.floored:
             floored[label] = field.floored
-        if field.role == "target" and field.channel.name in plan.recipe.input.channels:
+        if field.role == "target" and field.channel.name in plan.recipe.channel_names("input"):
             upsampled = _upsampled_input(plan, stored["input"], field.channel)
             edges = residual_edges(field.channel.variable)
             blocks["residual", field.channel.name] = residual_statistics(out, normalisation, upsampled, edges)
     status: Status = "partial" if reasons else "valid"
-    if any(absent[role] == len(plan.channels(role)) for role in ROLES):
+    if any(absent[role] == len(plan.channels(role)) for role in plan.roles):
         status = "missing"
     table = statistics_table(sample.valid_time, dict(sorted(blocks.items())))
-    return Sample(
-        stored, SampleRecord(sample.index, sample.valid_time, table, status, reasons, floored, terms=sample.terms)
+    init_time = plan.axes.init_times[sample.index]
+    record = SampleRecord(
+        sample.index, sample.valid_time, table, status, reasons, floored, terms=sample.terms, init_time=init_time
     )
+    return Sample(stored, record)
 
 
 def quality_faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:
@@ -150,12 +153,13 @@ def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32
 
     Raises BadInput where one is missing.
     """
-    grid = recipe.target.store_grid
+    grid = recipe.target_grid
     fields = np.empty((len(recipe.static), *grid.shape), np.float32)
     if plan is None:
         return fields
     reader = FieldReader(recipe, plan)
     for position, spec in enumerate(recipe.static):
+        assert spec.source is not None
         channel = recipe.channel(spec.variable)
         try:
             fields[position] = reader.field(spec.source, channel, grid, "bilinear", grid)
@@ -169,6 +173,6 @@ def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32
 
 
 def _upsampled_input(plan: StorePlan, stored_input: NDArray[Any], channel: Channel) -> NDArray[np.float32]:
-    position = plan.recipe.input.channels.index(channel.name)
+    position = plan.recipe.channel_names("input").index(channel.name)
     coarse = plan.normalisations["input"][position].decode_float32(stored_input[position])
     return regridder(plan.grid("input"), plan.grid("target"), "bilinear")(coarse)

@@ -8,7 +8,7 @@ from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.samples.checksums import refuse_changed_files
 from corrstore.datasets.samples.sample import build_sample
 from corrstore.datasets.storage.folder import Folder, checksum
-from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.records import SampleRecord, ShardRow
 
 
@@ -22,7 +22,7 @@ def write_sample(folder: Folder, plan: StorePlan, sample_plan: SamplePlan) -> Sa
     sample = build_sample(plan, sample_plan)
     refuse_changed_files(sample_plan.terms)
     shards = []
-    for role in ROLES:
+    for role in plan.roles:
         content = plan.shard_layout(role).encode(sample.stored.pop(role))
         key = plan.shard_key(role, sample_plan.index)
         folder.write(key, content)

@@ -17,7 +17,7 @@ from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sam
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.constants import Constants
-from corrstore.datasets.store.layout import LAYOUT_VERSION, ROLES, stored_normalisation
+from corrstore.datasets.store.layout import LAYOUT_VERSION, stored_normalisation
 from corrstore.datasets.store.ledger import BUILD, PLANS, SAMPLES_IN_ROW_GROUP, parquet_bytes, read_json
 
 
@@ -41,7 +41,7 @@ def write_build_record(folder: Folder, build_record: BuildRecord) -> None:
     }
     if frozen is not None:
         content["constants"] = {"notes": frozen.notes}
-        for role in ROLES:
+        for role in build_record.recipe.roles:
             content["constants"][role] = [
                 [each.transform.name, each.mean, each.std] for each in frozen.normalisations[role]
             ]
@@ -66,7 +66,7 @@ def read_build_record(folder: Folder) -> BuildRecord | None:
     frozen = content["constants"]
     if frozen is None:
         return BuildRecord(recipe, content["rules"])
-    normalisations = {role: [stored_normalisation(*each) for each in frozen[role]] for role in ROLES}
+    normalisations = {role: [stored_normalisation(*each) for each in frozen[role]] for role in recipe.roles}
     return BuildRecord(recipe, content["rules"], Constants(normalisations, frozen["notes"]))
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all
 from corrstore.datasets.statistics.table import merged_by_channel
-from corrstore.datasets.store.layout import ROLES, Normalisations, StoredRole, stored_normalisation
+from corrstore.datasets.store.layout import Normalisations, stored_normalisation
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.store.records import SampleRecord
 from corrstore.datasets.variables.channels import Channel
@@ -50,7 +51,7 @@ def constants_from_records(recipe: Recipe, records: Iterable[SampleRecord]) -> C
                 blocks[role, name].append(replace(block, histogram=np.zeros(0, np.int64)))
     normalisations: Normalisations = {
         role: [_constants_of(recipe, role, channel, blocks, notes) for channel in recipe.channels[role]]
-        for role in ROLES
+        for role in recipe.roles
     }
     return Constants(normalisations, dict(notes))
 
@@ -62,7 +63,7 @@ def constants_from_store(recipe: Recipe, url: str) -> Constants:
     """
     other = open_store(url).plan
     constants: Normalisations = {}
-    for role in ROLES:
+    for role in recipe.roles:
         known = dict(zip([channel.name for channel in other.channels(role)], other.normalisations[role], strict=True))
         for channel in recipe.channels[role]:
             theirs, wanted = known.get(channel.name), recipe.transform_name(channel)
@@ -105,7 +106,7 @@ def _constants_of(
     found = blocks[role, channel.name]
     if not found:
         raise BadInput(
-            f"{role} channel {channel.name} has no number in the train split {recipe.splits.train.interval};"
+            f"{role} channel {channel.name} has no number in the train split {recipe.splits.intervals['train']};"
             " remove the channel or correct the source"
         )
     merged = merge_all(found)

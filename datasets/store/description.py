@@ -6,9 +6,20 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.recipe.sample_axes import SampleAxes, format_lead
 from corrstore.datasets.store.ledger import SHARDS
 from corrstore.datasets.store.opening import Store
+
+
+def _runs(axes: SampleAxes) -> dict[str, Any]:
+    """Return the runs and lead times of a store of forecasts; nothing for one of valid times."""
+    if axes.inits is None or axes.leads is None:
+        return {}
+    return {
+        "init_times": [format_time(time) for time in axes.inits],
+        "lead_times": [format_lead(lead) for lead in axes.leads],
+    }
 
 
 def describe(store: Store) -> dict[str, Any]:
@@ -18,8 +29,9 @@ def describe(store: Store) -> dict[str, Any]:
     description: dict[str, Any] = {
         "title": recipe.title or recipe.name,
         "name": recipe.name,
-        "period": str(recipe.period.interval),
-        "frequency": recipe.period.frequency,
+        "period": str(recipe.interval),
+        "frequency": recipe.frequency,
+        **_runs(plan.axes),
         "splits": {name: str(interval) for name, interval in recipe.splits.intervals.items()},
         "samples": len(store.times),
         "valid": int(store.valid.sum()),
@@ -30,7 +42,7 @@ def describe(store: Store) -> dict[str, Any]:
         "static": ", ".join(spec.variable for spec in recipe.static) or "none",
         "recipe": recipe.content,
     }
-    for role in ROLES:
+    for role in plan.roles:
         description[role] = {
             "grid": str(store.grid(role)),
             "shape": list(store.grid(role).shape),
@@ -43,7 +55,7 @@ def describe(store: Store) -> dict[str, Any]:
                     "transform": normalisation.transform.name,
                     "mean": float(normalisation.mean),
                     "std": float(normalisation.std),
-                    "window": (recipe.window or recipe.period.frequency) if channel.variable.windowed else "instant",
+                    "window": recipe.accumulation_window if channel.variable.windowed else "instant",
                 }
                 for channel, normalisation in zip(plan.channels(role), plan.normalisations[role], strict=True)
             ],

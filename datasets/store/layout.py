@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.store.shard import ShardLayout
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
@@ -17,8 +20,6 @@ from corrstore.datasets.variables.transforms import transform_named
 LAYOUT_VERSION = 3
 _FINGERPRINT_VERSION = 2
 """The version of the fields of a fingerprint; a layout that gives a model the same numbers does not change it."""
-StoredRole = Literal["input", "target"]
-ROLES: tuple[StoredRole, ...] = ("input", "target")
 Normalisations = dict[StoredRole, list[Normalisation]]
 _INPUT_CHUNK = 32
 """Largest inner chunk of the input, on its coarse grid: it holds 256 target pixels at 0.25 to 0.03 degree."""
@@ -36,9 +37,19 @@ class StorePlan:
     recipe: Recipe
     normalisations: Normalisations
 
+    @property
+    def roles(self) -> tuple[StoredRole, ...]:
+        """The roles that the store has."""
+        return self.recipe.roles
+
+    @cached_property
+    def axes(self) -> SampleAxes:
+        """The axes of the samples."""
+        return self.recipe.axes
+
     def grid(self, role: StoredRole) -> RectilinearGrid:
-        """Return the grid of `input` or `target`."""
-        return self.recipe.input.store_grid if role == "input" else self.recipe.target.store_grid
+        """Return the grid of `input` or `target`; the static fields are on the target's, also without a target."""
+        return self.recipe.target_grid if role == "target" else self.recipe.specs[role].store_grid
 
     def channels(self, role: StoredRole) -> list[Channel]:
         """Return the channels of `input` or `target`."""
@@ -52,15 +63,21 @@ class StorePlan:
 
     def shard_key(self, role: StoredRole, index: int) -> str:
         """Return the key of a sample's shard."""
-        return f"{role}/c/{index}/0/0/0"
+        return "/".join([role, "c", *map(str, self.axes.position(index)), "0", "0", "0"])
 
     def fingerprint_fields(self) -> dict[str, Any]:
-        """Return what a model trained on this store relies on; the period and the splits are not part of it."""
+        """Return what a model trained on this store relies on; samples and splits are not part of it.
+
+        Of a target that only the store `like` has, it has the grid.
+        """
         recipe = self.recipe
+        other = (
+            {} if "target" in self.roles or recipe.like is None else {"target": {"grid": self.grid("target").to_dict()}}
+        )
         return {
             "layout_version": _FINGERPRINT_VERSION,
             "dtype": recipe.store.dtype,
-            "window": recipe.window or recipe.period.frequency,
+            "window": recipe.accumulation_window,
             "static": [static.variable for static in recipe.static],
             "floors": recipe.floors,
             **{
@@ -69,8 +86,9 @@ class StorePlan:
                     "channels": [channel.name for channel in self.channels(role)],
                     "normalisation": [[each.transform.name, each.mean, each.std] for each in self.normalisations[role]],
                 }
-                for role in ROLES
+                for role in self.roles
             },
+            **other,
         }
 
     @property

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.recipe.periods import Times, format_time
+from corrstore.datasets.recipe.parts import ROLES, StoredRole
+from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
+from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import LAYOUT_VERSION, ROLES, StoredRole, StorePlan, stored_normalisation
+from corrstore.datasets.store.layout import LAYOUT_VERSION, StorePlan, stored_normalisation
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,10 +41,10 @@ class Store:
         recipe = self.recipe
         facts = {
             "path": self.folder.path(),
-            "period": f"{recipe.period.interval}, every {recipe.period.frequency}",
+            "period": f"{recipe.interval}, every {recipe.frequency}",
             "samples": f"{self.times.size}, {np.count_nonzero(self.valid)} of them valid",
         }
-        for role in ROLES:
+        for role in self.roles:
             names = [channel.name for channel in self.plan.channels(role)]
             facts[f"{role} grid"] = str(self.grid(role))
             facts[f"{role} channels"] = f"{len(names)}: {', '.join(names)}"
@@ -67,8 +69,18 @@ class Store:
         constants = self.attributes["fingerprint_fields"]
         return StorePlan(
             self.recipe,
-            {role: [stored_normalisation(*each) for each in constants[role]["normalisation"]] for role in ROLES},
+            {role: [stored_normalisation(*each) for each in constants[role]["normalisation"]] for role in self.roles},
         )
+
+    @property
+    def roles(self) -> tuple[StoredRole, ...]:
+        """The roles that the store has: input, target or both."""
+        return self.recipe.roles
+
+    @property
+    def axes(self) -> SampleAxes:
+        """The axes of the samples."""
+        return self.plan.axes
 
     @property
     def fingerprint(self) -> str:
@@ -77,22 +89,24 @@ class Store:
 
     @cached_property
     def times(self) -> Times:
-        """The valid times of the samples."""
-        return np.asarray(self.group["time"][:]).astype("datetime64[s]")  # type: ignore[index]
+        """The valid time of each sample."""
+        name = "time" if self.axes.inits is None else "valid_time"
+        return np.asarray(self.group[name][...]).ravel().astype("datetime64[s]")  # type: ignore[index]
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
-        """True for each sample [time] that is complete and inside its physical ranges."""
-        return np.asarray(self.group["valid"][:])  # type: ignore[index]
+        """True for each sample that is complete and inside its physical ranges."""
+        return np.asarray(self.group["valid"][...]).ravel()  # type: ignore[index]
 
     def grid(self, role: StoredRole) -> RectilinearGrid:
-        """Return the grid of `input` or `target`; raises BadInput for any other role."""
-        _check_role(role)
+        """Return the grid of `input` or `target`, also of a target that only the store `like` has."""
+        if role not in ROLES:
+            raise BadInput(f"role: got {role!r}, expected one of {', '.join(ROLES)}")
         return self.plan.grid(role)
 
     @cached_property
     def arrays(self) -> dict[str, ts.TensorStore]:
-        """The tensorstore arrays `input` and `target` [time, channel, lat, lon]; local stores only."""
+        """The tensorstore arrays of the roles [*axes, channel, lat, lon]; local stores only."""
         if not self.folder.is_local:
             raise BadInput(f"{self.folder.url}: arrays of a remote store are read through `group`")
         return {
@@ -101,7 +115,7 @@ class Store:
                 open=True,
                 read=True,
             ).result()
-            for role in ROLES
+            for role in self.roles
         }
 
     @cached_property
@@ -115,17 +129,19 @@ class Store:
         Raises BadInput for an unknown role, and where the sample is not valid unless `allow_invalid`; DamagedData where
         its shard is not there or a checksum in it is wrong.
         """
-        _check_role(role)
+        self._check_role(role)
+        if not self.axes.due[index]:
+            raise BadInput(f"sample {index} ({self.axes.label(index)}) of {self.folder.url} is not due by its schedule")
         if not (allow_invalid or self.valid[index]):
             raise BadInput(
-                f"sample {index} ({self.times[index]}) of {self.folder.url} is not valid; skip it, or read it with"
+                f"sample {index} ({self.axes.label(index)}) of {self.folder.url} is not valid; skip it, or read it with"
                 " allow_invalid=True"
             )
         key = self.plan.shard_key(role, index)
         if not self.folder.exists(key):
             raise self._damaged(key, index, "is not there")
         try:
-            return np.asarray(self.group[role][index])  # type: ignore[index]
+            return np.asarray(self.group[role][self.axes.position(index)])  # type: ignore[index]
         except ValueError as error:
             raise self._damaged(key, index, f"cannot be read ({str(error).splitlines()[0]})") from None
 
@@ -140,11 +156,13 @@ class Store:
         )
 
     def dataset(self, role: StoredRole, channels: Sequence[str] | None = None) -> xr.Dataset:
-        """Return the fields of `input` or `target` as CF variables in physical units (time, lat, lon), read lazily.
+        """Return the fields of `input` or `target` as CF variables in physical units, read lazily.
+
+        They are (time, lat, lon) or, of forecasts, (init_time, lead_time, lat, lon).
 
         `channels` names the fields to return, all of them by default. Raises BadInput for an unknown role or channel.
         """
-        _check_role(role)
+        self._check_role(role)
         names = [channel.name for channel in self.plan.channels(role)]
         wanted = names if channels is None else channels
         for name in wanted:
@@ -153,15 +171,17 @@ class Store:
                 raise BadInput(f"channel: got {name!r}, expected a {role} channel of the store: {', '.join(nearest)}")
         from corrstore.datasets.store.fields import physical_dataset  # xarray and dask, which opening a store needs not
 
-        return physical_dataset(
-            self.plan, role, self.times, list(wanted), partial(self.stored, role, allow_invalid=True)
-        )
+        return physical_dataset(self.plan, role, list(wanted), partial(self.stored, role, allow_invalid=True))
 
     def _damaged(self, key: str, index: int, how: str) -> DamagedData:
         return DamagedData(
-            f"{self.folder.path(key)}, the shard of sample {index} ({format_time(self.times[index])}), {how}; run"
+            f"{self.folder.path(key)}, the shard of sample {index} ({self.axes.label(index)}), {how}; run"
             f" `corrstore verify {self.folder.url}`, then build with --repair"
         )
+
+    def _check_role(self, role: str) -> None:
+        if role not in self.roles:
+            raise BadInput(f"role: got {role!r}, expected one of {', '.join(self.roles)}, which {self.folder.url} has")
 
     def table(self, key: str) -> pa.Table:
         """Return a table of the ledger by its key, see `datasets.store.ledger`; raises DamagedData where it is none."""
@@ -173,11 +193,6 @@ class Store:
                 f"{self.folder.path(key)} is damaged ({str(error).splitlines()[0]:.200}); run `corrstore verify`, then"
                 " build with --repair"
             ) from None
-
-
-def _check_role(role: str) -> None:
-    if role not in ROLES:
-        raise BadInput(f"role: got {role!r}, expected one of {', '.join(ROLES)}")
 
 
 def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store:

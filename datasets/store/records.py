@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import TERMS_SCHEMA
-from corrstore.datasets.recipe.periods import time_key
+from corrstore.datasets.recipe.sample_axes import NO_RUN, sample_key, sample_label
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import RECORDS, parquet_bytes
@@ -32,7 +32,9 @@ RECORD_SCHEMA = pa.schema(
         ("terms", pa.list_(pa.struct(TERMS_SCHEMA))),
     ]
 )
-"""A record: one row."""
+"""A record: one row; that of a forecast has its init_time too."""
+INIT_TIME = pa.field("init_time", pa.timestamp("s"))
+"""The init time of the run that a sample is of."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,17 @@ class SampleRecord:
     floored: dict[str, int] = field(default_factory=dict)
     shards: list[ShardRow] = field(default_factory=list)
     terms: pa.Table = field(default_factory=TERMS_SCHEMA.empty_table)
+    init_time: np.datetime64 = NO_RUN
 
     @property
     def name(self) -> str:
         """The name of the record's file."""
-        return record_name(self.valid_time)
+        return record_name(self.valid_time, self.init_time)
+
+    @property
+    def label(self) -> str:
+        """The name of the sample in messages."""
+        return sample_label(self.valid_time, self.init_time)
 
     def to_bytes(self) -> bytes:
         """Return the record as Parquet: one row of RECORD_SCHEMA."""
@@ -81,12 +89,17 @@ class SampleRecord:
         columns = {name: pa.array([value], RECORD_SCHEMA.field(name).type) for name, value in row.items()}
         for name, table in (("statistics", self.statistics), ("terms", self.terms)):
             columns[name] = _as_one_list(table)
-        return parquet_bytes(pa.table(columns).cast(RECORD_SCHEMA))
+        record = pa.table(columns).cast(RECORD_SCHEMA)
+        if not np.isnat(self.init_time):
+            record = with_init_time(record, self.init_time)
+        return parquet_bytes(record)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> SampleRecord:
         """Return the record that `to_bytes` encoded."""
-        table = pq.read_table(pa.BufferReader(content)).cast(RECORD_SCHEMA)
+        table = pq.read_table(pa.BufferReader(content))
+        init_time = table[INIT_TIME.name][0].as_py() if INIT_TIME.name in table.column_names else None
+        table = table.select(RECORD_SCHEMA.names).cast(RECORD_SCHEMA)
         row: dict[str, Any] = table.select(
             ["index", "valid_time", "status", "reasons", "floored", "shards"]
         ).to_pylist()[0]
@@ -97,12 +110,18 @@ class SampleRecord:
             name: pa.Table.from_struct_array(table[name].combine_chunks().values).cast(schema)
             for name, schema in (("statistics", STATISTICS_SCHEMA), ("terms", TERMS_SCHEMA))
         }
-        return cls(**row, **tables)
+        return cls(**row, init_time=np.datetime64(init_time or "NaT", "s"), **tables)
 
 
-def record_name(valid_time: np.datetime64) -> str:
+def record_name(valid_time: np.datetime64, init_time: np.datetime64 = NO_RUN) -> str:
     """Return the name of the file of a sample's record."""
-    return "static.parquet" if np.isnat(valid_time) else f"{time_key(valid_time)}.parquet"
+    return "static.parquet" if np.isnat(valid_time) else f"{sample_key(valid_time, init_time)}.parquet"
+
+
+def with_init_time(table: pa.Table, init_time: np.datetime64) -> pa.Table:
+    """Return the table with the init time in each row."""
+    time = pa.scalar(init_time.astype("datetime64[s]").astype(object), INIT_TIME.type)
+    return table.append_column(INIT_TIME, pa.repeat(time, len(table)))
 
 
 def _as_one_list(table: pa.Table) -> pa.ListArray:

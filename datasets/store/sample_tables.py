@@ -11,11 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
-from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import ROLES, StorePlan
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     PAIRS,
     SAMPLES,
@@ -26,7 +25,7 @@ from corrstore.datasets.store.ledger import (
     parquet_bytes,
 )
 from corrstore.datasets.store.recorded import pairs_of, read_static_record
-from corrstore.datasets.store.records import SampleRecord, read_records
+from corrstore.datasets.store.records import INIT_TIME, SampleRecord, read_records, with_init_time
 
 SAMPLES_SCHEMA = pa.schema(
     [
@@ -72,9 +71,10 @@ class SampleSummary:
     floored: dict[str, int]
 
 
-def write_sample_tables(folder: Folder) -> SampleSummary:
+def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
     """Write the tables of statistics, shards, samples, pairs and sources, in the order of time.
 
+    Of forecasts, the statistics and the samples have the `init_time` of their runs.
     A few records are in memory at once.
     """
     statuses: dict[str, int] = {}
@@ -83,6 +83,8 @@ def write_sample_tables(folder: Folder) -> SampleSummary:
     floored: dict[str, int] = {}
     sources = SourceCounts()
     tables = {STATISTICS: STATISTICS_SCHEMA, SHARDS: SHARDS_SCHEMA, SAMPLES: SAMPLES_SCHEMA, PAIRS: PAIRS_SCHEMA}
+    if of_runs:
+        tables |= {key: tables[key].append(INIT_TIME) for key in (STATISTICS, SAMPLES)}
     sinks = {key: pa.BufferOutputStream() for key in tables}
     writers = {key: pq.ParquetWriter(sinks[key], schema, compression="zstd") for key, schema in tables.items()}
     static = list(read_static_record(folder))
@@ -96,12 +98,15 @@ def write_sample_tables(folder: Folder) -> SampleSummary:
             if record.status == "valid":
                 valid.append(record.index)
             else:
-                reasons[format_time(record.valid_time)] = record.reasons
+                reasons[record.label] = record.reasons
             for channel, pixels in record.floored.items():
                 floored[channel] = floored.get(channel, 0) + pixels
-        writers[STATISTICS].write_table(pa.concat_tables([record.statistics for record in batch]).combine_chunks())
+        statistics = [
+            with_init_time(record.statistics, record.init_time) if of_runs else record.statistics for record in batch
+        ]
+        writers[STATISTICS].write_table(pa.concat_tables(statistics).combine_chunks())
         writers[SHARDS].write_table(_shards_table(batch))
-        writers[SAMPLES].write_table(_samples_table(batch))
+        writers[SAMPLES].write_table(_samples_table(batch, tables[SAMPLES]))
         writers[PAIRS].write_table(pairs_of(batch))
     for key, writer in writers.items():
         writer.close()
@@ -138,12 +143,12 @@ def histograms_table(plan: StorePlan) -> pa.Table:
     """Return the histogram edges of each channel of each role and of the residual."""
     rows = [
         {"role": role, "channel": channel.name, "edges": physical_edges(channel.variable)}
-        for role in ROLES
+        for role in plan.roles
         for channel in plan.channels(role)
     ] + [
         {"role": "residual", "channel": channel.name, "edges": residual_edges(channel.variable)}
-        for channel in plan.channels("target")
-        if channel.name in plan.recipe.input.channels
+        for channel in (plan.channels("target") if "target" in plan.roles else [])
+        if channel.name in plan.recipe.channel_names("input")
     ]
     return pa.Table.from_pylist(rows, schema=HISTOGRAMS_SCHEMA)
 
@@ -174,15 +179,16 @@ def _shards_table(batch: list[SampleRecord]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SHARDS_SCHEMA)
 
 
-def _samples_table(batch: list[SampleRecord]) -> pa.Table:
+def _samples_table(batch: list[SampleRecord], schema: pa.Schema) -> pa.Table:
     rows: list[dict[str, Any]] = [
         {
             "index": record.index,
             "valid_time": record.valid_time.astype(object),
+            INIT_TIME.name: record.init_time.astype(object),
             "status": record.status,
             "reasons": record.reasons,
             "floored": [{"channel": name, "pixels": count} for name, count in sorted(record.floored.items())],
         }
         for record in batch
     ]
-    return pa.Table.from_pylist(rows, schema=SAMPLES_SCHEMA)
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.ledger import CHECKSUMS, MEASUREMENTS, RECORDS
 from tests.conftest import brief_content, build_in_process
 from tests.digests import digest

@@ -163,9 +163,10 @@ def _check(store: Store, forecast: Forecast) -> None:
             f"{forecast.folder.url} is on {theirs}, {store.folder.url} on {ours}; give the store of its grid"
         )
     if not _shared_channels(store, forecast):
+        targets = ", ".join(store.recipe.channel_names("target"))
         raise BadInput(
             f"{forecast.folder.url} has {', '.join(forecast.header.channels)}, none of which is a target of"
-            f" {store.folder.url}: {', '.join(store.recipe.target.channels)}; give a store that has some of them"
+            f" {store.folder.url}: {targets}; give a store that has some of them"
         )
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.periods import format_time
-from corrstore.datasets.store.layout import StoredRole
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.forecasts.files import Forecast
@@ -41,7 +41,7 @@ class ScoredSample:
         Interpolation is bilinear, of the input's physical numbers; what the input lacks has none.
         """
         found = {}
-        if channel.name in self.store.recipe.input.channels:
+        if channel.name in self.store.recipe.channel_names("input"):
             upsample = regridder(self.store.grid("input"), self.store.grid("target"), "bilinear")
             found[INTERPOLATION] = upsample(self._decoded("input", channel))[None]
         found[REGRESSION] = self.forecast.read(Part(self.time, None), channel.name)[None]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from corrstore.datasets.errors import BadInput, DamagedData, writing
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.residual import ResidualScale
@@ -146,10 +147,19 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> None:
-    """Raise BadInput, with the fields that differ, unless the store has the fingerprint that was trained on."""
+    """Raise BadInput, with the fields that differ, unless the store has the fingerprint that was trained on.
+
+    Of a store that lacks a role, what it has of it is compared: the grid of a target that it shall get.
+    """
     if trained_on["fingerprint"] == store.fingerprint:
         return
-    found = "\n".join(_differences(trained_on["fingerprint_fields"], store.attributes["fingerprint_fields"]))
+    trained, fields = ({**each} for each in (trained_on["fingerprint_fields"], store.attributes["fingerprint_fields"]))
+    for role in set(ROLES) - set(store.roles):
+        fields.setdefault(role, {})
+        trained[role] = {key: value for key, value in trained[role].items() if key in fields[role]}
+    found = "\n".join(_differences(trained, fields))
+    if not found:
+        return
     raise BadInput(
         f"{path} was trained on a store of fingerprint {trained_on['fingerprint']} ({trained_on['url']}), but"
         f" {store.folder.url} has {store.fingerprint}; take a store built by the same recipe. Different are:\n{found}"

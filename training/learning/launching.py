@@ -164,11 +164,13 @@ def _lacking(match: Match, query: Query, period: Interval | None) -> str:
     if absent:
         return f"has no target {', '.join(absent)}"
     train = _train_split(match)
+    if train is None:
+        return "has no train split"
     return "" if period is None or train.holds(period) else f"has the train split {train}"
 
 
-def _train_split(match: Match) -> Interval:
-    return SplitsSpec.model_validate(json.loads(match.row["recipe"])["splits"]).train.interval
+def _train_split(match: Match) -> Interval | None:
+    return SplitsSpec.model_validate(json.loads(match.row["recipe"])["splits"]).intervals.get("train")
 
 
 def _apart(matches: list[Match]) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from rich.filesize import decimal
 from torch import Tensor
 
-from corrstore.datasets.store.layout import ROLES
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.ledger import SHARDS
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser

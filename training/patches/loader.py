@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corrstore.datasets.errors import BadInput, DamagedData
-from corrstore.datasets.recipe.periods import format_time, parse_period
-from corrstore.datasets.store.layout import ROLES, StoredRole
+from corrstore.datasets.recipe.parts import ROLES, StoredRole
+from corrstore.datasets.recipe.periods import parse_period
 from corrstore.datasets.store.opening import Store
 from corrstore.training.patches.patches import Draw, Geometry, Patch, PatchOrder
 from corrstore.training.run_config import PRESETS, RunConfig
@@ -99,13 +99,14 @@ class Loader:
 
     def _empty(self, role: StoredRole, count: int, patch: Patch) -> Tensor:
         array = self.arrays[role]
-        shape = count, array.shape[1], patch.height, patch.width
+        shape = count, array.shape[-3], patch.height, patch.width
         if self.pin:
             return torch.empty(shape, dtype=getattr(torch, array.dtype.name), pin_memory=True)
         return torch.from_numpy(self.buffers.array(shape, array.dtype.numpy_dtype))
 
     def _read(self, role: StoredRole, sample: int, patch: Patch, into: Tensor, together: ts.Batch) -> Any:
-        source = self.arrays[role][(sample, slice(None), *patch.slices)]
+        place: tuple[int | slice, ...] = self.store.axes.position(sample)
+        source = self.arrays[role][(*place, slice(None), *patch.slices)]
         return ts.array(into.numpy(), write=True).write(source, batch=together)
 
     def _finish_reads(self, batch: Batch, reads: list[Any]) -> Batch:
@@ -115,7 +116,7 @@ class Loader:
             except ValueError as error:
                 sample = batch.draws[position % len(batch.draws)].sample
                 raise DamagedData(
-                    f"sample {sample} ({format_time(self.store.times[sample])}) of {self.store.folder.url} cannot be"
+                    f"sample {sample} ({self.store.axes.label(sample)}) of {self.store.folder.url} cannot be"
                     f" read: {str(error).splitlines()[0]}; run `corrstore verify` on the store"
                 ) from None
         self.patches += len(batch.draws)

@@ -26,9 +26,9 @@ from corrstore.catalog.exports.stac import write_stac
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.pruning import prune
 from corrstore.catalog.tables.registration import register, register_store
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import ROLES
 from tests.catalog_made import GRID, made
 from tests.command import corrstore
 from tests.conftest import brief_content, build_in_process

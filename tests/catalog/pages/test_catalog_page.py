@@ -19,8 +19,8 @@ from corrstore.catalog.pages.page import write_site
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.pruning import prune
 from corrstore.catalog.tables.registration import register, register_store
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.ledger import SAMPLES
 from tests.catalog_made import made
 from tests.command import corrstore

@@ -19,8 +19,8 @@ from PIL import Image
 from scipy.interpolate import RegularGridInterpolator
 
 from corrstore.catalog.pages.report import write_report
+from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.recipe import recipe_from
-from corrstore.datasets.store.layout import ROLES
 from corrstore.datasets.store.ledger import REPORT, SAMPLES
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.store.sample_tables import SAMPLES_SCHEMA

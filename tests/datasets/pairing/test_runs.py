@@ -20,16 +20,16 @@ START = datetime(2020, 6, 2)
 HOUR = timedelta(hours=1)
 
 
-def recipe(lead: object = "shortest", window: str = "6h"):
-    """Eight valid times, every three hours, of t2m and tp of one archive."""
+def recipe(lead: object = "shortest", window: str = "6h", forecast: dict | None = None):
+    """Eight valid times, every three hours, of t2m and tp of one archive; or its forecasts."""
     grid = {"north": 32, "south": 30, "west": 102, "east": 104, "step": 0.5}
     side = {"source": "runs", "grid": grid, "channels": ["t2m", "tp"]}
     period = {"start": "2020-06-02T00", "end": "2020-06-03T00"}
     return recipe_from(
         {
             "name": "runs",
-            "period": {**period, "frequency": "3h"},
-            "splits": {"train": period},
+            **({"forecast": forecast} if forecast else {"period": {**period, "frequency": "3h"}}),
+            "splits": {"train": {"start": "2020-06-02T00", "end": "2020-06-02T03"} if forecast else period},
             "sources": {"runs": {"type": "cma_gfs", "path": "unused", "lead": lead}},
             "input": {**side, "halo": 0},
             "target": side,
@@ -118,6 +118,29 @@ def test_a_sample_is_whole_wherever_one_run_has_all_of_it(schedule):
         assert bool(whole) == (not lacking)
         if whole:
             assert leads_of(rows[index]) == {min(whole)}
+
+
+@settings(max_examples=100, deadline=None)
+@given(schedules, st.sampled_from(["3h", "6h"]))
+def test_a_forecast_has_the_fields_of_its_run_alone_and_lacks_what_the_run_lacks(schedule, window):
+    held = {hour: {3 * step for step in steps} for hour, steps in schedule}
+    fields = [
+        field(channel, START + hour * HOUR, lead)
+        for hour, leads in held.items()
+        for lead in leads
+        for channel in (("t2m", "tp") if lead else ("t2m",))
+    ]
+    inits = [START + hour * HOUR for hour in (-12, -6, 0)]
+    forecast = {"inits": [str(init) for init in inits], "leads": {"first": "3h", "last": "18h"}}
+    rows, _ = paired(fields, window=window, forecast=forecast)
+    for index in range(18):
+        init, lead = inits[index // 6], 3 * (index % 6 + 1)
+        leads = held.get((init - START) // HOUR, set())
+        found = {name: [row for row in rows[index] if row["sign"] and row["wanted"] == name] for name in ("t2m", "tp")}
+        assert {row["init_time"] for each in found.values() for row in each} <= {init}
+        assert bool(found["t2m"]) == (lead in leads)
+        start = lead - int(window[:-1])
+        assert bool(found["tp"]) == (lead in leads and (start == 0 or (start > 0 and start in leads)))
 
 
 def two_runs() -> list[dict]:

@@ -1,0 +1,188 @@
+"""Stores of forecasts: runs and lead times as axes, every number of its own run, later runs appended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from corrstore.beam_pipelines.plan import plan
+from corrstore.beam_pipelines.spreading.spread import Runner
+from corrstore.beam_pipelines.verify import verify
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.store.constants import storage_error
+from corrstore.datasets.store.ledger import SAMPLES, STATISTICS
+from corrstore.datasets.store.opening import Store, open_store
+from tests.conftest import QUIET, build_in_process
+from tests.digests import digest
+from tests.forecasts_made import RUNS, six_hours, truth, write_sff
+
+CHANNELS = ["t2m", "tp", "z_500", "t_850"]
+RUN_NAMES = [str(run)[:13] for run in RUNS]
+
+
+def content(path: Path, inits: object = None, **changes: object) -> dict:
+    """Leads of 6 to 24 hours, every 6, of the first three of four runs."""
+    grid = {"north": 33, "south": 31, "west": 101, "east": 104, "step": 0.5}
+    side = {"source": "runs", "grid": grid, "channels": CHANNELS}
+    schedule = {"start": "2020-06-01T12", "end": "2020-06-02T06", "hours": [0, 6, 12, 18]}
+    return {
+        "name": "runs",
+        "forecast": {"inits": inits or schedule, "leads": {"first": "6h", "last": "24h", "every": "6h"}},
+        "splits": {"train": {"start": "2020-06-01T18", "end": "2020-06-02T12"}},
+        "sources": {"runs": {"type": "sff", "path": str(path)}},
+        "input": {**side, "halo": 0},
+        "target": side,
+        "store": {"dtype": "float32", "chunk": 16},
+        **changes,
+    }
+
+
+def assert_equals(store: Store, fields: xr.Dataset, samples: list[int]) -> None:
+    """Every number of these samples is that of their own run and lead, read from the truth alone."""
+    box = {"lat": slice(33, 31), "lon": slice(101, 104)}
+    fields = fields.assign(tp=six_hours(fields)).sel(box).isel(member=0)
+    for index in samples:
+        one = fields.sel(init=store.axes.init_times[index], lead=store.axes.lead_times[index])
+        wanted = [one.t2m.values, one.tp.values, one.z.sel(level=500).values, one.t.sel(level=850).values]
+        for role in ("input", "target"):
+            for channel, found, numbers in zip(
+                store.plan.channels(role), store.physical(role, index), wanted, strict=True
+            ):
+                error = 2 * storage_error(store.recipe, channel) + 2e-6 * np.abs(numbers).max()
+                np.testing.assert_allclose(found, numbers, atol=error, rtol=0, err_msg=f"{channel.name} {index}")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> tuple[Path, xr.Dataset]:
+    """Four runs in files, the third of which ends at lead 15 h."""
+    folder, fields = tmp_path_factory.mktemp("runs") / "sff", truth()
+    write_sff(folder, fields)
+    short = folder / f"{RUN_NAMES[2]}.nc"
+    xr.load_dataset(short).sel(lead_time=slice(0, 15)).to_netcdf(short)
+    return folder, fields
+
+
+@pytest.fixture(scope="module")
+def store(runs, tmp_path_factory) -> Store:
+    """The store of the first three runs; do not change it."""
+    folder = tmp_path_factory.mktemp("store") / "store"
+    result = build_in_process(recipe_from(content(runs[0], max_missing_share=0.5)), folder)
+    assert (result.report.samples, result.report.valid, result.report.missing) == (12, 10, 2)
+    return open_store(str(folder))
+
+
+def test_every_number_is_that_of_its_own_run_and_what_the_run_lacks_is_missing(store, runs):
+    assert_equals(store, runs[1], [int(index) for index in np.flatnonzero(store.valid)])
+    assert [store.axes.label(index) for index in np.flatnonzero(~store.valid)] == [
+        "2020-06-02T00:00Z + 18h",
+        "2020-06-02T00:00Z + 24h",
+    ]
+    reasons = store.table(SAMPLES).to_pylist()[-1]["reasons"]
+    lacks = "input tp: runs holds no tp over 6h at 2020-06-03T00:00Z in the run of 2020-06-02T00:00Z"
+    assert lacks in reasons
+    assert verify(store, Runner(workers=1), QUIET, against_source=3).passed
+
+
+def test_xarray_opens_it_with_runs_and_leads_as_axes(store):
+    group = xr.open_zarr(store.folder.path(), chunks={})
+    assert group.input.dims[:2] == group.target.dims[:2] == group.valid.dims == ("init_time", "lead_time")
+    assert list(group.init_time.values) == list(RUNS[:3])
+    assert group.lead_time.dtype.kind == "m" and list(group.expected_lead_times.values) == [4, 4, 4]
+    assert (group.valid_time == group.init_time + group.lead_time).all()
+    assert group.init_time.attrs["standard_name"] == "forecast_reference_time"
+    physical = store.dataset("target", ["t2m"])
+    assert physical.t2m.dims == ("init_time", "lead_time", "lat", "lon")
+    place = {"init_time": "2020-06-01T18", "lead_time": "12h"}
+    np.testing.assert_allclose(physical.t2m.sel(place), store.physical("target", 5)[0], rtol=1e-6)
+    np.testing.assert_array_equal(group.target.sel(place), store.stored("target", 5))
+
+
+def test_the_tables_of_the_ledger_have_the_run(store):
+    statistics = store.table(STATISTICS).to_pandas()
+    of_run = statistics[(statistics.role == "input") & (statistics.channel == "t2m")]
+    assert list(of_run.init_time) == list(np.repeat(RUNS[:3].astype("M8[s]"), 4))
+    assert list(store.table(SAMPLES)["init_time"].to_numpy()) == list(np.repeat(RUNS[:3], 4))
+
+
+def test_later_runs_are_appended_and_the_bytes_are_those_of_one_build(runs, tmp_path):
+    two = content(runs[0], inits=RUN_NAMES[:2])
+    build_in_process(recipe_from(two), tmp_path / "store")
+    first = (tmp_path / "store" / "target" / "c" / "0" / "0" / "0" / "0" / "0").read_bytes()
+    assert build_in_process(recipe_from(two), tmp_path / "store").written == 0
+    all_four = content(runs[0], inits=[*RUN_NAMES[:2], RUN_NAMES[3]])
+    assert build_in_process(recipe_from(all_four), tmp_path / "store").written == 4
+    assert (tmp_path / "store" / "target" / "c" / "0" / "0" / "0" / "0" / "0").read_bytes() == first
+    build_in_process(recipe_from(all_four), tmp_path / "at once")
+    assert digest(tmp_path / "at once") == digest(tmp_path / "store")
+    later = {"train": {"start": "2020-06-02T12", "end": "2020-06-02T18"}}
+    with pytest.raises(BadInput, match=r"forecast\.inits: \['2020-06-01T12:00Z', .* in the store, \['2020-06-02T06"):
+        build_in_process(recipe_from(content(runs[0], inits=RUN_NAMES[3:], splits=later)), tmp_path / "store")
+
+
+def test_leads_that_a_run_does_not_have_by_schedule_are_not_due(runs, tmp_path):
+    shorter = content(runs[0])
+    shorter["forecast"]["leads"]["last"] = {12: "24h", 18: "24h", 0: "12h"}
+    recipe = recipe_from(shorter)
+    assert plan(recipe).samples == 10
+    assert build_in_process(recipe, tmp_path / "store").report.valid == 10
+    store = open_store(str(tmp_path / "store"))
+    group = xr.open_zarr(store.folder.path(), chunks={})
+    assert list(group.expected_lead_times.values) == [4, 4, 2]
+    assert not (tmp_path / "store" / "input" / "c" / "2" / "2").exists()
+    with pytest.raises(BadInput, match=r"2020-06-02T00:00Z \+ 18h\) of .* is not due"):
+        store.stored("input", 10, allow_invalid=True)
+    assert np.isnan(store.dataset("input").t2m[2, 2:].values).all()
+    assert verify(store, Runner(workers=1), QUIET).passed
+
+
+def test_a_store_of_inputs_alone_is_like_a_training_store(runs, store, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"name: inputs\nlike: {store.folder.url}\ninput: {{source: runs}}\n"
+        "forecast: {inits: [2020-06-02T06], leads: {first: 6h, last: 12h}}\n"
+        f"sources: {{runs: {{type: sff, path: {runs[0]}}}}}\n"
+    )
+    recipe = load_recipe(str(path))
+    build_in_process(recipe, tmp_path / "inputs")
+    inputs = open_store(str(tmp_path / "inputs"))
+    assert inputs.roles == ("input",) and inputs.recipe.input.halo == 0 and inputs.recipe.window == "6h"
+    ours, theirs = (each.attributes["fingerprint_fields"] for each in (inputs, store))
+    assert ours["input"] == theirs["input"] and ours["target"] == {"grid": theirs["target"]["grid"]}
+    assert ours["window"] == theirs["window"] and ours["dtype"] == theirs["dtype"]
+    assert not (tmp_path / "inputs" / "target").exists()
+    fields = runs[1].sel(init=RUNS[3], lead=np.timedelta64(6, "h")).isel(member=0)
+    wanted = fields.t2m.sel(lat=slice(33, 31), lon=slice(101, 104)).values
+    np.testing.assert_allclose(inputs.physical("input", 0)[0], wanted, atol=1e-3)
+    with pytest.raises(BadInput, match=r"role: got 'target', expected one of input"):
+        inputs.stored("target", 0)
+    path.write_text(path.read_text().replace("{source: runs}", "{source: runs, halo: 3}"))
+    with pytest.raises(BadInput, match=r"input.halo is 3, but 0 in .*store, which the store shall be like"):
+        load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"period": {"start": "2020-06-01", "end": "2020-06-02"}}, r"expected one of period .* got both"),
+        ({"forecast": None}, r"got neither"),
+        ({"input": None, "target": None}, r"input and target are missing"),
+        ({"splits": {}}, r"splits.train: is missing"),
+        ({"inits": ["2020-06-02", "2020-06-01"]}, r"forecast: inits: expected .* later than the one before"),
+        ({"inits": {"start": "2020-06-01", "end": "2020-06-02", "hours": []}}, r"inits.hours: expected at least 1"),
+        ({"leads": {"first": "6h", "last": "13h"}}, r"leads: leads.last 13h is not leads.first 6h and a multiple"),
+        ({"leads": {"first": "6h", "last": {0: "12h"}}}, r"leads.last names the runs of \[0\] UTC, but .* of 12 UTC"),
+        ({"sources": {"runs": {"type": "sff", "path": "x", "lead": {"to": "6h"}}}}, r"sources.runs.lead chooses runs"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(changes, message):
+    written = content(Path("unused"))
+    for key in ("inits", "leads"):
+        if key in changes:
+            written["forecast"][key] = changes.pop(key)
+    with pytest.raises(BadInput, match=message):
+        recipe_from({**written, **changes})

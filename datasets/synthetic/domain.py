@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,16 +69,26 @@ class SyntheticDomain:
         column = (self.window.west - self.fine.west) // FINE_STEP
         return fine[row : row + self.window.ny, column : column + self.window.nx]
 
-    def box_mean(self, fine: FieldArray) -> FieldArray:
-        """Return the area-weighted mean of a field on the fine grid over the box around each coarse point."""
-        over_rows, over_columns = self._box_weights
+    def box_mean(self, fine: FieldArray, grid: MicrodegreeGrid | None = None) -> FieldArray:
+        """Return the area-weighted mean of a field on the fine grid over the box around each point of a grid.
+
+        The grid is the coarse one by default, and its boxes lie within the fine grid.
+        """
+        over_rows, over_columns = _box_weights(grid or self.coarse, self.fine)
         return (over_columns @ (over_rows @ fine).T).T
 
-    @cached_property
-    def _box_weights(self) -> tuple[csr_array, csr_array]:
-        coarse, fine = _edges(self.coarse.lat), _edges(self.fine.lat)
-        rows = _overlaps(np.sin(np.radians(coarse)), np.sin(np.radians(fine)))
-        return rows, _overlaps(_edges(self.coarse.lon), _edges(self.fine.lon))
+    def half_cell_grid(self, step: int) -> MicrodegreeGrid:
+        """Return the points of CMA-GFS inside the coarse grid: latitudes half a step off multiples of the step."""
+        coarse = self.coarse
+        rows, columns = (coarse.north - coarse.south) // step, (coarse.east - coarse.west) // step + 1
+        return MicrodegreeGrid(coarse.north - step // 2, coarse.west, rows, columns, step)
+
+
+@lru_cache(maxsize=8)
+def _box_weights(boxes: MicrodegreeGrid, fine: MicrodegreeGrid) -> tuple[csr_array, csr_array]:
+    """Return the share of each box that each fine cell covers, south to north and west to east."""
+    rows = _overlaps(np.sin(np.radians(_edges(boxes.lat))), np.sin(np.radians(_edges(fine.lat))))
+    return rows, _overlaps(_edges(boxes.lon), _edges(fine.lon))
 
 
 def domain_of(spec: SyntheticSpec) -> SyntheticDomain:

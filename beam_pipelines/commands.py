@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,15 +49,32 @@ def synth(
         str, typer.Option(help="grid_simple, grid_ccsds or grid_jpeg, of the fine files.")
     ] = "grid_simple",
     seed: Annotated[int, typer.Option(help="Seed of the weather.")] = 0,
+    forecast_runs: Annotated[
+        int, typer.Option(min=0, help="Runs of CMA-GFS, CMA-MESO and SFF, the last ones of the period.")
+    ] = 0,
+    forecast_leads: Annotated[
+        int, typer.Option(min=1, help="Leads of each run, as far apart as the valid times are.")
+    ] = 3,
+    forecast_fault: Annotated[
+        list[str] | None,
+        typer.Option(help="missing_run, cut_short, cold_start, or `all`; each of a run of its own; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write SYNTHETIC archives like ERA5 and CMA-RRA, as genuine GRIB, with faults on request.
+    """Write SYNTHETIC archives like ERA5 and CMA-RRA, as genuine GRIB, with faults and forecasts on request.
 
-    Example: `corrstore synth demo/archive --fault all`
+    Example: `corrstore synth demo/archive --fault all --forecast-runs 2`
     """
     from corrstore.beam_pipelines.spreading.progress import counted_progress
     from corrstore.datasets.recipe.periods import parse_time
-    from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
+    from corrstore.datasets.synthetic import (
+        FAULT_KINDS,
+        FORECAST_FAULTS,
+        ForecastSpec,
+        SyntheticSpec,
+        synthesise,
+        synthesise_forecasts,
+    )
 
     rows, _, columns = shape.partition("x")
     faults = frozenset(FAULT_KINDS if fault == ["all"] else fault or [])
@@ -73,15 +90,24 @@ def synth(
         faults=faults,
         packing=packing,
     )
-    with counted_progress("synthesising", "files", spec.files, notices) as one_more:
-        archive = synthesise(directory, spec, lambda path: one_more(), processes=os.cpu_count() or 1)
-    faults_made = [asdict(each) for each in archive.faults]
+    processes = os.cpu_count() or 1
+    lacks = frozenset(FORECAST_FAULTS if forecast_fault == ["all"] else forecast_fault or [])
+    if lacks and not forecast_runs:
+        raise typer.BadParameter("faults of forecasts need --forecast-runs", param_hint="--forecast-fault")
+    forecasts = ForecastSpec(spec, forecast_runs, forecast_leads, faults=lacks) if forecast_runs else None
+    count = spec.files + (forecasts.files if forecasts else 0)
+    with counted_progress("synthesising", "files", count, notices) as one_more:
+        archive = synthesise(directory, spec, lambda path: one_more(), processes)
+        files, faults_made = list(archive.files), list[Any](archive.faults)
+        if forecasts:
+            made = synthesise_forecasts(directory, forecasts, lambda path: one_more(), processes)
+            files, faults_made = [*files, *made.files], [*faults_made, *made.faults]
     if as_json:
-        print_json({"directory": str(directory), "files": list(archive.files), "faults": faults_made})
+        print_json({"directory": str(directory), "files": files, "faults": [asdict(each) for each in faults_made]})
         return
-    results.print(f"{len(archive.files)} SYNTHETIC files in {directory}")
-    for made in archive.faults:
-        results.print(f"damaged on purpose: {made}", highlight=False)
+    results.print(f"{len(files)} SYNTHETIC files in {directory}")
+    for fault_made in faults_made:
+        results.print(f"damaged on purpose: {fault_made}", highlight=False)
 
 
 @app.command()

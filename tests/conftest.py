@@ -119,6 +119,14 @@ def faulty(tmp_path_factory) -> tuple:
 
 
 @pytest.fixture(scope="session")
+def forecasts(tmp_path_factory):
+    """SYNTHETIC forecasts of CMA-GFS, CMA-MESO and SFF: the runs of 06-01T12 and 06-02T00, leads 3, 6, 9 and 12 h."""
+    from corrstore.datasets.synthetic import ForecastSpec, synthesise_forecasts
+
+    return synthesise_forecasts(tmp_path_factory.mktemp("forecasts"), ForecastSpec(spec(), leads=4))
+
+
+@pytest.fixture(scope="session")
 def recipe(archive) -> Recipe:
     """The small recipe over the whole archives."""
     return recipe_from(small_recipe_content(archive))

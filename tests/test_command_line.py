@@ -26,9 +26,12 @@ def test_the_contract_in_json(tmp_path):
     """synth, plan, build, verify, inspect on a small SYNTHETIC archive with a hole in it."""
     root = tmp_path / "archive"
     period = ["--start", "2020-06-01T03", "--end", "2020-06-01T18", "--frequency", "3"]
-    made = corrstore("synth", root, *period, "--shape", "48x64", "--json")
+    forecasts = ["--forecast-runs", "2", "--forecast-leads", "1", "--forecast-fault", "cold_start"]
+    made = corrstore("synth", root, *period, "--shape", "48x64", *forecasts, "--json")
     assert made.returncode == 0, made.stderr
-    assert len(json.loads(made.stdout)["files"]) == 1 + 5  # a month of ERA5, five times of CMA-RRA
+    told = json.loads(made.stdout)
+    assert len(told["files"]) == 1 + 5 + 2 * 3 + 1  # a month of ERA5, five times of CMA-RRA, two runs, a cold start
+    assert [fault["kind"] for fault in told["faults"]] == ["cold_start"]
     content = small_recipe_content(root)
     content["period"] = {"start": "2020-06-01T03", "end": "2020-06-01T21", "frequency": "3h"}
     content["splits"] = {"train": {"start": "2020-06-01T03", "end": "2020-06-01T12"}}

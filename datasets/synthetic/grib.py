@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,15 @@ class Template:
             return SyntheticMessage(name, eccodes.codes_get_message(handle))
         finally:
             eccodes.codes_release(handle)
+
+
+def messages_of(file: bytes) -> Iterator[bytes]:
+    """Yield the messages of a whole GRIB file."""
+    while file:
+        with message_handle(file) as handle:
+            size = int(eccodes.codes_get(handle, "totalLength"))
+        yield file[:size]
+        file = file[size:]
 
 
 def values_of(message: SyntheticMessage) -> NDArray[np.float64]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.archives import gridded_archive
+from corrstore.datasets.archives.grib.decode import read_field
+from corrstore.datasets.archives.references import FieldReference
+from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.recipe.periods import format_time
 
 _EVERYWHERE = ["centre", "member", "grid_hash"]
 """The columns that must have one value in all fields of a channel."""
@@ -30,10 +35,46 @@ def refuse_mixtures(source: str, references: pa.Table) -> None:
     mixed = processes.filter(pc.greater(processes[f"{_AT_ONCE}_count_distinct"], 1))
     if len(mixed):
         _refuse(source, references.filter(pc.is_in(references["channel"], mixed["channel"])), [_AT_ONCE])
+    _refuse_unequal_copies(source, references)
+
+
+def _refuse_unequal_copies(source: str, references: pa.Table) -> None:
+    """Raise BadInput where two GRIB files hold a field of one run, equal in their headers and not in their numbers.
+
+    The first such field of each channel is read.
+    """
+    of_runs = references.filter(pc.and_(pc.is_valid(references["init_time"]), pc.equal(references["format"], "grib")))
+    field = ["channel", "init_time", "valid_time", "window_start", "expver"]
+    counted = of_runs.group_by(field).aggregate([("path", "count_distinct")])
+    twice = counted.filter(pc.greater(counted["path_count_distinct"], 1)).to_pylist()
+    twice.sort(key=lambda key: (key["valid_time"], key["init_time"]), reverse=True)
+    for key in {key["channel"]: key for key in twice}.values():  # the earliest of each channel
+        of_channel = of_runs.filter(pc.equal(of_runs["channel"], key["channel"]))
+        at_once = of_channel.filter(pc.equal(of_channel["valid_time"], pa.scalar(key["valid_time"], pa.timestamp("s"))))
+        first, *others = [row for row in at_once.to_pylist() if all(row[name] == key[name] for name in field)]
+        for other in others:
+            if _differ(first, other):
+                run, time = (format_time(np.datetime64(key[name], "s")) for name in ("init_time", "valid_time"))
+                raise BadInput(
+                    f"sources.{source} holds {key['channel']} of the run of {run} at {time} twice, with other numbers:"
+                    f" in {first['path']} and in {other['path']}\n"
+                    f"choose one stream by sources.{source}.select: {{path: PATTERN}}"
+                )
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two GRIB fields have other numbers; one that does not decode is told when it is read."""
+    try:
+        first, second = (read_field(row["path"], row["offset"], row["length"], row["part"]) for row in (one, other))
+    except (CorrstoreError, OSError):
+        return False
+    return not np.array_equal(first.values, second.values, equal_nan=True)
 
 
 def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
-    counted = references.group_by(["channel", *columns]).aggregate([("path", "count"), ("path", "min")])
+    ordered = references.sort_by([("path", "ascending"), ("offset", "ascending")])
+    first = [(name, "first") for name in FieldReference.__dataclass_fields__]
+    counted = ordered.group_by(["channel", *columns], use_threads=False).aggregate([("path", "count"), *first])
     streams: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in counted.sort_by(
         [("path_count", "descending"), *((column, "ascending") for column in columns)]
@@ -43,7 +84,7 @@ def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
         if len(held) > 1:
             differing = [column for column in columns if len({row[column] for row in held}) > 1]
             each = "\n".join(
-                f"  {_described(row, differing)}: {_fields(row)}, such as in {row['path_min']}" for row in held
+                f"  {_described(row, differing)}: {_fields(row)}, such as in {row['path_first']}" for row in held
             )
             lines = " or ".join(f"{{{column}: {_value(held, column)}}}" for column in differing)
             raise BadInput(
@@ -55,8 +96,22 @@ def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
 
 def _described(row: dict[str, Any], columns: list[str]) -> str:
     return ", ".join(
-        f"no {_NAMES[column][0]}" if row[column] is None else f"{_NAMES[column][0]} {row[column]}" for column in columns
+        f"no {_NAMES[column][0]}"
+        if row[column] is None
+        else f"{_NAMES[column][0]} {row[column]}{_grid(row) if column == 'grid_hash' else ''}"
+        for column in columns
     )
+
+
+def _grid(row: dict[str, Any]) -> str:
+    """Return the coordinates of the grid of a stream's first field, in brackets; nothing where it cannot be read."""
+    first = FieldReference(**{name: row[f"{name}_first"] for name in FieldReference.__dataclass_fields__})
+    try:
+        if first.format == "grib":
+            return f" ({read_field(first.path, first.offset, first.length, first.part).grid})"
+        return f" ({gridded_archive.read(first, {})[1]})"
+    except (CorrstoreError, OSError):
+        return ""
 
 
 def _fields(row: dict[str, Any]) -> str:

@@ -79,7 +79,7 @@ def test_samples_of_the_train_split_are_drawn_and_scored(folder, tmp_path, monke
     drawing = f"sample --store store --checkpoint diffusion --output {tmp_path / 'forecast'}"
     refused = corrstore(*drawing.split())
     assert refused.returncode == 2 and "has no split 'test'; give one of train, or all" in refused.stderr
-    done(f"{drawing} --split train --times 1 --members 2 --steps 2 --sigma-max 20")
+    done(f"{drawing} --times 2020-06-01T06 --members 2 --steps 2 --sigma-max 20")
     done(f"evaluate --store store --forecast {tmp_path / 'forecast'} --output {tmp_path / 'scores'}")
     assert (tmp_path / "scores" / "report.html").exists()
 

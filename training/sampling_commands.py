@@ -24,10 +24,26 @@ def sample(
     output: Annotated[str, typer.Option(metavar="FORECAST", help="The folder of the forecast; it may be unfinished.")],
     members: Annotated[int, typer.Option(min=0, help="Members of the ensemble; 0: the regression alone.")] = 8,
     split: Annotated[
-        Literal["train", "validation", "test", "all"], typer.Option(help="The split whose samples are drawn.")
-    ] = "test",
+        Literal["train", "validation", "test", "all"] | None,
+        typer.Option(help="Draw this split's samples; by default test, but all where you choose otherwise."),
+    ] = None,
+    init: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TIME", help="Draw this run of a store of forecasts, UTC; may be repeated."),
+    ] = None,
+    lead: Annotated[
+        list[str] | None, typer.Option(metavar="3h", help="Draw this lead time of the runs; may be repeated.")
+    ] = None,
     times: Annotated[
-        int | None, typer.Option(min=1, help="The number of samples, the first ones of the split; by default all.")
+        list[str] | None,
+        typer.Option(metavar="TIME", help="Draw the samples of this valid time, UTC; may be repeated."),
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(help="Draw the samples whose valid times lie in it, such as 2020-07-01/2020-07-03.")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="W,S,E,N", help="Draw this part of the domain, a box in degrees: WEST,SOUTH,EAST,NORTH."),
     ] = None,
     form: Annotated[
         Literal["zarr", "netcdf"],
@@ -47,7 +63,17 @@ def sample(
         int | None, typer.Option(min=0, help="Overlap of tiles in pixels; by default an eighth of a tile.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Tiles that pass a network at once; they bound the memory.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, with the valid time and the member.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the noise, with the member and the valid time, or run and lead time.")
+    ] = 0,
+    temporal_noise: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="Noise of a member along a run's lead times, or valid times: independent, shared, or the time in"
+            " which its correlation falls to 1/e, such as 12h.",
+        ),
+    ] = "independent",
     device: Annotated[
         str, typer.Option(help="The device: cpu, cuda, cuda:1; auto takes this process's GPU if any.")
     ] = "auto",
@@ -58,11 +84,14 @@ def sample(
 ) -> None:
     """Draw an ensemble of fine fields for samples of a store, and write it as CF Zarr or NetCDF.
 
-    The store is the one that the model was trained on, or any of the same fingerprint, such as one of forecasts whose
-    constants were taken from it. Started again it goes on where it stopped. Processes, of `--processes` or `torchrun`,
-    share members and times.
+    The store is the one that the model was trained on, or one built like it, such as a store of forecasts that has the
+    input alone. Started again it goes on where it stopped. Processes, of `--processes` or `torchrun`, share members
+    and times.
 
     Example: `corrstore sample --store demo/store --checkpoint demo/diffusion --output demo/forecast --members 8`
+
+    Example: `corrstore sample --store demo/forecasts --checkpoint demo/diffusion --output demo/run
+    --init 2020-08-28T00 --lead 12h --lead 24h --temporal-noise 12h --region 104,29,107,31`
     """
     from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes
 
@@ -76,15 +105,11 @@ def sample(
     from corrstore.catalog.printing.progress import shown_progress
     from corrstore.catalog.printing.wording import size
     from corrstore.datasets.store.opening import open_store
+    from corrstore.training.diffusion.noise import TemporalNoise
     from corrstore.training.diffusion.sampler import SamplerConfig
-    from corrstore.training.forecasts.forecast import (
-        STEPS,
-        ForecastSampler,
-        SamplingSettings,
-        parts_of_process,
-        tile_size,
-        valid_samples,
-    )
+    from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
+    from corrstore.training.forecasts.selection import Selection, region_patch
+    from corrstore.training.forecasts.settings import STEPS, SamplingSettings, tile_size
     from corrstore.training.learning.checkpoint import load_checkpoint
     from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.processes import chosen_device
@@ -92,21 +117,25 @@ def sample(
     rank, world_size = process_rank(), int(os.environ["WORLD_SIZE"]) if in_process_group() else 1
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world_size))
     with bounded_memory("give a smaller --tile, or a smaller --batch"):
-        opened = open_store(store)
+        opened, correlation = open_store(store), TemporalNoise.from_text(temporal_noise)
+        selection = Selection(split, init or (), lead or (), times or (), period)
+        samples = selection.samples(opened)
+        left_out = int((selection.chosen(opened) & ~opened.valid).sum())
+        box = None if region is None else region_patch(region, opened.grid("target"))
         trained = load_checkpoint(checkpoint, opened, chosen_device(device))
         sides = tile_size(trained, tile)
         sampler = SamplerConfig(steps or STEPS, sigma_min, sigma_max, churn=churn)
         sampling = SamplingSettings(
-            members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler
+            members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler, correlation, box
         )
-        samples = valid_samples(opened, split)[:times]
         forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
         forecast = forecast_sampler.forecast(output, form)
         forecast.create()
         parts = [part for part in parts_of_process(forecast.header.parts, rank, world_size) if not forecast.has(part)]
         console = notices if rank == 0 else Console(quiet=True, force_terminal=False)
         console.print(
-            f"{len(samples)} times, {members} members: {len(parts)} of {len(forecast.header.parts)} parts to sample"
+            f"{len(samples)} times{f' ({left_out} more are not valid)' if left_out else ''}, {members} members:"
+            f" {len(parts)} of {len(forecast.header.parts)} parts to sample"
             f"{'' if world_size == 1 else f' in process 0 of {world_size}'};"
             f" {size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
         )

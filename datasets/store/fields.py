@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from corrstore.datasets.recipe.parts import StoredRole
+from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.variables.channels import Channel
@@ -46,7 +47,7 @@ def physical_dataset(plan: StorePlan, role: StoredRole, names: Sequence[str], re
             dtype=np.float32,
             meta=np.empty((0,) * (len(axes.shape) + 2), np.float32),
         )
-        attributes = _attributes(plan, plan.channels(role)[position])
+        attributes = channel_attributes(plan.recipe, plan.channels(role)[position])
         fields[name] = xr.DataArray(values, dims=(*axes.names, "lat", "lon"), attrs=attributes)
     return xr.Dataset(fields, coordinates, {"Conventions": "CF-1.11", "title": plan.recipe.title})
 
@@ -80,8 +81,9 @@ def _sample(
     return normalisation.decode_float32(read(index)[position]).reshape((1,) * len(place) + shape)
 
 
-def _attributes(plan: StorePlan, channel: Channel) -> dict[str, Any]:
-    variable, recipe = channel.variable, plan.recipe
+def channel_attributes(recipe: Recipe, channel: Channel) -> dict[str, Any]:
+    """Return the CF attributes of a channel's fields in physical units."""
+    variable = channel.variable
     found: dict[str, Any] = {
         "standard_name": variable.standard_name,
         "long_name": variable.long_name,

@@ -1,13 +1,12 @@
-"""EDM's samplers, and the noise of each ensemble member.
+"""EDM's samplers.
 
 Karras et al. 2022, arXiv 2206.00364: algorithms 1 and 2 with sigma(t) = t and s(t) = 1, and equation 5.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -97,24 +96,3 @@ def sample(
             x = x + drawn(1 + step, config.churn_noise * math.sqrt(sigma_hat**2 - sigma**2))
         x = stepped(x, sigma_hat, sigma_next)
     return x
-
-
-def member_key(valid_time: np.datetime64, member: int, seed: int = 0) -> int:
-    """Return the 128-bit key of one member at one time: BLAKE2b of `seed/time/member`, time in seconds since 1970.
-
-    Raises BadInput where there is no time.
-    """
-    if np.isnat(valid_time):
-        raise BadInput(f"member {member} has no valid_time: its noise is drawn by valid_time and member")
-    text = f"{seed}/{valid_time.astype('datetime64[s]').astype(np.int64)}/{member}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
-
-
-def member_noise(key: int, draw: int, shape: Sequence[int]) -> Tensor:
-    """Return unit normal float32 noise of a member: a function of key, draw and shape alone.
-
-    It is drawn on the CPU, whatever the device, by NumPy's counter-based Philox: the key is Philox's own, the
-    draw is the highest word of its counter.
-    """
-    philox = np.random.Philox(key=key, counter=draw << 192)
-    return torch.from_numpy(np.random.Generator(philox).standard_normal(tuple(shape), dtype=np.float32))

@@ -18,20 +18,24 @@ from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
 from corrstore.datasets.errors import BadInput, DamagedData, writing
-from corrstore.datasets.recipe.periods import time_key
 from corrstore.datasets.storage.folder import Folder
 from corrstore.training.forecasts.header import Header, Part, variable_name
 
 HEADER = "forecast.json"
 _TIME = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
+_OF_COORDINATES = {
+    **dict.fromkeys(("time", "init_time", "valid_time"), _TIME),
+    "lead_time": {"units": "seconds", "dtype": "int64"},
+}
 
 
 @dataclass(frozen=True)
 class Forecast:
     """A forecast in its folder. In the Zarr v3 group, whose chunks are fields, what is not drawn yet is NaN.
 
-    `20200602T1500_000.nc` is a member's NetCDF file, `20200602T1500_regression.nc` the mean's. A field of the Zarr and
-    a NetCDF file are written whole or not at all; a part is there when its last field is.
+    `20200602T1500_000.nc` is a member's NetCDF file, `20200602T1500_regression.nc` the mean's, and of a run
+    `20200602T1200_003h00_000.nc`. A field of the Zarr and a NetCDF file are written whole or not at all; a part is
+    there when its last field is.
     """
 
     folder: Folder
@@ -54,26 +58,26 @@ class Forecast:
         if self.header.format == "netcdf":
             return self.folder.exists(self._file(part))
         last = variable_name(list(self.header.channels)[-1], part)
-        return self.folder.exists("/".join([last, "c", *map(str, part.place), "0", "0"]))
+        return self.folder.exists("/".join([last, "c", *map(str, self.header.place(part)), "0", "0"]))
 
     def write(self, part: Part, fields: NDArray[np.float32]) -> None:
         """Write a part: fields (channel, lat, lon) in physical units."""
         if self.header.format == "zarr":
             with writing(self.folder.path()):
                 for channel, field in zip(self.header.channels, fields, strict=True):
-                    self._array(variable_name(channel, part))[part.place] = field
+                    self._array(variable_name(channel, part))[self.header.place(part)] = field
             return
-        leading = (None,) * len(part.place)
+        leading = (None,) * len(self.header.place(part))
         content = self.header.dataset(part, (field[leading] for field in fields))
         packed = {"zlib": True, "complevel": 1, "shuffle": True}
-        encoding: dict[Any, Any] = {**dict.fromkeys(content.data_vars, packed), "time": _TIME}
+        encoding: dict[Any, Any] = {**dict.fromkeys(content.data_vars, packed), **_coordinates(content)}
         self.folder.write(self._file(part), bytes(content.to_netcdf(engine="netcdf4", encoding=encoding)))
 
     def read(self, part: Part, channel: str) -> NDArray[np.float32]:
         """Return a channel's field (lat, lon)."""
         name = variable_name(channel, part)
         if self.header.format == "zarr":
-            return np.asarray(self._array(name)[part.place])
+            return np.asarray(self._array(name)[self.header.place(part)])
         with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
             return np.asarray(content[name]).reshape(self.header.target_grid.shape)
 
@@ -88,17 +92,17 @@ class Forecast:
         return zarr.open_group(self.folder.path(), mode="r+", zarr_format=3, storage_options=options)
 
     def _file(self, part: Part) -> str:
-        member = "regression" if part.member is None else f"{part.member:03d}"
-        return f"{time_key(self.header.valid_times[part.time])}_{member}.nc"
+        return f"{self.header.name(part)}.nc"
 
     def _zarr_objects(self) -> dict[str, bytes]:
         """The objects of the group without fields, its zarr.json last."""
         content: dict[str, Any] = {}
         compressor = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-        sizes = (len(self.header.times), self.header.members)
+        sizes = (*(len(axis) for axis in self.header.axes.values()), self.header.members)
         for part in (Part(0, None), *([Part(0, 0)] if self.header.members else [])):
-            chunk = (1,) * len(part.place) + self.header.target_grid.shape
-            empty = dask.array.empty(sizes[: len(part.place)] + chunk[len(part.place) :], chunks=chunk, dtype="float32")
+            count = len(self.header.place(part))
+            chunk = (1,) * count + self.header.target_grid.shape
+            empty = dask.array.empty(sizes[:count] + chunk[count:], chunks=chunk, dtype="float32")
             template = self.header.dataset(part, [empty] * len(self.header.channels), whole=True)
             field = {"chunks": chunk, "compressors": [compressor], "fill_value": np.float32(np.nan)}
             encoding: dict[Any, Any] = dict.fromkeys(template.data_vars, field)
@@ -109,7 +113,7 @@ class Forecast:
                     mode="a",
                     compute=False,
                     zarr_format=3,
-                    encoding={**encoding, "time": _TIME} if part.member is None else encoding,
+                    encoding={**encoding, **_coordinates(template)} if part.member is None else encoding,
                 )
         objects = {key: buffer.to_bytes() for key, buffer in content.items()}
         return {key: objects[key] for key in sorted(objects, key=lambda key: (key == "zarr.json", key))}
@@ -118,7 +122,7 @@ class Forecast:
         ours, theirs = ({**each, **each["settings"]} for each in (self.header.content, there.content))
         differing = "\n".join(
             f"  {key}: there {_short(theirs.get(key))}, asked for {_short(ours.get(key))}"
-            for key in sorted({*ours, *theirs} - {"settings"})
+            for key in sorted({*ours, *theirs} - {"settings", "lineage"})
             if ours.get(key) != theirs.get(key)
         )
         if differing:
@@ -137,6 +141,10 @@ def open_forecast(url: str) -> Forecast:
     except (ValueError, TypeError):
         raise DamagedData(f"{folder.path(HEADER)} is damaged; draw the forecast again into another folder") from None
     return Forecast(folder, header)
+
+
+def _coordinates(content: xr.Dataset) -> dict[Any, Any]:
+    return {name: encoding for name, encoding in _OF_COORDINATES.items() if name in content.coords}
 
 
 def _short(value: Any) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from math import isfinite
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -17,78 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store
-from corrstore.training.diffusion.sampler import SamplerConfig, member_key, member_noise, sample
+from corrstore.training.diffusion.noise import Innovation, innovations, summed_noise
+from corrstore.training.diffusion.sampler import sample
+from corrstore.training.forecasts.description import header_of
 from corrstore.training.forecasts.files import Forecast
-from corrstore.training.forecasts.header import Format, Header, Part
+from corrstore.training.forecasts.header import Format, Part
+from corrstore.training.forecasts.settings import SamplingSettings
 from corrstore.training.forecasts.tiles import Tile, Tiling, blend, tiled
 from corrstore.training.learning.checkpoint import Trained
-
-STEPS = 36
-"""Steps of the sampler. On Gaussian data of EDM's sigma_data 0.5, where the answer is known, Heun's method from
-sigma_max 800 to 0.002 gives a spread 13 % too large with CorrDiff's 18 steps, 3 % with 36, and 1 % with 64."""
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """Settings of the members: tiles (height, width) that overlap by `overlap` pixels, `batch` of them at once."""
-
-    members: int
-    tile: tuple[int, int]
-    overlap: int
-    batch: int = 4
-    seed: int = 0
-    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(steps=STEPS))
-
-    def settings(self) -> dict[str, object]:
-        """Return the settings that the numbers depend on, except by rounding."""
-        sampler = {name: value for name, value in asdict(self.sampler).items() if isfinite(value)}
-        return {"tile": self.tile, "overlap": self.overlap, "seed": self.seed, "sampler": sampler}
-
-
-def tile_size(trained: Trained, wanted: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Return the wanted tile, or the training's patch, no larger than the domain.
-
-    Raises BadInput for a wanted tile that exceeds the domain, or that the networks cannot halve often enough.
-    """
-    domain = trained.features.geometry.domain
-    stride = trained.regression.network.config.stride
-    if trained.denoiser is not None:
-        stride = max(stride, trained.denoiser.network.config.stride)
-    largest = domain.height // stride * stride, domain.width // stride * stride
-    if wanted is None:
-        height, width = trained.config.patch or largest
-        return min(height, largest[0]), min(width, largest[1])
-    if any(side % stride or not 0 < side <= most for side, most in zip(wanted, largest, strict=True)):
-        raise BadInput(
-            f"tile {wanted[0]} x {wanted[1]}: height and width must be multiples of {stride}, the networks' stride, and"
-            f" at most {largest[0]} and {largest[1]} on this domain of {domain.height} x {domain.width}"
-        )
-    return wanted
-
-
-def valid_samples(store: Store, split: str) -> NDArray[np.int64]:
-    """Return the indices of the valid samples of a split, or of `all`; raise BadInput where there is none."""
-    intervals = store.recipe.splits.intervals
-    if split not in (*intervals, "all"):
-        raise BadInput(f"{store.folder.url} has no split {split!r}; give one of {', '.join(intervals)}, or all")
-    inside = store.valid if split == "all" else store.valid & intervals[split].mask(store.times)
-    if not inside.any():
-        raise BadInput(f"{store.folder.url} has no valid sample in {split}; give another split, or all")
-    return np.flatnonzero(inside)
-
-
-def model_digest(trained: Trained) -> str:
-    """Return a digest of the model's numbers: weights and scales."""
-    digest = hashlib.sha256(trained.config.precision.encode())
-    numbers = [*trained.regression.state_dict().values()]
-    if trained.denoiser is not None and trained.residual_scale is not None:
-        numbers += [*trained.denoiser.state_dict().values(), trained.residual_scale.mean, trained.residual_scale.std]
-    for each in numbers:
-        digest.update(each.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+from corrstore.training.patches.patches import Patch
 
 
 def parts_of_process(parts: Sequence[Part], rank: int, world_size: int) -> list[Part]:
@@ -112,9 +49,19 @@ class ForecastSampler:
 
     @cached_property
     def tiling(self) -> Tiling:
-        """The tiles of the domain; raises BadInput where they do not fit."""
-        domain = self.trained.features.geometry.domain
-        return Tiling((domain.height, domain.width), self.sampling.tile, self.sampling.overlap)
+        """The tiles that are drawn; raises BadInput where they do not fit.
+
+        Of a region those that touch it, and those that touch these: what lies further away changes a member inside by
+        less than a thousandth of its residual.
+        """
+        domain, sampling = self.trained.features.geometry.domain, self.sampling
+        tiling = Tiling((domain.height, domain.width), sampling.tile, sampling.overlap)
+        return tiling if sampling.region is None else tiling.touching(tiling.touching(sampling.region).area)
+
+    @property
+    def region(self) -> Patch:
+        """The part of the domain that the forecast has."""
+        return self.sampling.region or self.trained.features.geometry.domain
 
     @property
     def memory(self) -> int:
@@ -125,29 +72,12 @@ class ForecastSampler:
         and times.
         """
         targets, features = len(self.trained.features.target_names), len(self.trained.features.names)
-        domain = self.trained.features.geometry.domain
-        return domain.height * domain.width * (6 * 8 * targets + 4 * (2 * targets + features))
+        area = self.tiling.area
+        return area.height * area.width * (6 * 8 * targets + 4 * (2 * targets + features))
 
     def forecast(self, url: str, form: Format) -> Forecast:
         """Return the forecast at `url`; nothing is written yet."""
-        recipe = self.store.recipe
-        floors = {name: {"comment": f"numbers below {low:g} were raised to it"} for name, low in recipe.floors.items()}
-        channels = self.store.dataset("target").data_vars.items()
-        header = Header(
-            title=f"Forecast from {recipe.title or recipe.name}",
-            format=form,
-            times=[format_time(self.store.times[index]) for index in self.samples],
-            members=self.sampling.members,
-            grid=self.store.grid("target").to_dict(),
-            channels={str(name): {**each.attrs, **floors.get(str(name), {})} for name, each in channels},
-            settings={
-                "model": model_digest(self.trained),
-                "input": recipe.name,
-                "input_ledger": self.store.attributes["ledger_digest"],
-                **self.sampling.settings(),
-            },
-        )
-        return Forecast(Folder(url), header)
+        return Forecast(Folder(url), header_of(self.trained, self.store, self.samples, self.sampling, form))
 
     def draw(self, forecast: Forecast, parts: Iterable[Part]) -> Iterator[Part]:
         """Sample and write these parts of the forecast, one after the other; yields each when it is written."""
@@ -163,13 +93,17 @@ class ForecastSampler:
         for time, of_time in groupby(parts, attrgetter("time")):
             index = int(self.samples[time])
             conditioned = ConditionedTime.of_sample(self, index)
+            region = self.region.inside(self.tiling.area)
             for part in of_time:
-                fields = (
-                    conditioned.mean
-                    if part.member is None
-                    else conditioned.member(self.store.times[index], part.member)
-                )
-                yield part, self._physical(fields, part)
+                member = part.member
+                fields = conditioned.mean if member is None else conditioned.member(self._innovations(index, member))
+                yield part, self._physical(region.crop(fields), part)
+
+    def _innovations(self, index: int, member: int) -> list[Innovation]:
+        axes, sampling = self.store.axes, self.sampling
+        first = index - axes.position(index)[-1]  # of the sample's run, or of all valid times
+        times = axes.times[first : index + 1]
+        return innovations(times, axes.init_times[index], member, sampling.seed, sampling.temporal_noise)
 
     def _physical(self, fields: Tensor, part: Part) -> NDArray[np.float32]:
         if not torch.isfinite(fields).all():
@@ -183,7 +117,7 @@ class ForecastSampler:
 
 
 class ConditionedTime(NamedTuple):
-    """The denoiser's condition at one time on the whole domain: features (channel, lat, lon), the regression's mean."""
+    """The denoiser's condition at one time on the tiles' area: features (channel, lat, lon), the regression's mean."""
 
     trained: Trained
     sampling: SamplingSettings
@@ -193,28 +127,30 @@ class ConditionedTime(NamedTuple):
 
     @classmethod
     def of_sample(cls, forecast_sampler: ForecastSampler, index: int) -> ConditionedTime:
-        """Return features and mean of a sample of the sampler's store."""
-        trained, sampling = forecast_sampler.trained, forecast_sampler.sampling
+        """Return features and mean of a sample of the sampler's store.
+
+        The mean is that of the whole domain also where not all tiles are drawn: others that reach into the area are
+        added for it.
+        """
+        trained, sampling, tiling = forecast_sampler.trained, forecast_sampler.sampling, forecast_sampler.tiling
+        around = tiling.touching(tiling.area)
         stored = forecast_sampler.store.stored("input", index)
-        features = trained.features.condition_of(stored, trained.features.geometry.domain)[0]
+        features = trained.features.condition_of(stored, around.area)[0]
 
         def evaluate(pairs: list[tuple[int, Tile]]) -> Tensor:
             return trained.mean(torch.stack([tile.crop(features) for _, tile in pairs]))
 
-        return cls(
-            trained,
-            sampling,
-            forecast_sampler.tiling,
-            features,
-            blend(evaluate, 1, forecast_sampler.tiling, sampling.batch)[0],
-        )
+        mean = blend(evaluate, 1, around, sampling.batch)[0]
+        inner = tiling.area.inside(around.area)
+        return cls(trained, sampling, tiling, inner.crop(features), inner.crop(mean))
 
-    def member(self, valid_time: np.datetime64, member: int) -> Tensor:
-        """Return the normalised target fields of a member; its noise is a function of seed, valid time and member."""
-        key = member_key(valid_time, member, self.sampling.seed)
+    def member(self, parts: Sequence[Innovation]) -> Tensor:
+        """Return the normalised target fields of a member, whose noise on the domain is the sum of the innovations."""
+        domain = self.trained.features.geometry.domain
 
         def noise(draw: int) -> Tensor:
-            return member_noise(key, draw, self.mean.shape)[None]
+            whole = summed_noise(parts, draw, (len(self.mean), domain.height, domain.width))
+            return self.tiling.area.crop(whole)[None]
 
         def condition(tile: Tile) -> Tensor:
             return torch.cat([tile.crop(self.features), tile.crop(self.mean)])

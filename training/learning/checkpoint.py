@@ -6,7 +6,7 @@ import os
 import uuid
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Trained:
 
     A diffusion checkpoint holds the regression that it was trained on, so one file is all that sampling needs.
     `denoiser` and `residual_scale` are None for a regression. `config` is the run's; `store` describes the store of the
-    training: `url`, `fingerprint`, `fingerprint_fields`.
+    training: `url`, `fingerprint`, `fingerprint_fields`; `file` is the checkpoint's.
     """
 
     config: RunConfig
@@ -43,6 +43,7 @@ class Trained:
     regression: Regression
     denoiser: Denoiser | None = None
     residual_scale: ResidualScale | None = None
+    file: Path | None = None
 
     @torch.no_grad()
     def mean(self, condition: Tensor) -> Tensor:
@@ -78,19 +79,19 @@ def autocast(config: RunConfig, device: torch.device) -> torch.autocast:
 def load_checkpoint(path: Path | str, store: Store, device: torch.device | str = "cpu") -> Trained:
     """Return the trained model of a checkpoint file, or of the best checkpoint in a run's folder.
 
-    Raises BadInput, which names the file, where there is none, it is damaged, it is not corrstore's, or it was trained
-    on a store of another fingerprint: then with the fields that differ, and both values.
+    Raises BadInput, which names the file, where there is none, it is damaged, it is not corrstore's, or the store is
+    not like the one of the training: then with the fields that differ, and both values.
     """
     content = read_checkpoint(path)
     check_store(content["store"], store, path)
-    return trained_model(content, store, device)
+    return replace(trained_model(content, store, device), file=_file(path))
 
 
 def trained_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
     """Return the trained model in a checkpoint's content."""
     fields = content["store"]["fingerprint_fields"]
     config = RunConfig.model_validate(content["config"])
-    features = Features(store, [StaticScale(*each) for each in content["static"]], device)
+    features = Features(store, [StaticScale(*each) for each in content["static"]], device, fields)
     common = (config, content["patches_seen"], content["store"], features)
     if content["regression"] is None:
         regression = regression_for(config, fields)
@@ -110,7 +111,7 @@ def parent_model(content: dict[str, Any], store: Store, device: torch.device | s
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Return the content of a checkpoint file, or of the best one in a run's folder, on the CPU; errors as above."""
-    file = Path(path) / BEST if Path(path).is_dir() else Path(path)
+    file = _file(path)
     if not file.is_file():
         raise BadInput(f"no checkpoint {file}; train first, or name a run's folder or one of its .pt files")
     damaged = DamagedData(
@@ -127,6 +128,10 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     if found != FORMAT:
         raise BadInput(f"{file} has the format {found!r}, but this corrstore reads {FORMAT!r}; train again")
     return content
+
+
+def _file(path: Path | str) -> Path:
+    return Path(path) / BEST if Path(path).is_dir() else Path(path)
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -153,6 +158,8 @@ def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> N
     """
     if trained_on["fingerprint"] == store.fingerprint:
         return
+    if "input" not in store.roles:
+        raise BadInput(f"{store.folder.url} has no input; give a store that has the input of {trained_on['url']}")
     trained, fields = ({**each} for each in (trained_on["fingerprint_fields"], store.attributes["fingerprint_fields"]))
     for role in set(ROLES) - set(store.roles):
         fields.setdefault(role, {})
@@ -162,7 +169,8 @@ def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> N
         return
     raise BadInput(
         f"{path} was trained on a store of fingerprint {trained_on['fingerprint']} ({trained_on['url']}), but"
-        f" {store.folder.url} has {store.fingerprint}; take a store built by the same recipe. Different are:\n{found}"
+        f" {store.folder.url} has {store.fingerprint}; take a store built by the same recipe, or `like`"
+        f" that one. Different are:\n{found}"
     )
 
 

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from corrstore.training.diffusion.sampler import SamplerConfig, member_key, member_noise, sample
+from corrstore.training.diffusion.noise import member_key, member_noise
+from corrstore.training.diffusion.sampler import SamplerConfig, sample
 from corrstore.training.learning.checkpoint import Trained
 from corrstore.training.learning.processes import Processes
 from corrstore.training.patches.loader import Batch, Loader

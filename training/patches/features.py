@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corrstore.datasets.grids.regrid_weights import TwoPoints
+from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.patches.patches import Geometry, Patch
@@ -66,24 +67,32 @@ class Features:
 
     The input is interpolated in physical units, linearly in latitude and longitude, by the weights that the build
     takes for the residual's statistics. A pixel that is missing in the input counts as the channel's mean. Static
-    fields and position of the whole domain stay on the device.
+    fields and position of the whole domain stay on the device. Channels and constants are those of the fingerprint
+    fields of the store that a model was trained on; by default of this one, which may lack a target otherwise.
     """
 
-    def __init__(self, store: Store, scales: Sequence[StaticScale], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        store: Store,
+        scales: Sequence[StaticScale],
+        device: torch.device | str = "cpu",
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        fields = fields or store.attributes["fingerprint_fields"]
         self.device, self.scales = torch.device(device), list(scales)
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
-        self.target_names = [channel.name for channel in store.plan.channels("target")]
-        self.input_names = [channel.name for channel in store.plan.channels("input")]
+        self.target_names, self.input_names = (list(fields[role]["channels"]) for role in ("target", "input"))
         self.names = [*self.input_names, *(each.name for each in scales), *POSITION]
-        self.input_conversion, self.target_conversion = (
-            UnitConversion(store.plan.normalisations[role], device) for role in ("input", "target")
+        inputs, targets = (
+            [stored_normalisation(*each) for each in fields[role]["normalisation"]] for role in ("input", "target")
         )
+        self.input_conversion, self.target_conversion = (UnitConversion(each, device) for each in (inputs, targets))
         self._fixed = torch.from_numpy(
             np.concatenate([_standardised(store.static, scales), _position(self.geometry.domain)])
         ).to(device)
         transformed = [i for i, each in enumerate(self.input_conversion.transforms) if each.name != "identity"]
         self._transformed = torch.tensor(transformed, dtype=torch.int64, device=device)
-        self._transformed_units = UnitConversion([store.plan.normalisations["input"][i] for i in transformed], device)
+        self._transformed_units = UnitConversion([inputs[i] for i in transformed], device)
 
     def condition(self, windows: Tensor, patches: Sequence[Patch]) -> Tensor:
         """Return the condition (batch, channels, height, width) of patches of one size, float32.

@@ -31,6 +31,10 @@ class Patch(NamedTuple):
         rows, columns = self.slices
         return field[..., rows, columns]
 
+    def inside(self, area: Patch) -> Patch:
+        """Return the same rectangle, counted from the corner of an area that holds it."""
+        return Patch(self.top - area.top, self.left - area.left, self.height, self.width)
+
 
 class Draw(NamedTuple):
     """A patch of a sample, by the sample's index in the store."""

@@ -11,7 +11,8 @@ import torch
 
 from corrstore.datasets.errors import BadInput
 from corrstore.training.diffusion.edm import SIGMA_DATA
-from corrstore.training.diffusion.sampler import SamplerConfig, member_key, member_noise, sample
+from corrstore.training.diffusion.noise import member_key, member_noise
+from corrstore.training.diffusion.sampler import SamplerConfig, sample
 
 MEAN, STD = 1.7, 0.6
 PLAIN = SamplerConfig(steps=18, sigma_min=0.002, sigma_max=80.0)

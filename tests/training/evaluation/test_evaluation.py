@@ -26,8 +26,10 @@ from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, PREDICTORS, REGRESSION
 from corrstore.training.evaluation.report import write_evaluation_report
 from corrstore.training.forecasts.files import Forecast, open_forecast
-from corrstore.training.forecasts.forecast import ForecastSampler, SamplingSettings, valid_samples
+from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.header import Header, Part
+from corrstore.training.forecasts.selection import Selection
+from corrstore.training.forecasts.settings import SamplingSettings
 from tests.models import trained_on
 from tests.paths import ROOT
 
@@ -37,7 +39,7 @@ def forecast(demo_store, tmp_path_factory) -> Forecast:
     """Four members of an untrained model at the times of the test split."""
     drawing = SamplingSettings(4, (48, 64), 8, sampler=SamplerConfig(steps=2, sigma_max=2.0))
     sampler = ForecastSampler(
-        trained_on(demo_store, stirred=True), demo_store, valid_samples(demo_store, "test"), drawing
+        trained_on(demo_store, stirred=True), demo_store, Selection("test").samples(demo_store), drawing
     )
     found = sampler.forecast(str(tmp_path_factory.mktemp("forecast") / "forecast"), "zarr")
     found.create()
@@ -104,7 +106,7 @@ def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
     perfect = Forecast(Folder(str(tmp_path / "perfect")), forecast.header)
     perfect.create()
     for part in perfect.header.parts:
-        index = valid_samples(demo_store, "test")[part.time]
+        index = Selection("test").samples(demo_store)[part.time]
         perfect.write(part, demo_store.physical("target", index).astype(np.float32))
     found = evaluate(demo_store.folder.url, str(tmp_path / "perfect"))
     for row in found.rows:
@@ -156,7 +158,7 @@ def test_several_workers_find_what_one_does(demo_store, forecast, evaluation):
 
 
 def test_channels_that_the_store_lacks_are_left_out(demo_store, forecast, tmp_path):
-    header = {**vars(forecast.header), "channels": {"d2m": forecast.header.channels["t2m"]}}
+    header = {**forecast.header.content, "channels": {"d2m": forecast.header.channels["t2m"]}}
     Forecast(Folder(str(tmp_path / "none")), Header(**header)).create()
     with pytest.raises(BadInput, match="has d2m, none of which is a target"):
         evaluate(demo_store.folder.url, str(tmp_path / "none"))
@@ -169,7 +171,7 @@ def test_channels_that_the_store_lacks_are_left_out(demo_store, forecast, tmp_pa
 
 
 def test_a_store_of_another_grid_is_refused(demo_store, forecast, tmp_path):
-    header = {**vars(forecast.header), "grid": demo_store.grid("input").to_dict()}
+    header = {**forecast.header.content, "grid": demo_store.grid("input").to_dict()}
     Forecast(Folder(str(tmp_path / "other")), Header(**header)).create()
     with pytest.raises(BadInput, match="give the store of its grid"):
         evaluate(demo_store.folder.url, str(tmp_path / "other"))
@@ -233,7 +235,7 @@ def test_a_report_of_a_regression_alone(demo_store, tmp_path):
     sampler = ForecastSampler(
         trained_on(demo_store, diffusion=False),
         demo_store,
-        valid_samples(demo_store, "test"),
+        Selection("test").samples(demo_store),
         SamplingSettings(0, (48, 64), 8),
     )
     alone = sampler.forecast(str(tmp_path / "mean"), "netcdf")

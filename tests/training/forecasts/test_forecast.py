@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,19 +19,14 @@ from corrstore.datasets.errors import BadInput, OutOfResources
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
-from corrstore.training.diffusion.sampler import SamplerConfig, member_key, member_noise
+from corrstore.training.diffusion.noise import member_key, member_noise
+from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.forecasts.files import open_forecast
-from corrstore.training.forecasts.forecast import (
-    ForecastSampler,
-    SamplingSettings,
-    parts_of_process,
-    tile_size,
-    valid_samples,
-)
+from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
 from corrstore.training.forecasts.header import Part
+from corrstore.training.forecasts.selection import Selection, region_patch
+from corrstore.training.forecasts.settings import SamplingSettings, tile_size
 from corrstore.training.learning.checkpoint import load_checkpoint
-from corrstore.training.learning.trainer import train
-from corrstore.training.run_config import run_config
 from corrstore.training.sampling_commands import app
 from tests.command import corrstore
 from tests.conftest import brief_content, build_in_process, small_recipe_content
@@ -108,6 +104,26 @@ def test_a_part_is_the_same_drawn_alone_and_differs_from_all_others(stirred):
         np.testing.assert_array_equal(drawn_one(stirred, part), together[part])
     for part, other in pairwise(parts):
         assert np.abs(together[part] - together[other]).max() > 0.01
+
+
+def test_a_region_is_that_part_of_the_whole_drawn_by_the_tiles_around(stirred, demo_store, samples):
+    """The mean is the same; a member differs by less than a thousandth of its residual."""
+    narrow = replace(DRAWING, tile=(16, 16), overlap=4)
+    box = region_patch("102.7,31.4,102.8,32", demo_store.grid("target"))
+    whole, part = (
+        ForecastSampler(stirred.trained, demo_store, samples, replace(narrow, region=region)) for region in (None, box)
+    )
+    assert (len(part.tiling.tiles), len(whole.tiling.tiles)) == (8, 20)
+    grid = part.forecast("none", "zarr").header.target_grid
+    assert grid.bounds == pytest.approx((31.415, 102.715, 31.985, 102.785), abs=0.0151)
+    for member in (None, 1):
+        ours, theirs = drawn_one(part, Part(0, member)), box.crop(drawn_one(whole, Part(0, member)))
+        assert ours.shape == (6, *grid.shape)
+        if member is None:
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            residual = (theirs - box.crop(drawn_one(whole, Part(0, None)))).std(axis=(1, 2))
+            assert (np.abs(ours - theirs).max(axis=(1, 2)) < 1e-3 * residual).all()
 
 
 def test_numbers_are_raised_to_the_recipes_floors(sampler, demo_store):
@@ -216,17 +232,6 @@ def test_no_forecast_is_told_from_one(tmp_path):
         open_forecast(str(tmp_path))
 
 
-@pytest.fixture(scope="module")
-def run(demo_store, tmp_path_factory):
-    """The folder of a diffusion run of a few patches."""
-    folder = tmp_path_factory.mktemp("runs")
-    few = {"patch": (32, 32), "patches": 4, "batch": 2, "micro_batch": 2, "warmup": 2, "threads": 1, "prefetch": 1}
-    none = {"residual_scale_patches": 2, "validation_patches": 1, "validation_members": 2, "validation_steps": 2}
-    for stage, below in (("regression", None), ("diffusion", folder / "regression")):
-        train(demo_store, run_config(stage, "demo", {**few, **none}), folder / stage, below)
-    return folder / "diffusion"
-
-
 def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo_store, run, tmp_path, monkeypatch):
     def command(*arguments):
         found = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
@@ -261,6 +266,10 @@ def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo
         (["--sigma-min", "3", "--sigma-max", "2"], "sigma_min"),
         (["--device", "abacus"], "abacus"),
         (["--overlap", "40"], "overlap"),
+        (["--lead", "3h"], "valid times, not runs"),
+        (["--temporal-noise", "often"], "write independent, shared, or the time"),
+        (["--region", "100,20,120,40"], "beyond the domain, which is 102.49,31.3,104.38,32.71"),
+        (["--region", "103,31.501,103.01,31.502"], "between the points of the grid"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_message(demo_store, run, tmp_path, arguments, message):
@@ -334,4 +343,4 @@ def test_a_full_disk_ends_sampling_with_75(stirred, tmp_path, form):
 def test_a_store_with_a_train_split_alone_names_it(archive, tmp_path):
     build_in_process(recipe_from(brief_content(archive)), tmp_path / "store")
     with pytest.raises(BadInput, match="has no split 'test'; give one of train, or all"):
-        valid_samples(open_store(str(tmp_path / "store")), "test")
+        Selection("test").samples(open_store(str(tmp_path / "store")))

@@ -13,7 +13,8 @@ from torch import nn
 
 from corrstore.datasets.errors import BadInput
 from corrstore.training.diffusion.edm import Denoiser
-from corrstore.training.diffusion.sampler import SamplerConfig, member_noise, sample
+from corrstore.training.diffusion.noise import member_noise
+from corrstore.training.diffusion.sampler import SamplerConfig, sample
 from corrstore.training.forecasts.tiles import Tiling, blend, tiled
 from corrstore.training.networks.network import NetworkConfig, UNet
 

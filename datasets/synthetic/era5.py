@@ -20,8 +20,7 @@ _PARAMETERS = {"t2m": 167, "d2m": 168, "u10m": 165, "v10m": 166, "sp": 134, "msl
 _LEVEL_PARAMETERS = {"z": 129, "t": 130, "u": 131, "v": 132, "q": 133}
 _TP, _SURFACE_GEOPOTENTIAL, _LAND_SEA_MASK = 228, 129, 172
 
-# The model error of the coarse side, by variable: (waves that two variables may share, offset, standard deviation).
-_ADDED = {
+ADDED_ERRORS = {
     "t2m": ("temperature", -0.3, 0.5),
     "d2m": ("temperature", -0.3, 0.5),
     "u10m": ("u", 0.0, 0.4),
@@ -33,7 +32,11 @@ _ADDED = {
     "u": ("u aloft", 0.0, 0.4),
     "v": ("v aloft", 0.0, 0.4),
 }
-_MULTIPLIED = {"q": ("humidity", 0.02, 0.04), "tp": ("rain", 0.0, 0.12)}
+MULTIPLIED_ERRORS = {"q": ("humidity", 0.02, 0.04), "tp": ("rain", 0.0, 0.12)}
+"""The error of the coarse side, by variable: waves that two variables may share, offset, standard deviation.
+
+They are in the variable's units, or shares of the truth where they are multiplied.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,10 @@ class Era5:
     def _coarsened(self, name: str, fine: FieldArray, time: np.datetime64) -> FieldArray:
         """Return a true field as the coarse model analyses it: the mean over each box, plus a smooth error."""
         mean = self.domain.box_mean(fine)
-        if name in _ADDED:
-            waves, offset, deviation = _ADDED[name]
+        if name in ADDED_ERRORS:
+            waves, offset, deviation = ADDED_ERRORS[name]
             return mean + np.float32(offset) + np.float32(deviation) * self._error(waves, time)
-        waves, offset, deviation = _MULTIPLIED[name]
+        waves, offset, deviation = MULTIPLIED_ERRORS[name]
         return mean * (1 + offset + deviation * self._error(waves, time)).clip(0.5, 1.5)
 
     def _error(self, name: str, time: np.datetime64) -> FieldArray:

@@ -19,6 +19,7 @@ from corrstore.datasets.synthetic.forecasts.sff_files import write_sff_group
 from corrstore.datasets.synthetic.forecasts.spec import ForecastSpec, Run
 
 MODELS = ("cma_gfs", "cma_meso", "sff")
+_RUNS_OF_A_PROCESS = 4  # for fewer, a process takes longer to start than it saves
 README = """
 SYNTHETIC FORECASTS
 
@@ -90,11 +91,12 @@ def synthesise_forecasts(
 def _written(directory: Path, spec: ForecastSpec, processes: int) -> Iterator[Path]:
     """Write the runs, in parallel where there are several processes, and yield the files in order."""
     runs = spec.written_runs
-    if min(processes, len(runs)) == 1:
+    workers = min(processes, len(runs) // _RUNS_OF_A_PROCESS)
+    if workers < 2:
         for run in runs:
             yield from _write_run(directory, spec, run)
         return
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for paths in pool.map(_write_run, repeat(directory), repeat(spec), runs):
             yield from paths
 

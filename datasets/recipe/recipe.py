@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
+    BeforeValidator,
     Field,
     model_validator,
 )
@@ -51,7 +52,7 @@ class Recipe(Part):
     title: str = ""
     period: PeriodSpec | None = None
     forecast: ForecastSpec | None = None
-    like: LikeSpec | None = Field(
+    like: Annotated[LikeSpec | None, BeforeValidator(lambda value: value, json_schema_input_type=str)] = Field(
         None,
         description="training store that gives grid, halo, channels, floors, transforms, window, dtype, constants and"
         " static fields; written as its path",
@@ -266,5 +267,8 @@ def recipe_from(content: dict[str, Any], where: str = "recipe") -> Recipe:
 
 
 def recipe_schema() -> str:
-    """The JSON Schema of a recipe."""
-    return json.dumps(Recipe.model_json_schema(), indent=2)
+    """The JSON Schema of a recipe as it is written: what `like` gives need not be."""
+    schema = Recipe.model_json_schema()
+    for part in ("InputSpec", "TargetSpec"):
+        schema["$defs"][part]["required"] = ["source"]
+    return json.dumps(schema, indent=2)

@@ -15,7 +15,7 @@ $(INSTALLED): setup.py $(CONSTRAINTS)
 
 demo: install
 	rm -rf demo
-	$(BIN)/corrstore synth demo/archive --fault all
+	$(BIN)/corrstore synth demo/archive --fault all --forecast-runs 2
 	$(BIN)/corrstore plan demo
 	$(BIN)/corrstore build demo --output demo/store --catalog demo/catalog
 	$(BIN)/corrstore verify demo/store --against-source
@@ -27,6 +27,9 @@ demo: install
 	$(BIN)/corrstore sample --processes 2 --store demo/store --checkpoint demo/diffusion --members 4 --steps 16 \
 	  --sigma-max 20 --tile 160 240 --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
+	$(BIN)/corrstore build demo_forecast --output demo/forecast_input
+	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 --steps 16 \
+	  --sigma-max 20 --tile 160 240 --output demo/downscaled
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder

@@ -64,10 +64,17 @@ def forecast_of(store: Store, url: str, times: list[int]) -> Forecast:
     return forecast
 
 
-def pictures(html: str) -> list[tuple[int, int, float]]:
-    """The width, height and mean of the pixels of a page's PNG pictures, in order."""
-    found = [
-        Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB")
-        for content in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)
-    ]
-    return [(*picture.size, float(np.asarray(picture).mean())) for picture in found]
+def scores_digest(csv: str) -> str:
+    """The SHA-256 of a scores.csv whose numbers are rounded to six digits."""
+    rounded = re.sub(r"-?\d+\.\d+(e[+-]\d+)?", lambda number: f"{float(number[0]):.5e}", csv)
+    return hashlib.sha256(rounded.encode()).hexdigest()
+
+
+def pictures_digest(html: str) -> str:
+    """The SHA-256 of the pixels of a page's PNG pictures, in no order."""
+    found = set()
+    for content in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html):
+        picture = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA")
+        found.add(hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest())
+    assert len(found) > 4
+    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()

@@ -16,7 +16,9 @@ from tests.conftest import small_recipe_content
 
 
 def test_the_promised_recipes_are_shipped():
-    assert {"demo", "china_3km", "china_3km_sff", "single_variable", "hrrr_rme", "demo_forecast"} <= set(shipped_recipes())
+    assert {"demo", "china_3km", "china_3km_sff", "single_variable", "hrrr_rme", "demo_forecast"} <= set(
+        shipped_recipes()
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name != "demo_forecast"])

@@ -15,7 +15,6 @@ from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.pairing.held import Archive, Choice, PairRow, held_channel
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.pairing.sources import needed_channels
-from corrstore.datasets.pairing.streams import refuse_mixtures
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.recipe.sample_axes import SampleAxes
@@ -31,15 +30,13 @@ def pair(recipe: Recipe, inventories: dict[str, Inventory]) -> tuple[pa.Table, d
     All fields that a sample takes from one source are of one run, window sums included: that of the forecast, or one
     that `sources.NAME.lead` allows. Returns the rows (PAIRS_SCHEMA, ascending in index) and a count of each thing that
     a reader of the report should know: fields that several files hold, preliminary fields beside final ones (expver
-    0001 wins over 0005), samples made from a longer lead. Raises BadInput where a source holds several streams of a
-    field.
+    0001 wins over 0005), samples made from a longer lead.
     """
     notes: Counter[str] = Counter()
     tables = [PAIRS_SCHEMA.empty_table()]
     window = timedelta(seconds=int(recipe.window_length.astype(int)))
     for source, channels in needed_channels(recipe).items():
         references = inventories[source].references
-        refuse_mixtures(source, references)
         of_channel = {
             channel.name: _useful_references(
                 references.filter(pc.equal(references["channel"], channel.name)), channel, recipe.axes

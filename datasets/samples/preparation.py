@@ -25,6 +25,7 @@ from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.absent_channels import refuse_absent_channels
 from corrstore.datasets.samples.reading import fine_grid, read_reference
 from corrstore.datasets.samples.sample import static_fields
+from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.store.constants import constants_from_store
 
 _MESSAGES_CHECKED = 8  # damaged messages to skip in the search for a channel's grid
@@ -64,6 +65,8 @@ def prepare(recipe: Recipe) -> Preparation:
         refuse_absent_channels(recipe, source, recipe.channels[role], inventories[source], around)
         _refuse_other_period(recipe, source, inventories[source])
         _refuse_grids(recipe, role, inventories[source])
+    for source, inventory in inventories.items():
+        refuse_mixtures(source, inventory.references)
     pairs, notes = pair(recipe, inventories)
     missing, absent = _missing(recipe, pairs)
     if len(absent) == len(recipe.axes.due_samples):

@@ -16,10 +16,10 @@ from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
-from corrstore.datasets.pairing.streams import refuse_mixtures
 from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.samples.reading import read_reference
+from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.synthetic import ForecastSpec, rerun, synthesise_forecasts
 from corrstore.datasets.variables.channels import channel_named
 from tests.conftest import END, START, spec

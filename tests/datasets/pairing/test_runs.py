@@ -15,6 +15,7 @@ from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.samples.streams import refuse_mixtures
 
 START = datetime(2020, 6, 2)
 HOUR = timedelta(hours=1)
@@ -209,10 +210,11 @@ def test_several_streams_of_one_run_are_refused_with_what_each_holds(changes, sa
     if "generating_process" in changes:
         fields[0]["generating_process"] = 1
     with pytest.raises(BadInput, match=said):
-        paired(fields)
+        refuse_mixtures("runs", pa.Table.from_pylist(fields, schema=REFERENCE_SCHEMA))
 
 
 def test_a_generating_process_may_change_from_run_to_run():
     fields = [field("t2m", START, 3, generating_process=1), field("t2m", START + 6 * HOUR, 3, generating_process=2)]
+    refuse_mixtures("runs", pa.Table.from_pylist(fields, schema=REFERENCE_SCHEMA))
     rows, _ = paired(fields)
     assert leads_of(rows[1]) == leads_of(rows[3]) == {3}

@@ -44,8 +44,9 @@ STANDS_FOR = {
     "china_3km": SHORT,
     "sources.era5.path=/data/era5": "sources.era5.path=demo/archive/era5",
     "sources.cma_rra.path=/data/cma_rra": "sources.cma_rra.path=demo/archive/cma_rra",
+    "2020-08-28T00": "2020-07-06T00",
 }
-"""The words of plan and build that this folder has something else for: a recipe of fewer samples, its archives."""
+"""The words of plan, build and sample that this folder has something else for: fewer samples, other archives."""
 
 LAST = "2020-07-08T12"
 RUN = {**BRIEF_RUN, "size": "tiny", "patches": 16, "save_every": 16, "validate_every": 16}
@@ -118,7 +119,7 @@ def run(line: str) -> None:
 def run_command(words: list[str]) -> None:
     """Run a command of corrstore, made brief; it must end with 0."""
     name = words[0]
-    if name in ("plan", "build"):
+    if name in ("plan", "build", "sample"):
         words = [STANDS_FOR.get(word, word).removeprefix("/") for word in words]
     ended = corrstore(*words, *SHORTER.get(name, []))
     assert ended.returncode == 0, f"{shlex.join(words)} ended with {ended.returncode}\n{ended.stderr}{ended.stdout}"

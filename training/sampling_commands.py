@@ -90,8 +90,8 @@ def sample(
 
     Example: `corrstore sample --store demo/store --checkpoint demo/diffusion --output demo/forecast --members 8`
 
-    Example: `corrstore sample --store demo/forecasts --checkpoint demo/diffusion --output demo/run
-    --init 2020-08-28T00 --lead 12h --lead 24h --temporal-noise 12h --region 104,29,107,31`
+    Example: `corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --output part
+    --init 2020-08-28T00 --lead 12h --lead 24h --region 103,31.5,104,32.5 --temporal-noise 12h`
     """
     from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes
 

@@ -28,10 +28,15 @@ SETTINGS = {**BRIEF_RUN, "patches": 16, "save_every": 16, "validate_every": 16}
 
 
 def started(*words: object, before: str = "", ignoring: bool = False) -> subprocess.Popen[str]:
-    """The command in a process of its own, its standard error in a pipe; SIGHUP is ignored, or as by default."""
+    """The command in a process of its own, its standard error in a pipe.
+
+    SIGHUP is ignored, or as by default; SIGINT is as by default, also where a shell has put the tests into the
+    background.
+    """
     code = f"""
-import signal
+import signal, sys
 signal.signal(signal.SIGHUP, signal.{"SIG_IGN" if ignoring else "SIG_DFL"})
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from corrstore.command_line import main
 from corrstore.training.learning import process_group
 {before}
@@ -43,19 +48,39 @@ main()
     )
 
 
+WAITING = """
+import os, pathlib, sys, time
+from corrstore.training.learning.process_group import end_with_parent
+end_with_parent()
+pathlib.Path(sys.argv[-1], os.environ["RANK"]).touch()
+time.sleep(300)
+"""
+
+
+def started_with_waiting_ranks(folder: Path, seconds_to_stop: float = MINUTES) -> tuple[subprocess.Popen[str], list]:
+    """A command of two processes that do nothing, but start and end as all do; and these, in the order of ranks."""
+    folder.mkdir()
+    ranks = f"process_group.module_command = lambda _: [sys.executable, '-c', {WAITING!r}]"
+    stop = f"process_group.SECONDS_TO_STOP = {seconds_to_stop}"
+    words = ["sample", "--store", "S", "--checkpoint", "R", "--processes", 2, "--output", folder]
+    command = started(*words, before=f"{ranks}\n{stop}")
+    while len(list(folder.iterdir())) < 2:
+        assert command.poll() is None
+        time.sleep(0.01)
+    return command, sorted(psutil.Process(command.pid).children(), key=lambda child: int(child.environ()["RANK"]))
+
+
 def updates(run: Path) -> int:
     """Return the number of updates that a run has logged."""
     log = run / "log.csv"
     return len(log.read_text().splitlines()) - 1 if log.exists() else 0
 
 
-def training_ranks(training: subprocess.Popen[str], run: Path) -> list[psutil.Process]:
-    """Return the processes of a training, in the order of ranks, when some more updates have been made."""
-    enough = updates(run) + 2
-    while updates(run) < enough:
+def wait_for_updates(training: subprocess.Popen[str], run: Path, count: int) -> None:
+    """Wait until the run has logged that many updates."""
+    while updates(run) < count:
         assert training.poll() is None
         time.sleep(0.01)
-    return sorted(psutil.Process(training.pid).children(), key=lambda child: int(child.environ()["RANK"]))
 
 
 def train_words(store, run, **changes) -> list[object]:
@@ -63,18 +88,20 @@ def train_words(store, run, **changes) -> list[object]:
     return ["train", "--store", store, "--preset", "demo", "--output", run, "--processes", 2, *settings]
 
 
-def test_two_processes_train_and_sample_together_and_speak_once(demo_store, tmp_path):
+def test_two_processes_train_until_a_signal_and_sample_together_and_speak_once(demo_store, tmp_path):
     store = demo_store.folder.path()
-    training = started(*train_words(store, tmp_path / "run", micro_batch=3))
+    training = started(*train_words(store, tmp_path / "run", micro_batch=3, patches=80_000))
+    wait_for_updates(training, tmp_path / "run", 2)
+    training.send_signal(signal.SIGTERM)
     _, said = training.communicate()
-    assert training.returncode == 0, said
+    seen = read_checkpoint(tmp_path / "run" / LAST)["patches_seen"]
+    assert training.returncode == 75, said
     assert said.splitlines() == [
         f"on {store}",
-        "8 samples for training, 0 skipped as not valid; 0 of 16 patches seen",
+        "8 samples for training, 0 skipped as not valid; 0 of 80,000 patches seen",
         "micro_batch is 2, not 3: it must divide the 4 patches of an update in each process",
-        f"{tmp_path / 'run'}: 16 of 16 patches seen",
+        f"corrstore: stopped after {seen:,} of 80,000 patches; the same command continues",
     ]
-    assert read_checkpoint(tmp_path / "run" / LAST)["patches_seen"] == 16
     words = ["sample", "--store", store, "--checkpoint", tmp_path / "run", "--members", 0, "--threads", 1]
     sampling = started(*words, "--processes", 2, "--output", tmp_path / "shared")
     _, said = sampling.communicate()
@@ -102,69 +129,46 @@ def test_the_error_of_the_process_that_fails_comes_through_alone(demo_store, tmp
     assert f"corrstore: sample {draw.sample}" in said and "Traceback" not in said
 
 
-def test_a_signal_stops_all_with_75_and_the_same_command_goes_on(demo_store, tmp_path):
-    words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000)
-    training = started(*words)
-    log = tmp_path / "run" / "log.csv"
-    while not (log.exists() and len(log.read_text().splitlines()) > 2):
-        assert training.poll() is None
-        time.sleep(0.01)
-    training.send_signal(signal.SIGTERM)
-    _, said = training.communicate()
-    seen = read_checkpoint(tmp_path / "run" / LAST)["patches_seen"]
-    assert training.returncode == 75, said
-    assert said.count(f"stopped after {seen:,} of 80,000 patches; the same command continues") == 1
-
-
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 @pytest.mark.parametrize(
-    ("name", "code", "message"),
+    ("rank", "name", "code", "message"),
     [
-        ("SIGKILL", 75, "was killed by SIGKILL, most often because memory ran out"),
-        pytest.param(
-            *("SIGSEGV", 70, "was ended by SIGSEGV, an error of corrstore or of a library it uses"),
-            marks=pytest.mark.slow,
-        ),
+        (0, "SIGSEGV", 70, "was ended by SIGSEGV, an error of corrstore or of a library it uses"),
+        (1, "SIGKILL", 75, "was killed by SIGKILL, most often because memory ran out"),
     ],
 )
-def test_a_process_that_a_signal_ends_ends_the_others_and_is_told(demo_store, tmp_path, rank, name, code, message):
-    training = started(*train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000))
-    children = training_ranks(training, tmp_path / "run")
+def test_a_process_that_a_signal_ends_ends_the_others_and_is_told(tmp_path, rank, name, code, message):
+    command, children = started_with_waiting_ranks(tmp_path / "begun")
     children[1 - rank].suspend()  # it cannot fail for its part
     children[rank].send_signal(getattr(signal, name))
-    _, said = training.communicate(timeout=MINUTES)
-    assert training.returncode == code, said
+    _, said = command.communicate(timeout=MINUTES)
+    assert command.returncode == code, said
     assert said.splitlines()[-1].startswith(f"corrstore: process {rank} {message}")
     assert "Traceback" not in said
     assert not any(child.is_running() for child in children)
 
 
-@pytest.mark.parametrize("ending", [pytest.param("its minute is over", marks=pytest.mark.slow), "a second signal"])
-def test_processes_that_a_signal_does_not_stop_are_killed(demo_store, tmp_path, ending):
+@pytest.mark.parametrize("ending", ["its minute is over", "a second signal"])
+def test_processes_that_a_signal_does_not_stop_are_killed(tmp_path, ending):
     """A process that cannot answer, as in the libraries of PyTorch, is one that is suspended."""
-    seconds = 1 if ending == "its minute is over" else MINUTES
-    words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000)
-    training = started(*words, before=f"process_group.SECONDS_TO_STOP = {seconds}")
-    children = training_ranks(training, tmp_path / "run")
+    command, children = started_with_waiting_ranks(tmp_path / "begun", 1 if ending == "its minute is over" else MINUTES)
     for child in children:
         child.suspend()
-    training.send_signal(signal.SIGTERM)
+    command.send_signal(signal.SIGTERM)
     if ending == "a second signal":
         time.sleep(0.5)
-        assert training.poll() is None
-        training.send_signal(signal.SIGINT)
-    _, said = training.communicate(timeout=MINUTES)
-    assert training.returncode == 75, said
+        assert command.poll() is None
+        command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=MINUTES)
+    assert command.returncode == 75, said
     assert said.splitlines()[-1] == "corrstore: stopped by SIGTERM; the same command continues"
     assert not any(child.is_running() for child in children)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can tell a process that its parent is gone")
-def test_no_process_outlives_a_command_that_is_killed(demo_store, tmp_path):
-    training = started(*train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000))
-    children = training_ranks(training, tmp_path / "run")
-    training.kill()
-    training.communicate(timeout=MINUTES)
+def test_no_process_outlives_a_command_that_is_killed(tmp_path):
+    command, children = started_with_waiting_ranks(tmp_path / "begun")
+    command.kill()
+    command.communicate(timeout=MINUTES)
     psutil.wait_procs(children, timeout=MINUTES)
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
@@ -174,13 +178,10 @@ def test_a_command_whose_terminal_is_gone_stops_and_one_under_nohup_goes_on(demo
     words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000)
     for ignored in (True, False):
         training = started(*words, ignoring=ignored)
-        training_ranks(training, tmp_path / "run")
-        before = updates(tmp_path / "run")
+        wait_for_updates(training, tmp_path / "run", before := updates(tmp_path / "run") + 2)
         training.send_signal(signal.SIGHUP)
         if ignored:
-            while updates(tmp_path / "run") < before + 5:
-                assert training.poll() is None
-                time.sleep(0.01)
+            wait_for_updates(training, tmp_path / "run", before + 5)
             training.terminate()
         _, said = training.communicate(timeout=MINUTES)
         assert training.returncode == 75, said

@@ -45,12 +45,6 @@ def written_by_workers(archive, tmp_path_factory) -> tuple[Path, str]:
     return written_recipe(content, folder), digest(folder / "store")
 
 
-def test_two_worker_processes_give_the_same_bytes(written_by_workers, tmp_path):
-    file, whole = written_by_workers
-    build(load_recipe(str(file)), Folder(str(tmp_path / "store")), Runner(workers=2), QUIET)
-    assert digest(tmp_path / "store") == whole
-
-
 @contextmanager
 def running(*arguments: object, ignoring: str = "") -> Iterator[subprocess.Popen]:
     """The command in a process group of its own, none of which is left at the end; SIGINT and SIGTERM as by default."""
@@ -102,18 +96,6 @@ def continued(file: Path, store: Path) -> str:
     return digest(store)
 
 
-def test_a_killed_build_that_goes_on_gives_the_same_bytes(written_by_workers, tmp_path):
-    """SIGKILL between the first record and the last."""
-    file, whole = written_by_workers
-    store = tmp_path / "store"
-    with building(file, store, workers=1) as process:
-        assert waited(process, lambda: records(store) >= 2)
-        os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert 2 <= records(store) < 14 and not (store / "zarr.json").exists()
-    assert continued(file, store) == whole
-
-
 def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(written_by_workers, tmp_path):
     """Memory runs out at hour nine: one clear message, not a wait for ever, and nothing is lost.
 
@@ -126,10 +108,11 @@ def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(written
         workers_of(process)[-1].kill()
         _, said = process.communicate(timeout=MINUTES)
     assert process.returncode == 75 and "fewer --workers" in said and "Traceback" not in said
-    assert records(store) >= 1 and not (store / "zarr.json").exists()
+    assert 1 <= records(store) < 14 and not (store / "zarr.json").exists()
     assert continued(file, store) == whole
 
 
+@pytest.mark.slow
 def test_a_worker_killed_before_it_has_registered_ends_the_build(written_by_workers, tmp_path):
     file, _ = written_by_workers
     with building(file, tmp_path / "store") as process:
@@ -156,6 +139,7 @@ def test_a_build_stopped_by_a_signal_says_so_and_leaves_no_worker(written_by_wor
     assert continued(file, store) == whole
 
 
+@pytest.mark.slow
 def test_a_stopped_synthesis_leaves_no_archive(tmp_path):
     with running("synth", tmp_path / "archive", "--end=2020-12-30T12") as process:
         assert waited(process, lambda: any(tmp_path.glob("archive/*/*")))

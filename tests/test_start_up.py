@@ -24,14 +24,16 @@ except SystemExit as end:
     assert not end.code, end.code
 """
 HEAVY = {"torch", "apache_beam", "xarray", "zarr", "tensorstore", "matplotlib", "jinja2", "numba", "eccodes"}
-FIRST = {
-    "eccodes": "import eccodes",
-    "cfgrib": "import cfgrib",
-    "pyproj before cfgrib": "import pyproj, cfgrib",
-    "an open dataset of cfgrib": "import xarray\nxarray.load_dataset(sys.argv[1], engine='cfgrib', "
-    "backend_kwargs={'indexpath': '', 'filter_by_keys': {'shortName': '2t'}})",
-    "torch and netCDF4 before cfgrib": "import torch, netCDF4, cfgrib",
-}
+FIRST = [
+    pytest.param(
+        "import xarray\nxarray.load_dataset(sys.argv[1], engine='cfgrib', "
+        "backend_kwargs={'indexpath': '', 'filter_by_keys': {'shortName': '2t'}})",
+        id="an open dataset of cfgrib",
+    ),
+    pytest.param("import eccodes", marks=pytest.mark.slow),
+    pytest.param("import pyproj, cfgrib", marks=pytest.mark.slow),
+    pytest.param("import torch, netCDF4, cfgrib", marks=pytest.mark.slow),
+]
 
 
 def ended(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -65,7 +67,7 @@ def test_a_command_does_not_wait_for_libraries_that_it_does_not_need(tmp_path, c
 def test_after_other_libraries_a_store_is_read_and_a_process_ends_well(first, archive, demo_store):
     code = f"""
 import sys
-{FIRST[first]}
+{first}
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from corrstore.datasets.store import open_store
@@ -82,7 +84,7 @@ print(*ThreadPoolExecutor(4).map(centre, range(90, 110)))
     assert (shown.returncode, shown.stdout) == (0, f"{mean}\n{' '.join(f'{lon}.0' for lon in range(90, 110))}\n")
 
 
-@pytest.mark.parametrize("first", ["import cfgrib", "import pyproj"])
+@pytest.mark.parametrize("first", ["import cfgrib", pytest.param("import pyproj", marks=pytest.mark.slow)])
 def test_after_other_libraries_a_store_is_built(first, archive, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(brief_content(archive)))

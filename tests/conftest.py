@@ -12,16 +12,18 @@ import io
 import multiprocessing
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from corrstore.beam_pipelines.build import BuildResult, build
-from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store, open_store
+
+if TYPE_CHECKING:
+    from corrstore.beam_pipelines.build import BuildResult
 
 START, END = "2020-06-01T03", "2020-06-02T21"
 SHAPE = (48, 64)
@@ -95,6 +97,9 @@ def brief_content(root: Path) -> dict:
 
 def build_in_process(recipe: Recipe, folder: Path, **settings) -> BuildResult:
     """Build on Beam's embedded runner in this very process."""
+    from corrstore.beam_pipelines.build import build
+    from corrstore.beam_pipelines.spreading.spread import Runner
+
     return build(recipe, Folder(str(folder)), Runner(workers=1), QUIET, **settings)
 
 

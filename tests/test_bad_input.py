@@ -84,7 +84,7 @@ def test_an_unwritable_folder(content, tmp_path):
     assert "cannot write" in ended.stderr and "Not a directory" in ended.stderr
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_full_disk(content, tmp_path, capfd, workers):
     """A file system of 200 KiB: the first shards do not fit; afterwards nothing half-written is on it."""
     small = tmp_path / "small"

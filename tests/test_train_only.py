@@ -43,7 +43,6 @@ def done(command: str, *options: str) -> str:
 @pytest.mark.parametrize(
     "command",
     [
-        "plan recipe.yaml --json",
         "build recipe.yaml --output store --workers 1",
         "verify store --against-source --workers 1",
         "inspect store",

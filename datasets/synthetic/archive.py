@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +28,7 @@ from corrstore.datasets.synthetic.weather.weather import Weather
 
 _HOUR = np.timedelta64(1, "h")
 _PARTS = ("era5", "cma_rra")
+_POINTS_OF_A_PROCESS = 100_000  # for fewer, a process takes longer to start than it saves
 README = """SYNTHETIC DATA
 
 The files in this folder are GRIB files of weather that never happened over a land that does not exist. They were
@@ -119,11 +121,12 @@ def _messages(spec: SyntheticSpec, processes: int) -> Iterator[HourlyMessages]:
     """Yield the messages of every hour, in order; independent runs are made in parallel."""
     last = init_time_of(spec.hours[-1])
     runs = np.arange(init_time_of(spec.valid_times[0]), last + _HOUR, RUN_HOURS * _HOUR)
-    if processes == 1:
+    workers = min(processes, len(runs) * math.prod(spec.shape) // _POINTS_OF_A_PROCESS)
+    if workers < 2:
         for run in runs:
             yield from _run(spec, run)
         return
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for hours in pool.map(_run, repeat(spec), runs):
             yield from hours
 

@@ -15,8 +15,7 @@ from tests.conftest import brief_content, build_in_process
 from tests.digests import digest
 
 OF_WORKERS = (*(f"{role}/c/" for role in ROLES), f"{RECORDS}/2", f"{MEASUREMENTS}/2", f"{CHECKSUMS}/")
-BEFORE_FINISHING = 4  # writes of a first build, of which samples are written after the last
-SOME = (1, 3, 5, 7, -2, -1)  # of the writes of a build that has to finish only: tables, what makes it readable
+SOME = (3, -2, -1)  # of the writes of a build that has to finish only: tables, what makes it readable
 
 
 class KilledError(BaseException):
@@ -88,7 +87,12 @@ def dies(*_) -> None:
     raise KilledError
 
 
-@pytest.mark.parametrize("last", range(BEFORE_FINISHING))
+def moments(count: int, shown: set[int]) -> list:
+    """The first writes, of which samples are written after the last; all but those `shown` are for the slow tests."""
+    return [each if each in shown else pytest.param(each, marks=pytest.mark.slow) for each in range(count)]
+
+
+@pytest.mark.parametrize("last", moments(4, {1, 3}))
 def test_a_build_whose_driver_died_goes_on(recipe, whole, tmp_path, driver, last):
     build_until(driver, recipe, tmp_path / "store", last)
     build_in_process(recipe, tmp_path / "store")
@@ -136,7 +140,7 @@ def late(archive, tmp_path_factory) -> tuple[Recipe, Path, str]:
     return recipe, root / "store", digest(filled)
 
 
-@pytest.mark.parametrize("last", range(5))
+@pytest.mark.parametrize("last", moments(5, {0, 2}))
 def test_a_late_file_is_filled_in_though_the_driver_died(late, tmp_path, driver, last):
     recipe, lacking, whole = late
     folder = shutil.copytree(lacking, tmp_path / "store")

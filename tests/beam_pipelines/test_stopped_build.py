@@ -16,14 +16,10 @@ import psutil
 import pytest
 import yaml
 
-from corrstore.beam_pipelines.build import build
-from corrstore.beam_pipelines.spreading.spread import Runner
-from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
-from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
 from tests.command import corrstore
-from tests.conftest import QUIET, build_in_process, few_are_measured, small_recipe_content
+from tests.conftest import build_in_process, few_are_measured, small_recipe_content
 from tests.digests import digest
 
 MINUTES = 600.0  # seconds, in which what would wait for ever is given up

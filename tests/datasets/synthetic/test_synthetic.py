@@ -242,7 +242,8 @@ def test_every_file_is_told_once_and_counted_beforehand(tmp_path):
     assert len(told) == spec.files == 4
 
 
-def test_processes_side_by_side_give_the_same_bytes(tmp_path):
+def test_processes_side_by_side_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("corrstore.datasets.synthetic.archive._POINTS_OF_A_PROCESS", 1)
     two_runs = replace(SPEC, start=parse_time("2018-08-01"), end=parse_time("2018-08-01T06"), levels=(850,))
     alone, together = (synthesise(tmp_path / str(count), two_runs, processes=count) for count in (1, 2))
     assert [path.read_bytes() for path in together.files] == [path.read_bytes() for path in alone.files]

@@ -3,7 +3,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-slow test-oldest lint bench clean
+.PHONY: install demo test tests test-slow test-oldest lint bench clean
 
 install: $(INSTALLED)
 
@@ -31,15 +31,17 @@ demo: install
 	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 --steps 16 \
 	  --sigma-max 20 --tile 160 240 --output demo/downscaled
 
-test: lint
+test: install
+	$(MAKE) --jobs=2 lint tests
+
+tests: install
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
 test-oldest:
-	$(MAKE) install VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
-	.venv-oldest/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(MAKE) tests VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 
 lint: install
 	$(BIN)/ruff check .

@@ -52,6 +52,7 @@ bench: install
 	$(BIN)/python -m benchmarks.build
 	$(BIN)/python -m benchmarks.catalog
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.forecasts
 
 clean:
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -111,13 +111,12 @@ def split_of_one_sample(plan: StorePlan, sample_plan: SamplePlan) -> dict[str, f
         return result
 
     recipe = plan.recipe
-    wanted = {(recipe.target.source, name) for name in recipe.target.channels}
-    wanted |= {(recipe.input.source, name) for name in recipe.input.channels}
+    wanted = {(spec.source, name) for spec in recipe.specs.values() for name in spec.channels}
     terms = [term for key in wanted for term in sample_plan.fields[key]]
     raw = best_of_three("decode", lambda: [read_reference(term.reference, {}) for term in terms])
     fine = [(values, grid) for values, grid in raw if grid.shape[0] > 1000]
     coarse = [(values, grid) for values, grid in raw if grid.shape[0] < 1000]
-    targets = len(recipe.target.channels)
+    targets = len(recipe.channel_names("target"))
 
     def regrid() -> None:
         for values, grid in fine[:targets]:
@@ -137,8 +136,8 @@ def split_of_one_sample(plan: StorePlan, sample_plan: SamplePlan) -> dict[str, f
             normalisation, out = plan.normalisations["target"][position], sample.stored["target"][position]
             normalisation.encode(physical[position], recipe.store.dtype, out=out)
             stored_statistics(out, normalisation, physical_edges(channel.variable))
-            if channel.name in recipe.input.channels:
-                index = recipe.input.channels.index(channel.name)
+            if channel.name in recipe.channel_names("input"):
+                index = recipe.channel_names("input").index(channel.name)
                 low = plan.normalisations["input"][index].decode_float32(sample.stored["input"][index])
                 up = regridder(plan.grid("input"), plan.grid("target"))(low)
                 residual_statistics(out, normalisation, up, residual_edges(channel.variable))

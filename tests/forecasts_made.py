@@ -76,3 +76,20 @@ def write_dynamical(path: Path, fields: xr.Dataset) -> None:
     dataset = dataset.assign_coords(valid_time=dataset.init_time + dataset.lead_time)
     dataset.lead_time.encoding = {"units": "seconds", "dtype": "float64"}
     dataset.transpose("init_time", "lead_time", "ensemble_member", ...).to_zarr(path, zarr_format=3, consolidated=False)
+
+
+def forecast_content(path: Path, inits: object = None, **changes: object) -> dict:
+    """Leads of 6 to 24 hours, every 6, of the first three of four runs."""
+    grid = {"north": 33, "south": 31, "west": 101, "east": 104, "step": 0.5}
+    side = {"source": "runs", "grid": grid, "channels": ["t2m", "tp", "z_500", "t_850"]}
+    schedule = {"start": "2020-06-01T12", "end": "2020-06-02T06", "hours": [0, 6, 12, 18]}
+    return {
+        "name": "runs",
+        "forecast": {"inits": inits or schedule, "leads": {"first": "6h", "last": "24h", "every": "6h"}},
+        "splits": {"train": {"start": "2020-06-01T18", "end": "2020-06-02T12"}},
+        "sources": {"runs": {"type": "sff", "path": str(path)}},
+        "input": {**side, "halo": 0},
+        "target": side,
+        "store": {"dtype": "float32", "chunk": 16},
+        **changes,
+    }

@@ -8,38 +8,22 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from corrstore.beam_pipelines.build import build
 from corrstore.beam_pipelines.plan import plan
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.constants import storage_error
 from corrstore.datasets.store.ledger import SAMPLES, STATISTICS
 from corrstore.datasets.store.opening import Store, open_store
 from tests.conftest import QUIET, build_in_process
 from tests.digests import digest
-from tests.forecasts_made import RUNS, six_hours, truth, write_sff
+from tests.forecasts_made import RUNS, forecast_content, six_hours, truth, write_sff
 
-CHANNELS = ["t2m", "tp", "z_500", "t_850"]
 RUN_NAMES = [str(run)[:13] for run in RUNS]
-
-
-def content(path: Path, inits: object = None, **changes: object) -> dict:
-    """Leads of 6 to 24 hours, every 6, of the first three of four runs."""
-    grid = {"north": 33, "south": 31, "west": 101, "east": 104, "step": 0.5}
-    side = {"source": "runs", "grid": grid, "channels": CHANNELS}
-    schedule = {"start": "2020-06-01T12", "end": "2020-06-02T06", "hours": [0, 6, 12, 18]}
-    return {
-        "name": "runs",
-        "forecast": {"inits": inits or schedule, "leads": {"first": "6h", "last": "24h", "every": "6h"}},
-        "splits": {"train": {"start": "2020-06-01T18", "end": "2020-06-02T12"}},
-        "sources": {"runs": {"type": "sff", "path": str(path)}},
-        "input": {**side, "halo": 0},
-        "target": side,
-        "store": {"dtype": "float32", "chunk": 16},
-        **changes,
-    }
 
 
 def assert_equals(store: Store, fields: xr.Dataset, samples: list[int]) -> None:
@@ -71,7 +55,7 @@ def runs(tmp_path_factory) -> tuple[Path, xr.Dataset]:
 def store(runs, tmp_path_factory) -> Store:
     """The store of the first three runs; do not change it."""
     folder = tmp_path_factory.mktemp("store") / "store"
-    result = build_in_process(recipe_from(content(runs[0], max_missing_share=0.5)), folder)
+    result = build_in_process(recipe_from(forecast_content(runs[0], max_missing_share=0.5)), folder)
     assert (result.report.samples, result.report.valid, result.report.missing) == (12, 10, 2)
     return open_store(str(folder))
 
@@ -110,22 +94,29 @@ def test_the_tables_of_the_ledger_have_the_run(store):
 
 
 def test_later_runs_are_appended_and_the_bytes_are_those_of_one_build(runs, tmp_path):
-    two = content(runs[0], inits=RUN_NAMES[:2])
+    two = forecast_content(runs[0], inits=RUN_NAMES[:2])
     build_in_process(recipe_from(two), tmp_path / "store")
     first = (tmp_path / "store" / "target" / "c" / "0" / "0" / "0" / "0" / "0").read_bytes()
     assert build_in_process(recipe_from(two), tmp_path / "store").written == 0
-    all_four = content(runs[0], inits=[*RUN_NAMES[:2], RUN_NAMES[3]])
+    all_four = forecast_content(runs[0], inits=[*RUN_NAMES[:2], RUN_NAMES[3]])
     assert build_in_process(recipe_from(all_four), tmp_path / "store").written == 4
     assert (tmp_path / "store" / "target" / "c" / "0" / "0" / "0" / "0" / "0").read_bytes() == first
     build_in_process(recipe_from(all_four), tmp_path / "at once")
     assert digest(tmp_path / "at once") == digest(tmp_path / "store")
     later = {"train": {"start": "2020-06-02T12", "end": "2020-06-02T18"}}
     with pytest.raises(BadInput, match=r"forecast\.inits: \['2020-06-01T12:00Z', .* in the store, \['2020-06-02T06"):
-        build_in_process(recipe_from(content(runs[0], inits=RUN_NAMES[3:], splits=later)), tmp_path / "store")
+        build_in_process(recipe_from(forecast_content(runs[0], inits=RUN_NAMES[3:], splits=later)), tmp_path / "store")
+
+
+@pytest.mark.slow
+def test_two_worker_processes_give_the_same_bytes(store, runs, tmp_path):
+    recipe = recipe_from(forecast_content(runs[0], max_missing_share=0.5))
+    build(recipe, Folder(str(tmp_path / "store")), Runner(workers=2), QUIET)
+    assert digest(tmp_path / "store") == digest(Path(store.folder.url))
 
 
 def test_leads_that_a_run_does_not_have_by_schedule_are_not_due(runs, tmp_path):
-    shorter = content(runs[0])
+    shorter = forecast_content(runs[0])
     shorter["forecast"]["leads"]["last"] = {12: "24h", 18: "24h", 0: "12h"}
     recipe = recipe_from(shorter)
     assert plan(recipe).samples == 10
@@ -180,7 +171,7 @@ def test_a_store_of_inputs_alone_is_like_a_training_store(runs, store, tmp_path)
     ],
 )
 def test_what_contradicts_itself_is_refused(changes, message):
-    written = content(Path("unused"))
+    written = forecast_content(Path("unused"))
     for key in ("inits", "leads"):
         if key in changes:
             written["forecast"][key] = changes.pop(key)

@@ -13,6 +13,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import CHECKSUMS, MEASUREMENTS, RECORDS
 from tests.conftest import brief_content, build_in_process
 from tests.digests import digest
+from tests.forecasts_made import forecast_content, truth, write_sff
 
 OF_WORKERS = (*(f"{role}/c/" for role in ROLES), f"{RECORDS}/2", f"{MEASUREMENTS}/2", f"{CHECKSUMS}/")
 SOME = (3, -2, -1)  # of the writes of a build that has to finish only: tables, what makes it readable
@@ -123,6 +124,18 @@ def test_a_build_whose_driver_died_anywhere_in_finishing_goes_on(recipe, whole, 
     for last in range(driver.done):
         finished_in_two(driver, recipe, all_samples_written, tmp_path / str(last), last)
         assert digest(tmp_path / str(last)) == whole
+
+
+@pytest.mark.slow
+def test_a_build_of_forecasts_whose_driver_died_anywhere_goes_on(tmp_path, driver):
+    write_sff(tmp_path / "runs", truth())
+    recipe = recipe_from(forecast_content(tmp_path / "runs"))
+    build_in_process(recipe, tmp_path / "whole")
+    assert driver.done > 30
+    for last in range(0, driver.done, 3):
+        build_until(driver, recipe, tmp_path / str(last), last)
+        build_in_process(recipe, tmp_path / str(last))
+        assert digest(tmp_path / str(last)) == digest(tmp_path / "whole")
 
 
 @pytest.fixture(scope="module")

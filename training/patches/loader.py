@@ -182,7 +182,7 @@ def split_order(store: Store, split: str, config: RunConfig) -> PatchOrder:
     """
     intervals = store.recipe.splits.intervals
     if split not in intervals:
-        raise BadInput(f"{store.folder.url} has no split {split!r}; its recipe names {', '.join(intervals)}")
+        raise BadInput(f"{store.folder.url} has no split {split!r}; its recipe names {', '.join(intervals) or 'none'}")
     wanted = intervals[split]
     if split == "train" and config.period is not None:
         wanted = parse_period(config.period)

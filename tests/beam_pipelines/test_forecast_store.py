@@ -19,8 +19,8 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.constants import storage_error
 from corrstore.datasets.store.ledger import SAMPLES, STATISTICS
 from corrstore.datasets.store.opening import Store, open_store
-from corrstore.training.patches.loader import Loader, split_order
-from corrstore.training.run_config import run_config
+from corrstore.training.patches.loader import Loader
+from corrstore.training.patches.patches import Patch, PatchOrder
 from tests.conftest import QUIET, build_in_process
 from tests.digests import digest
 from tests.forecasts_made import RUNS, forecast_content, six_hours, truth, write_sff
@@ -89,10 +89,9 @@ def test_xarray_opens_it_with_runs_and_leads_as_axes(store):
 
 
 def test_patches_of_forecasts_are_loaded_as_they_are_stored(store):
-    config = run_config("regression", "demo", {"patch": (4, 4)})
-    order = split_order(store, "train", config)
-    (batch,) = Loader(store, order).batches([(0, 8)])
-    assert {draw.sample for draw in batch.draws} <= set(np.flatnonzero(store.times < np.datetime64("2020-06-02T12")))
+    order = PatchOrder(np.flatnonzero(store.valid), Patch(0, 0, 5, 7), Patch(0, 0, 4, 4), 1, 0)
+    (batch,) = Loader(store, order).batches([(0, 10)])
+    assert sorted(draw.sample for draw in batch.draws) == list(range(10))
     for draw, patch in zip(batch.draws, batch.target.numpy(), strict=True):
         stored = store.stored("target", draw.sample)
         np.testing.assert_array_equal(patch, stored[:, *draw.patch.slices])

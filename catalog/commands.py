@@ -33,6 +33,7 @@ def inspect(store: StorePath, as_json: AsJson = False) -> None:
     for key in (
         "period",
         "frequency",
+        *(("runs", "leads") if "runs" in description else ()),
         "samples",
         "valid",
         "dtype",
@@ -42,7 +43,7 @@ def inspect(store: StorePath, as_json: AsJson = False) -> None:
         "static",
     ):
         results.print(f"  {key:<12} {description[key]}")
-    for role in ("input", "target"):
+    for role in (role for role in ("input", "target") if role in description):
         grid = description[role]["grid"]
         table = Table(
             "channel",

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store, open_store
@@ -129,6 +130,30 @@ def forecasts(tmp_path_factory):
     from corrstore.datasets.synthetic import ForecastSpec, synthesise_forecasts
 
     return synthesise_forecasts(tmp_path_factory.mktemp("forecasts"), ForecastSpec(spec(), leads=4))
+
+
+@pytest.fixture(scope="session")
+def input_store(demo_store, forecasts, tmp_path_factory) -> Store:
+    """A store of CMA-GFS's inputs alone, like the small one: three runs, a lead that is not due, a run that is missing.
+
+    Do not change it.
+    """
+    folder = tmp_path_factory.mktemp("inputs")
+    path = folder / "recipe.yaml"
+    path.write_text(inputs_like(demo_store, forecasts.directory / "cma_gfs"))
+    build_in_process(load_recipe(str(path)), folder / "store")
+    return open_store(str(folder / "store"))
+
+
+def inputs_like(like: Store, archive: Path) -> str:
+    """The recipe of a store of three runs of CMA-GFS in `archive`, of which the third is not there."""
+    return (
+        f"name: inputs\ntitle: SYNTHETIC runs of CMA-GFS\nlike: {like.folder.url}\n"
+        "input: {source: gfs}\nmax_missing_share: 0.5\n"
+        f"sources: {{gfs: {{type: cma_gfs, path: {archive}}}}}\n"
+        "forecast:\n  inits: [2020-06-01T12, 2020-06-02T00, 2020-06-02T06]\n"
+        "  leads: {first: 3h, last: {12: 9h, 0: 12h, 6: 12h}, every: 3h}\n"
+    )
 
 
 @pytest.fixture(scope="session")

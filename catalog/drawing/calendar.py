@@ -1,16 +1,19 @@
-"""The coverage of time as a calendar: which samples of which day, month and hour are not valid."""
+"""The coverage of time: which samples of which day, month and hour, or of which run and lead time, are not valid."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.recipe.periods import Times
+from corrstore.datasets.recipe.sample_axes import format_lead
 
 STATUSES = ("valid", "partial", "missing")
 _MOST_DAYS = 45
+_MOST_RUNS = 62
 
 
 class Cell(NamedTuple):
@@ -64,10 +67,19 @@ class Sheet(NamedTuple):
 
 
 class Page(NamedTuple):
-    """The sheets of a year, or of a period of few days, which has no title."""
+    """The sheets of a year or month, or of a period of few days or runs, which has no title."""
 
     title: str
     sheets: list[Sheet]
+    rows_are: str = "days"
+
+
+class Samples(NamedTuple):
+    """Samples: the init times of their runs (NaT of no run), valid times, and statuses as places in STATUSES."""
+
+    inits: Times
+    times: Times
+    statuses: NDArray[np.int8]
 
 
 def statuses_of(times: Times, step: np.timedelta64, coverage: list[dict[str, Any]]) -> NDArray[np.int8]:
@@ -77,6 +89,38 @@ def statuses_of(times: Times, step: np.timedelta64, coverage: list[dict[str, Any
         first, after = (-int((times[0] - np.datetime64(row[side], "s")) // step) for side in ("start", "end"))
         statuses[max(first, 0) : max(after, 0)] = STATUSES.index(row["status"])
     return statuses
+
+
+def forecast_samples(step: np.timedelta64, coverage: list[dict[str, Any]]) -> Samples:
+    """Return the samples of forecasts that are due, leads `step` apart, from rows of the table `coverage`."""
+    rows = [row for row in coverage if row["init_time"] is not None]
+    times = [np.arange(np.datetime64(row["start"], "s"), np.datetime64(row["end"], "s"), step) for row in rows]
+    number = [len(each) for each in times]
+    return Samples(
+        np.repeat(np.array([row["init_time"] for row in rows], "datetime64[s]"), number),
+        np.concatenate([np.zeros(0, "datetime64[s]"), *times]),
+        np.repeat(np.array([STATUSES.index(row["status"]) for row in rows], np.int8), number),
+    )
+
+
+def run_pages(samples: Samples) -> list[Page]:
+    """Return the samples of forecasts as sheets of runs by lead times; a cell without samples is not due.
+
+    Of up to 62 runs one page, of more a page for each month.
+    """
+    runs = np.unique(samples.inits)
+    months = samples.inits.astype("datetime64[M]")
+    pages = [("", np.ones(len(months), bool))]
+    if len(runs) > _MOST_RUNS:
+        pages = [(str(month), months == month) for month in np.unique(months)]
+    found = []
+    for title, inside in pages:
+        inits, statuses = samples.inits[inside], samples.statuses[inside]
+        leads = samples.times[inside] - inits
+        rows = np.char.replace(inits.astype("datetime64[m]").astype(str), "T", " ")
+        heads = [format_lead(lead) for lead in np.unique(leads)]
+        found.append(Page(title, [_sheet("lead time", "{} UTC + {}", rows, leads, statuses, heads)], "runs"))
+    return found
 
 
 def calendar(times: Times, step: np.timedelta64, coverage: list[dict[str, Any]]) -> list[Page]:
@@ -100,10 +144,17 @@ def calendar(times: Times, step: np.timedelta64, coverage: list[dict[str, Any]])
     return pages
 
 
-def _sheet(columns_are: str, label: str, rows: Times, columns: NDArray[np.int64], statuses: NDArray[np.int8]) -> Sheet:
+def _sheet(
+    columns_are: str,
+    label: str,
+    rows: NDArray[Any],
+    columns: NDArray[Any],
+    statuses: NDArray[np.int8],
+    heads: Sequence[str] = (),
+) -> Sheet:
     names, row_of = np.unique(rows, return_inverse=True)
     numbers, column_of = np.unique(columns, return_inverse=True)
-    heads = [f"{number:02d}" for number in numbers]
+    heads = list(heads) or [f"{number:02d}" for number in numbers]
     counts = np.zeros((len(names), len(heads), len(STATUSES)), np.int64)
     np.add.at(counts, (row_of, column_of, statuses), 1)
     return Sheet(

@@ -52,9 +52,10 @@ class SampleMaps:
 
     def __iter__(self) -> Iterator[ChannelMaps]:
         if self.index is not None:
-            for position, channel in enumerate(self.store.plan.channels("target")):
+            channels = self.store.recipe.channels
+            for position, channel in enumerate(channels.get("target", [])):
                 yield ("target", channel.name), self._target_maps(channel, position)
-            for position, channel in enumerate(self.store.plan.channels("input")):
+            for position, channel in enumerate(channels.get("input", [])):
                 if channel.name not in self.store.recipe.channel_names("target"):
                     yield ("input", channel.name), [self._input_map(channel, position)]
         statics = self.store.recipe.static
@@ -69,11 +70,12 @@ class SampleMaps:
         return Frame.around(self.store.grid("target"))
 
     def _target_maps(self, channel: Channel, position: int) -> list[Map]:
-        grid, input_grid = self.store.grid("target"), self.store.grid("input")
+        grid = self.store.grid("target")
         target = self._decoded("target", position)
         if channel.name not in self.store.recipe.channel_names("input"):
             scale = field_scale(channel.variable, *_range(target))
             return [self._map("target", channel, target, grid, scale)]
+        input_grid = self.store.grid("input")
         coarse = self._decoded("input", self.store.recipe.channel_names("input").index(channel.name))
         upsampled = regridder(input_grid, grid, "bilinear")(coarse)
         residual = target - upsampled
@@ -112,7 +114,7 @@ class SampleMaps:
 
     @cached_property
     def _stored(self) -> dict[StoredRole, NDArray[np.floating]]:
-        return {role: self.store.stored(role, self.index or 0) for role in ("input", "target")}
+        return {role: self.store.stored(role, self.index or 0) for role in self.store.roles}
 
     def _decoded(self, role: StoredRole, position: int) -> FieldArray:
         return self.store.plan.normalisations[role][position].decode_float32(self._stored[role][position])

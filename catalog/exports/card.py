@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import yaml
 
-from corrstore.catalog.drawing.calendar import STATUSES, calendar
+from corrstore.catalog.drawing.calendar import STATUSES
 from corrstore.catalog.pages.store_page import summarise_sources
 from corrstore.catalog.pages.store_summary import StoreSummary, summarise_store
 from corrstore.catalog.printing.markup import code, code_block, escaped, plain, table
@@ -16,6 +16,7 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.series import SeriesReader
 
 _MOST_GAPS = 20
+_EXPLAINED = "- Explained is 1 − Var(residual) / Var(target): what bilinear upsampling of the input alone gives.\n"
 _TAGS = ["weather", "downscaling", "corrdiff", "zarr"]
 
 
@@ -48,10 +49,15 @@ def _summary(summary: StoreSummary) -> Iterator[str]:
     row = summary.row
     if "synthetic" in summary.title.lower():
         yield "**SYNTHETIC: these fields were computed for demonstration. Nothing in them was observed.**"
-    yield (
-        f"A training store for models that downscale {len(summary.channels['input'])} coarse channels to"
-        f" {len(summary.channels['target'])} fine ones, {count(row['valid'] or 0)} valid samples every {summary.every}."
+    coarse, fine = (len(summary.channels[role]) for role in ("input", "target"))
+    what = (
+        f"A training store for models that downscale {coarse} coarse channels to {fine} fine ones"
+        if coarse and fine
+        else f"A store of forecasts for models that downscale them, {coarse} coarse channels"
+        if coarse
+        else f"A store of forecasts, {fine} fine channels"
     )
+    yield f"{what}, {count(row['valid'] or 0)} valid samples {summary.cadence}."
     facts = [
         ["Store", code(row["location"])],
         ["Period", f"{time(summary.start)} to before {time(summary.end)}"],
@@ -79,7 +85,7 @@ def _variables(summary: StoreSummary) -> Iterator[str]:
         " of the train split alone, which are in the store beside the arrays."
     )
     head = ["channel", "what", "units", "transform", "mean", "std", "lowest", "highest", "explained"]
-    for role in ("target", "input"):
+    for role in (role for role in ("target", "input") if summary.channels[role]):
         rows = []
         for each in summary.channels[role]:
             block = each.counted.statistics if each.counted else None
@@ -111,7 +117,7 @@ def _coverage(summary: StoreSummary) -> Iterator[str]:
             count(whole.samples),
             count(whole.lacking),
         ]
-        for page in calendar(summary.times, summary.frequency, summary.coverage)
+        for page in summary.pages
         for whole in page.sheets[:1]
     ]
     yield table(["period", "samples", "not valid"], years, 1)
@@ -126,13 +132,15 @@ def _coverage(summary: StoreSummary) -> Iterator[str]:
         yield table(["split", "from", "to before"], rows, 3)
     gaps = [each for each in summary.coverage if each["status"] != "valid"]
     if gaps:
+        sides = ["init_time", "start", "end"] if summary.of_forecasts else ["start", "end"]
         reasons = [
-            [f"{each['start']:%Y-%m-%d %H:%M}", f"{each['end']:%Y-%m-%d %H:%M}", each["status"], _why(each["reasons"])]
+            [*(f"{each[side]:%Y-%m-%d %H:%M}" for side in sides), each["status"], _why(each["reasons"])]
             for each in gaps[:_MOST_GAPS]
         ]
         more = f" The first {_MOST_GAPS} of {count(len(gaps))}:" if len(gaps) > _MOST_GAPS else ""
         yield f"Samples that are not valid keep their place in time; reading one is an error unless asked for.{more}"
-        yield table(["from", "to before", "status", "why"], reasons, 4)
+        run = ["run"] if summary.of_forecasts else []
+        yield table([*run, "from", "to before", "status", "why"], reasons, 5)
 
 
 def _why(reasons: list[str] | None) -> str:
@@ -154,13 +162,14 @@ def _making(summary: StoreSummary, sources: pa.Table) -> Iterator[str]:
 
 
 def _snippet(summary: StoreSummary) -> str:
+    role = "target" if summary.channels["target"] else "input"
     return "\n".join(
         [
             "from corrstore.datasets.store import open_store",
             "",
             f"store = open_store({plain(summary.row['location'])!r})",
-            'store.dataset("target")             # xarray, in physical units, read lazily',
-            'store.physical("target", index=0)   # NumPy [channel, lat, lon]',
+            f'store.dataset("{role}")             # xarray, in physical units, read lazily',
+            f'store.physical("{role}", index=0)   # NumPy [channel, lat, lon]',
         ]
     )
 
@@ -169,7 +178,7 @@ def _limits(summary: StoreSummary) -> Iterator[str]:
     yield "## Limits"
     yield (
         "- The terms of the archives that it was built from apply to it; corrstore does not know them.\n"
-        "- Explained is 1 − Var(residual) / Var(target): what bilinear upsampling of the input alone gives.\n"
-        f"- Numbers are stored as {escaped(summary.row['dtype'] or 'declared')}; the recipe says what may be missing,"
+        + _EXPLAINED * bool(summary.channels["residual"])
+        + f"- Numbers are stored as {escaped(summary.row['dtype'] or 'declared')}; the recipe says what may be missing,"
         " raised to a floor or transformed."
     )

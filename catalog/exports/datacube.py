@@ -15,15 +15,8 @@ from corrstore.catalog.printing.markup import plain
 
 
 def cube_dimensions(summary: StoreSummary) -> dict[str, Dimension]:
-    """Return the dimensions of a store: time, the channels of each role, and the axes of both grids."""
-    seconds = summary.row["frequency_seconds"]
-    step = f"PT{seconds // 3600}H" if seconds % 3600 == 0 else f"PT{seconds}S"
-    time = {
-        "extent": [f"{summary.start}Z", f"{summary.times[-1]}Z"],
-        "step": step,
-        "description": "valid time, missing or not",
-    }
-    found: dict[str, Any] = {"time": {"type": "temporal", **time}}
+    """Return the dimensions of a store: those of its samples, the channels of each role, and the axes of both grids."""
+    found: dict[str, Any] = _sample_dimensions(summary)
     for role in ("input", "target"):
         found[f"{role}_channel"] = _channel_dimension(summary, role)
         grid = summary.row[f"{role}_grid"]
@@ -34,6 +27,34 @@ def cube_dimensions(summary: StoreSummary) -> dict[str, Dimension]:
     if summary.channels["static"]:
         found["static_channel"] = _channel_dimension(summary, "static")
     return {name: Dimension.from_dict(each) for name, each in found.items() if each}
+
+
+def _sample_dimensions(summary: StoreSummary) -> dict[str, Any]:
+    """Return the valid times or, of forecasts, the init times and the lead times in hours."""
+    seconds = summary.row["frequency_seconds"]
+    if summary.of_forecasts:
+        inits = summary.samples.inits
+        ends = (summary.row[f"{end}_lead_seconds"] for end in ("first", "last"))
+        return {
+            "init_time": {
+                "type": "temporal",
+                "extent": [f"{inits.min()}Z", f"{inits.max()}Z"],
+                "description": "start of the run",
+            },
+            "lead_time": {
+                "type": "lead_time",
+                "extent": [end / 3600 for end in ends],
+                "step": seconds / 3600,
+                "unit": "h",
+                "description": "time from the start of the run",
+            },
+        }
+    time = {
+        "extent": [f"{summary.start}Z", f"{summary.times[-1]}Z"],
+        "step": f"PT{seconds // 3600}H" if seconds % 3600 == 0 else f"PT{seconds}S",
+        "description": "valid time, missing or not",
+    }
+    return {"time": {"type": "temporal", **time}}
 
 
 def _channel_dimension(summary: StoreSummary, role: str) -> dict[str, Any] | None:
@@ -52,9 +73,10 @@ def _axis(axis: str, low: float, high: float, step: float | None) -> dict[str, A
 
 def cube_variables(summary: StoreSummary) -> dict[str, Variable]:
     """Return the arrays of a store as the variables of its datacube."""
+    samples = list(_sample_dimensions(summary))
     dimensions = {
-        "target": ["time", "target_channel", *_axes("target")],
-        "input": ["time", "input_channel", *_axes("input")],
+        "target": [*samples, "target_channel", *_axes("target")],
+        "input": [*samples, "input_channel", *_axes("input")],
         "static": ["static_channel", *_axes("target")],
     }
     words = {
@@ -67,5 +89,5 @@ def cube_variables(summary: StoreSummary) -> dict[str, Variable]:
         for role in dimensions
         if summary.channels[role]
     }
-    valid = {"type": "auxiliary", "dimensions": ["time"], "description": "whether a sample may be used"}
+    valid = {"type": "auxiliary", "dimensions": samples, "description": "whether a sample may be used"}
     return {**found, "valid": Variable(valid)}

@@ -55,7 +55,7 @@ def write_stac(catalog: Catalog, output: Folder) -> int:
 def collection(summary: StoreSummary) -> pystac.Collection:
     """Return the STAC collection of a store; it links to README.md, its dataset card, beside it."""
     row = summary.row
-    start, end = (time.astype("datetime64[s]").astype(object) for time in (summary.start, summary.times[-1]))
+    start, end = (time.astype("datetime64[s]").astype(object) for time in (summary.start, summary.samples.times.max()))
     extent = pystac.Extent(pystac.SpatialExtent([_bbox(row["target_grid"])]), pystac.TemporalExtent([[start, end]]))
     found = pystac.Collection(
         id=row["store"],

@@ -9,17 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.catalog.pages.store_summary import ChannelSummary, StoreSummary, valid_mask
+from corrstore.catalog.printing import wording
 from corrstore.catalog.printing.wording import share, short_number, units
 from corrstore.catalog.queries.series import Series, SeriesReader
+from corrstore.datasets.recipe.sample_axes import format_lead
 
 Score = Callable[[Series], NDArray[np.float64]]
 
 
 class ActiveSample(NamedTuple):
-    """The valid time of a sample, and why it is shown."""
+    """The valid time of a sample, the init time of its run (NaT of no run), and why it is shown."""
 
     time: np.datetime64
+    init_time: np.datetime64
     why: str
+
+    @property
+    def label(self) -> str:
+        """The sample in words: its valid time, or its run and lead time."""
+        if np.isnat(self.init_time):
+            return wording.time(self.time)
+        return f"{wording.time(self.init_time)} + {format_lead(self.time - self.init_time)}"
 
 
 def most_active(summary: StoreSummary, read: SeriesReader) -> ActiveSample | None:
@@ -29,26 +39,31 @@ def most_active(summary: StoreSummary, read: SeriesReader) -> ActiveSample | Non
     """
     for target in summary.channels["target"]:
         if target.wet_share > 0:
-            time, wet = _highest(summary, read, target, _wet_shares)
+            time, run, wet = _highest(summary, read, target, _wet_shares)
             limit = f"{short_number(target.row['wet_threshold'])} {units(target.row['units'])}"
             why = f"the one with most {target.what}: {share(wet)} of the target has {limit} or more"
-            return ActiveSample(time, why)
+            return ActiveSample(time, run, why)
     for residual in summary.channels["residual"]:
         if residual.counted:
-            time, _ = _highest(summary, read, residual, _mean_squares)
-            return ActiveSample(time, f"the one with the largest residual of {residual.row['channel']}")
-    first = next((each["start"] for each in summary.coverage if each["status"] == "valid"), None)
-    return None if first is None else ActiveSample(np.datetime64(first, "s"), "the first valid one")
+            time, run, _ = _highest(summary, read, residual, _mean_squares)
+            return ActiveSample(time, run, f"the one with the largest residual of {residual.row['channel']}")
+    first = next((each for each in summary.coverage if each["status"] == "valid"), None)
+    if first is None:
+        return None
+    return ActiveSample(
+        np.datetime64(first["start"], "s"), np.datetime64(first["init_time"], "s"), "the first valid one"
+    )
 
 
 def _highest(
     summary: StoreSummary, read: SeriesReader, channel: ChannelSummary, score: Score
-) -> tuple[np.datetime64, float]:
+) -> tuple[np.datetime64, np.datetime64, float]:
     (series,) = read([(summary.row["registration"], channel.row["role"], channel.row["channel"])])
     if series is None:
         raise ValueError(f"{channel.row['channel']} was counted, and has no statistics")
-    scores = np.where(valid_mask(series.times, summary.coverage), score(series), -1.0)
-    return series.times[int(scores.argmax())], float(scores.max())
+    scores = np.where(valid_mask(series, summary.coverage), score(series), -1.0)
+    place = int(scores.argmax())
+    return series.times[place], series.inits[place], float(scores.max())
 
 
 def _wet_shares(series: Series) -> NDArray[np.float64]:

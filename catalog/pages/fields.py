@@ -16,7 +16,6 @@ from corrstore.catalog.drawing.pictures import Frame, Picture
 from corrstore.catalog.pages.activity import ActiveSample
 from corrstore.catalog.pages.store_summary import StoreSummary
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.ledger import REPORT, read_json
 from corrstore.datasets.store.opening import Store, open_store
 
@@ -65,7 +64,7 @@ def fields_of(store: Store, active: ActiveSample | None, most_bytes: int) -> Fie
     """Return the fields of a store, whose maps take at most `most_bytes` as PNG; one sample is in memory at a time."""
     why_none = "" if active else "No sample of this store is valid, so there are no fields to show."
     try:
-        maps = SampleMaps(store, _index(store, active.time) if active else None, most_bytes)
+        maps = SampleMaps(store, _index(store, active) if active else None, most_bytes)
         return Fields(active, maps.frame, dict(maps), read_json(store.folder, REPORT), why_none)
     except (OSError, ValueError, KeyError, RuntimeError) as error:  # a damaged store may lack anything
         return Fields(why_none=_not_read(error))
@@ -75,10 +74,11 @@ def _not_read(error: Exception) -> str:
     return f"The fields could not be read ({type(error).__name__}: {error})."
 
 
-def _index(store: Store, time: np.datetime64) -> int:
+def _index(store: Store, sample: ActiveSample) -> int:
     """Return the position of a sample whose shards exist: Zarr reads lost shards as missing numbers."""
-    index = int(np.searchsorted(store.times, time))
-    for role in ROLES:
+    of_run = (store.axes.init_times == sample.init_time) | np.isnat(sample.init_time)
+    index = int(np.flatnonzero((store.times == sample.time) & of_run)[0])
+    for role in store.roles:
         key = store.plan.shard_key(role, index)
         if not store.folder.exists(key):
             raise DamagedData(f"{store.folder.path(key)} is gone; build the store again with --repair")

@@ -8,7 +8,6 @@ import jinja2
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.catalog.drawing.calendar import calendar
 from corrstore.catalog.drawing.charts import HEIGHT, WIDTH, Histogram, channel_histogram, residual_histogram
 from corrstore.catalog.drawing.figures import Map
 from corrstore.catalog.pages.coverage import gaps, split_counts, splits
@@ -59,7 +58,7 @@ def store_page(
             if summary.channel("target", each.row["channel"]) is None
         ],
         statics=[ChannelFigures(each, _maps(fields, each)) for each in summary.channels["static"]],
-        calendar=calendar(summary.times, summary.frequency, summary.coverage),
+        pages=summary.pages,
         splits=split_counts(summary),
         gaps=gaps(summary.coverage),
         sources=summarise_sources(sources),

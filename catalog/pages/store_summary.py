@@ -14,7 +14,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from corrstore.catalog.drawing.calendar import Page, Samples, calendar, forecast_samples, run_pages, statuses_of
 from corrstore.catalog.drawing.charts import Counted
+from corrstore.catalog.printing.output import several
+from corrstore.catalog.queries.availability import Intervals
 from corrstore.catalog.queries.series import MOMENTS, Series, SeriesReader
 from corrstore.catalog.tables.presence import Presence
 from corrstore.catalog.tables.reading import TableReader
@@ -104,10 +107,18 @@ class StoreSummary:
         return np.timedelta64(self.row["frequency_seconds"], "s")
 
     @property
-    def every(self) -> str:
-        """The step in words, such as 3 h or 30 min."""
-        hours, rest = divmod(self.row["frequency_seconds"], 3600)
-        return f"{self.row['frequency_seconds'] / 60:g} min" if rest else f"{hours} h"
+    def of_forecasts(self) -> bool:
+        """True for a store of forecasts, whose samples are of runs at lead times."""
+        return self.row["runs"] is not None
+
+    @property
+    def cadence(self) -> str:
+        """The step of the samples in words, such as every 3 h, or their runs and leads."""
+        every = f"every {_hours(self.row['frequency_seconds'])}"
+        if not self.of_forecasts:
+            return every
+        first, last = (_hours(self.row[f"{end}_lead_seconds"] or 0) for end in ("first", "last"))
+        return f"of {several(self.row['runs'], 'run')} at leads of {first} to {last}, {every}"
 
     @property
     def start(self) -> np.datetime64:
@@ -121,8 +132,23 @@ class StoreSummary:
 
     @property
     def times(self) -> Times:
-        """The valid times of the store's samples, whether these are valid or not."""
+        """The times of the store's period, `frequency` apart: the valid times, but for forecasts, of its samples."""
         return Interval(self.start, self.end).times(self.frequency)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The store's samples, whether these are valid or not; of forecasts, those that are due."""
+        if self.of_forecasts:
+            return forecast_samples(self.frequency, self.coverage)
+        statuses = statuses_of(self.times, self.frequency, self.coverage)
+        return Samples(np.full(len(self.times), np.datetime64("NaT", "s")), self.times, statuses)
+
+    @property
+    def pages(self) -> list[Page]:
+        """The coverage of time: a calendar or, of forecasts, runs by lead times."""
+        if self.of_forecasts:
+            return run_pages(self.samples)
+        return calendar(self.times, self.frequency, self.coverage)
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -152,21 +178,30 @@ class StoreSummary:
 def summarise_store(tables: TableReader, read: SeriesReader, row: dict[str, Any], status: Presence) -> StoreSummary:
     """Return the summary of a store by its row of the table `stores`; raise DamagedData for a damaged file."""
     registration = row["registration"]
-    coverage = tables.rows("coverage", [registration]).sort_by("start").to_pylist()
+    order = [("init_time", "ascending"), ("start", "ascending")]
+    coverage = tables.rows("coverage", [registration]).sort_by(order).to_pylist()
     channels: dict[str, list[ChannelSummary]] = {role: [] for role in (*_COUNTED_ROLES, "static")}
     for described in tables.rows("channels", [registration]).sort_by("position").to_pylist():
         role, name = described["role"], described["channel"]
         series = read([(registration, role, name)])[0] if role in _COUNTED_ROLES else None
-        counted = None if series is None else _added_up(series, valid_mask(series.times, coverage))
+        counted = None if series is None else _added_up(series, valid_mask(series, coverage))
         channels.setdefault(role, []).append(ChannelSummary(described, counted))
     return StoreSummary(row, status, channels, coverage)
 
 
-def valid_mask(times: Times, coverage: list[dict[str, Any]]) -> NDArray[np.bool_]:
-    """Return a mask of the times in valid intervals, from rows of the table `coverage` in the order of time."""
+def valid_mask(series: Series, coverage: list[dict[str, Any]]) -> NDArray[np.bool_]:
+    """Return a mask of the valid samples, from rows of the table `coverage` in the order of runs and times."""
     valid = [each for each in coverage if each["status"] == "valid"]
-    start, end = (np.array([each[side] for each in valid], "datetime64[s]") for side in ("start", "end"))
-    return times < np.append(end, np.datetime64("NaT"))[np.searchsorted(start, times, "right") - 1]
+    sides = (np.array([each[side] for each in valid], "datetime64[s]") for side in ("start", "end", "init_time"))
+    return Intervals(*(side.astype(np.int64) for side in sides)).hold(
+        series.times.astype(np.int64), series.inits.astype(np.int64)
+    )
+
+
+def _hours(seconds: int) -> str:
+    """Return a step in words, such as 3 h or 30 min."""
+    hours, rest = divmod(seconds, 3600)
+    return f"{seconds / 60:g} min" if rest else f"{hours} h"
 
 
 def _added_up(series: Series, chosen: NDArray[np.bool_]) -> Counted | None:

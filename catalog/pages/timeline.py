@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.catalog.drawing.calendar import STATUSES, statuses_of
+from corrstore.catalog.drawing.calendar import STATUSES
 from corrstore.catalog.drawing.pictures import Tick
 from corrstore.catalog.pages.store_summary import StoreSummary
 
@@ -48,13 +48,15 @@ class Timeline:
         return []
 
     def stretches(self, summary: StoreSummary) -> list[Stretch]:
-        """A store's samples, in at most 300 stretches of one status."""
-        statuses = statuses_of(summary.times, summary.frequency, summary.coverage)
-        limits = np.linspace(0, len(statuses), min(len(statuses), _MOST_PARTS) + 1).astype(int)
-        parts = [(_majority_status(statuses[low:high]), low, high) for low, high in pairwise(limits)]
+        """A store's samples, in at most 300 stretches of one status; of forecasts by valid time, at whatever lead."""
+        counts = _counts(summary)
+        limits = np.linspace(0, len(counts), min(len(counts), _MOST_PARTS) + 1).astype(int)
+        parts = [(_majority_status(counts[low:high].sum(axis=0)), low, high) for low, high in pairwise(limits)]
         found = []
         for status, group in groupby(parts, key=lambda part: part[0]):
             members = list(group)
+            if not status:
+                continue
             bounds = (summary.start + place * summary.frequency for place in (members[0][1], members[-1][2]))
             left, right = map(self._percent, bounds)
             found.append(Stretch(left, right - left, status))
@@ -66,13 +68,23 @@ class Timeline:
 
 
 def valid_runs(summary: StoreSummary) -> list[tuple[int, int]]:
-    """The valid samples by their numbers: from the first of each run to before the second number."""
-    valid = statuses_of(summary.times, summary.frequency, summary.coverage) == STATUSES.index("valid")
+    """The steps of a store's period that have valid samples: from the first of each stretch to before the second."""
+    valid = _counts(summary)[:, STATUSES.index("valid")] > 0
     changes = np.flatnonzero(np.diff(valid, prepend=False, append=False))
     return [(int(first), int(after)) for first, after in changes.reshape(-1, 2)]
 
 
-def _majority_status(statuses: NDArray[np.int8]) -> str:
-    """Return the status that nearly all have, else partial."""
-    counts = np.bincount(statuses, minlength=len(STATUSES))
+def _counts(summary: StoreSummary) -> NDArray[np.int64]:
+    """Return the numbers of valid, partial and missing samples in each step of the store's period [steps, 3]."""
+    samples = summary.samples
+    place = ((samples.times - summary.start) // summary.frequency).clip(0, len(summary.times) - 1)
+    counts = np.zeros((len(summary.times), len(STATUSES)), np.int64)
+    np.add.at(counts, (place, samples.statuses), 1)
+    return counts
+
+
+def _majority_status(counts: NDArray[np.int64]) -> str:
+    """Return the status that nearly all have, else partial; nothing where there are no samples."""
+    if not counts.any():
+        return ""
     return STATUSES[int(counts.argmax())] if counts.max() >= _NEARLY_ALL * counts.sum() else "partial"

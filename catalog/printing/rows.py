@@ -23,6 +23,8 @@ _LIST = {
     "store": "id",
     "period": "period",
     "every": "every",
+    "runs": "runs",
+    "leads": "leads",
     "validity": "valid",
     "target": "target",
     "size": "size",
@@ -46,7 +48,10 @@ def print_stores(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         _say("the catalog has no stores")
         return
-    print_rows([{**row, **_in_words(row)} for row in rows], _LIST, heading=2)
+    columns = dict(_LIST)
+    if all(row["runs"] is None for row in rows):
+        del columns["runs"], columns["leads"]
+    print_rows([{**row, **_in_words(row)} for row in rows], columns, heading=2)
 
 
 def rows_of_answer(answer: Answer) -> list[dict[str, Any]]:
@@ -158,6 +163,8 @@ def _in_words(row: Mapping[str, Any]) -> dict[str, str]:
     start, end = (format_time(np.datetime64(row[key], "s")) for key in ("start", "end"))
     words = {"period": f"{start} to {end}", "every": _duration(row["frequency_seconds"])}
     if "target_grid" in row:
+        leads = [row["first_lead_seconds"], row["last_lead_seconds"]]
+        words["leads"] = "" if None in leads else " to ".join(_duration(lead) for lead in leads)
         grid = row["target_grid"] or {}
         words["validity"] = f"{row['valid']} of {row['samples']}"
         words["target"] = f"{grid['rows']} x {grid['columns']}, {grid['lat_step']:.4g}" if grid else ""

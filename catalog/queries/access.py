@@ -68,6 +68,8 @@ class Catalog:
     ) -> Answer:
         """The stores that hold these variables in this period, those that hold it together, and what is missing.
 
+        Where a period or a frequency is asked for, the answer is of stores of valid times alone: a time names no
+        sample of a store of forecasts.
         Args: `variables` by channel name, in whatever role; `period` as `parse_period` reads it;
         `frequency` such as 3h: the store has valid samples at all such times of the day; `resolution` in degrees and
         `region` (west, south, east, north) of the target grid; `complete` keeps only stores that alone hold
@@ -85,6 +87,8 @@ class Catalog:
         stores = self.stores
         stores.check_variables(variables)
         fit = fitting(stores, question)
+        if question.period is not None or question.frequency is not None:
+            fit = fit[~stores.of_forecasts[fit]]
         valid = None if question.period is None else self._valid(stores, fit)
         found = answer(stores, question, fit, self._presence([stores.rows[place] for place in fit]), valid)
         if reasons and question.period is not None:
@@ -106,11 +110,11 @@ class Catalog:
         """Return statistics of the variables over the valid samples of a period, for each store and role that has them.
 
         Args: `variables` by channel name, all of them if none is named; `months` (1 to 12) and `hours` (0 to 23, UTC)
-        of the valid time; `residual` for that of target minus input in place of these two; `quantiles` between 0 and
-        1; `store` by name, location or id, for that store alone. Without a period, each store's own. Raises BadInput
-        for a variable that no store has, among others.
+        of the valid time, in stores of forecasts at whatever lead; `residual` for that of target minus input in place
+        of these two; `quantiles` between 0 and 1; `store` by name, location or id, for that store alone. Without a
+        period, each store's own. Raises BadInput for a variable that no store has, among others.
         """
-        from corrstore.catalog.queries.statistics import Asked, expected_samples
+        from corrstore.catalog.queries.statistics import Asked, expected_forecasts, expected_samples
         from corrstore.catalog.queries.statistics import statistics as merged_statistics
 
         stores = self.stores
@@ -123,7 +127,11 @@ class Catalog:
         asked = []
         for place, valid in zip(fit, self._valid(stores, fit), strict=True):
             row, counted = stores.rows[place], stores.counted(place, list(variables), residual)
-            expected = expected_samples(row, selection) if counted else 0
+            if row["runs"] is None:
+                expected = expected_samples(row, selection) if counted else 0
+            else:
+                coverage = self.tables.rows("coverage", [row["registration"]], ["start", "end"])
+                expected = expected_forecasts(coverage, row, selection)
             asked += [Asked(row, role, channel, valid, expected) for role, channel in counted]
         return merged_statistics(asked, selection, quantiles, self._series)
 

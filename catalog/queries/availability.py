@@ -14,6 +14,7 @@ from corrstore.datasets.recipe.periods import Interval
 
 Bits = NDArray[np.uint8]
 _SHORTEST = 900
+_RUNS_APART = 1 << 34  # seconds, more than between any two times
 
 
 class Slots(NamedTuple):
@@ -30,30 +31,43 @@ class Slots(NamedTuple):
 
 
 class Intervals(NamedTuple):
-    """Half-open intervals [start, end) in seconds since 1970, apart and in the order of time."""
+    """Half-open intervals [start, end) in seconds since 1970, in the order of runs and times; those of a run are apart.
+
+    `run` has the init time of each; where samples are of no run, it is the integer that stands for NaT.
+    """
 
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    run: NDArray[np.int64]
 
-    def hold(self, seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return a mask of the times in one of the intervals."""
-        place = np.searchsorted(self.start, seconds, "right") - 1
-        return (place >= 0) & (seconds < np.append(self.end, 0)[place])
+    def hold(self, seconds: NDArray[np.int64], run: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return a mask of the times that lie in an interval of their own run."""
+        runs = np.unique(self.run)
+        starts, times = (
+            np.searchsorted(runs, of) * _RUNS_APART + at for of, at in ((self.run, self.start), (run, seconds))
+        )
+        place = np.searchsorted(starts, times, "right") - 1
+        return (place >= 0) & (seconds < np.append(self.end, 0)[place]) & (run == np.append(self.run, 0)[place])
 
 
 def valid_intervals(coverage: pa.Table, registrations: list[str]) -> list[Intervals]:
     """The valid intervals of each of the registrations, from the rows of the table `coverage`."""
     if len(coverage) == 0:
-        return [Intervals(*np.zeros((2, 0), np.int64)) for _ in registrations]
+        return [Intervals(*np.zeros((3, 0), np.int64)) for _ in registrations]
     names, statuses = (coverage[name].combine_chunks() for name in ("registration", "status"))
     place = {name: number for number, name in enumerate(registrations)}
     store = np.array([place.get(name, -1) for name in names.dictionary.to_pylist()])[names.indices.to_numpy()]
     valid = np.array([status == "valid" for status in statuses.dictionary.to_pylist()])[statuses.indices.to_numpy()]
     rows = np.flatnonzero(valid & (store >= 0))
-    start, end = (coverage[name].to_numpy().astype("datetime64[s]").astype(np.int64)[rows] for name in ("start", "end"))
-    order = np.lexsort((start, store[rows]))
+    start, end, run = (
+        coverage[name].to_numpy().astype("datetime64[s]").astype(np.int64)[rows]
+        for name in ("start", "end", "init_time")
+    )
+    order = np.lexsort((start, run, store[rows]))
     bounds = np.searchsorted(store[rows][order], np.arange(len(registrations) + 1))
-    return [Intervals(start[order[low:high]], end[order[low:high]]) for low, high in pairwise(bounds)]
+    return [
+        Intervals(start[order[low:high]], end[order[low:high]], run[order[low:high]]) for low, high in pairwise(bounds)
+    ]
 
 
 def slots_of(period: Interval, valid: list[Intervals], frequencies: NDArray[np.int64], frequency: int | None) -> Slots:
@@ -66,7 +80,7 @@ def slots_of(period: Interval, valid: list[Intervals], frequencies: NDArray[np.i
     if frequency is not None:
         first = -(-start // frequency) * frequency
         return Slots(first, frequency, max(-(-(end - first) // frequency), 0))
-    bounds = np.concatenate([np.array([end]), *(times for each in valid for times in each)]).clip(start, end)
+    bounds = np.concatenate([np.array([end]), *(times for each in valid for times in each[:2])]).clip(start, end)
     finest = min(_SHORTEST, int(frequencies.min(initial=_SHORTEST)))
     step = max(int(np.gcd.reduce(bounds - start)), finest)
     return Slots(start, step, -(-(end - start) // step))
@@ -78,7 +92,7 @@ def held_slots(valid: list[Intervals], slots: Slots, frequencies: NDArray[np.int
     Where `sampled`, a slot is a time that must be one of the store's own, not only lie between two of them.
     """
     held = np.zeros((len(valid), -(-slots.number // 8)), np.uint8)
-    for store, (start, end) in enumerate(valid):
+    for store, (start, end, _) in enumerate(valid):
         first = (-((slots.start - start) // slots.step)).clip(0, slots.number)
         after = (-((slots.start - end) // slots.step)).clip(0, slots.number)
         keep = first < after

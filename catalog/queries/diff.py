@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from corrstore.catalog.queries.series import MOMENTS
 from corrstore.catalog.tables.reading import Tables
 from corrstore.catalog.tables.schemas import TableName
 from corrstore.datasets.grids.grid import grid_from_dict
 from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.recipe.sample_axes import sample_label
 from corrstore.datasets.statistics.blocks import merge_columns
 
 if TYPE_CHECKING:
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 Part = Literal["store", "recipe", "grids", "channels", "constants", "periods", "statistics", "shards"]
 Pair = tuple[pa.Table, pa.Table]
 _DESCRIBED = ("name", "title", "dtype", "fingerprint", "layout_version", "software")
-_TIMES = ("start", "end", "frequency_seconds", "samples", "valid", "partial", "missing")
+_TIMES = ("start", "end", "frequency_seconds", "runs", "first_lead_seconds", "last_lead_seconds")
+_COUNTS = ("samples", "valid", "partial", "missing")
+_SAMPLE = ["role", "channel", "init_time", "valid_time"]
+_NO_RUN = np.datetime64(0, "ms")  # pandas finds no NaT in an index
 _MEANING = ("position", "standard_name", "long_name", "units", "level", "window_seconds", "wet_threshold")
 _CONSTANTS = ("transform", "mean", "std")
 
@@ -42,7 +47,7 @@ class Difference(NamedTuple):
 def differences(tables: Tables, one: dict[str, Any], two: dict[str, Any]) -> list[Difference]:
     """Return the differences between the stores with these rows of the table `stores`.
 
-    Statistics are compared over the samples that both have, shards by role and valid time.
+    Statistics are compared over the samples that both have, shards by role, run and valid time.
     """
 
     def both(table: TableName, *columns: str) -> Pair:
@@ -54,14 +59,14 @@ def differences(tables: Tables, one: dict[str, Any], two: dict[str, Any]) -> lis
         *_recipes(one, two),
         *_grids(one, two),
         *_channels(both("channels", "role", "channel", *_MEANING, *_CONSTANTS)),
-        *_fields("periods", "", one, two, _TIMES),
+        *_fields("periods", "", one, two, (*_TIMES, *_COUNTS)),
     ]
     keep = {"status": "valid"}
     found += _valid_intervals(
-        *(tables.rows("coverage", [row["registration"]], ["start", "end"], keep) for row in (one, two))
+        *(tables.rows("coverage", [row["registration"]], ["init_time", "start", "end"], keep) for row in (one, two))
     )
-    found += _statistics(both("statistics", "role", "channel", "valid_time", *MOMENTS))
-    found += _shards(both("shards", "role", "valid_time", "sha256"))
+    found += _statistics(both("statistics", *_SAMPLE, *MOMENTS))
+    found += _shards(both("shards", "role", "init_time", "valid_time", "sha256"))
     return found
 
 
@@ -115,7 +120,21 @@ def _channels(pair: Pair) -> Iterator[Difference]:
 
 
 def _valid_intervals(one: pa.Table, two: pa.Table) -> Iterator[Difference]:
-    """Yield the stretches of time that are valid in one store alone."""
+    """Yield the stretches of time, of each run, that are valid in one store alone."""
+    both = [_runs(table) for table in (one, two)]
+    for run in np.unique(np.concatenate(both)):
+        of_run = "" if run == _NO_RUN else f"run {format_time(run)} "
+        rows = [table.filter(pa.array(runs == run)) for table, runs in zip((one, two), both, strict=True)]
+        for each in _valid_stretches(*rows):
+            yield each._replace(item=of_run + each.item)
+
+
+def _runs(table: pa.Table) -> NDArray[np.datetime64]:
+    runs = table["init_time"].to_numpy()
+    return np.where(np.isnat(runs), _NO_RUN, runs)
+
+
+def _valid_stretches(one: pa.Table, two: pa.Table) -> Iterator[Difference]:
     bounds = [table[name].to_numpy() for table in (one, two) for name in ("start", "end")]
     times = np.unique(np.concatenate(bounds))
     valid = []
@@ -134,7 +153,7 @@ def _valid_intervals(one: pa.Table, two: pa.Table) -> Iterator[Difference]:
 
 def _statistics(pair: Pair) -> Iterator[Difference]:
     """Yield the channels whose samples differ, among those in both stores, and the mean of all these samples."""
-    one, two = (table.to_pandas().set_index(["role", "channel", "valid_time"]) for table in pair)
+    one, two = (_by_sample(table, _SAMPLE) for table in pair)
     one, two = one.align(two, join="inner", axis="index")
     differing = one.compare(two).groupby(["role", "channel"]).size()
     for (role, channel), number in differing.items():
@@ -151,9 +170,19 @@ def _mean_and_std(samples: pd.DataFrame) -> str:
 
 
 def _shards(pair: Pair) -> Iterator[Difference]:
-    """Yield the shards whose checksums differ, and those of one store alone, by role and valid time."""
-    one, two = (table.to_pandas().set_index(["role", "valid_time"])["sha256"] for table in pair)
+    """Yield the shards whose checksums differ, and those of one store alone, by role, run and valid time."""
+    one, two = (_by_sample(table, ["role", "init_time", "valid_time"])["sha256"] for table in pair)
     one, two = one.align(two)
     differing = one.compare(two).astype(object)
-    for (role, time), *digests in differing.where(differing.notna(), None).itertuples():
-        yield Difference("shards", f"{role} {_text(time)}", *digests)
+    for (role, run, time), *digests in differing.where(differing.notna(), None).itertuples():
+        sample = sample_label(_seconds(time), np.datetime64("NaT", "s") if run == _NO_RUN else _seconds(run))
+        yield Difference("shards", f"{role} {sample}", *digests)
+
+
+def _by_sample(table: pa.Table, keys: list[str]) -> Any:
+    run = pa.array(_runs(table))
+    return table.set_column(table.column_names.index("init_time"), "init_time", run).to_pandas().set_index(keys)
+
+
+def _seconds(time: datetime) -> np.datetime64:
+    return np.datetime64(time, "s")

@@ -29,6 +29,7 @@ class Stores:
         self.rows: list[dict[str, Any]] = sorted(rows, key=lambda row: (row["name"], row["location"]))
         self.registrations = [str(row["registration"]) for row in self.rows]
         self.frequency = np.array([row["frequency_seconds"] or 0 for row in self.rows], np.int64)
+        self.of_forecasts = np.array([row["runs"] is not None for row in self.rows], bool)
         self.start, self.end = (np.array([row[key] for row in self.rows], "datetime64[s]") for key in ("start", "end"))
         self._target = [row["target_grid"] or {} for row in self.rows]
         self._roles: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))

@@ -17,7 +17,7 @@ from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.statistics.histograms import BinEdges
 
 MOMENTS = ("count", "missing", "mean", "m2", "minimum", "maximum")
-_COLUMNS = ("valid_time", *MOMENTS, "histogram_first", "histogram")
+_COLUMNS = ("init_time", "valid_time", *MOMENTS, "histogram_first", "histogram")
 _MOST_BYTES = 96 * 2**20
 _AT_ONCE = 8
 Key = tuple[str, str, str]
@@ -27,12 +27,14 @@ Key = tuple[str, str, str]
 class Series:
     """Rows of the table `statistics` in the order of time; the channel's row of the table `channels`, and its edges.
 
+    `inits` are the init times of the samples' runs, NaT where they are of no run.
     `histograms` [samples, n]: their counts in the n bins from bin `first_bin` on; they have none in others.
     """
 
     channel: dict[str, Any]
     edges: BinEdges
     times: Times
+    inits: Times
     moments: dict[str, NDArray[Any]]
     first_bin: int
     histograms: NDArray[np.int32]
@@ -40,7 +42,7 @@ class Series:
     @property
     def nbytes(self) -> int:
         """The approximate memory of the series, in bytes."""
-        return self.histograms.nbytes + self.edges.nbytes + (len(MOMENTS) + 1) * self.times.nbytes
+        return self.histograms.nbytes + self.edges.nbytes + (len(MOMENTS) + 2) * self.times.nbytes
 
 
 class SeriesReader:
@@ -77,8 +79,8 @@ class SeriesReader:
         first_bin, histograms = _dense(rows)
         edges = channels["edges"].combine_chunks().flatten().to_numpy()
         (channel_row,) = channels.drop_columns("edges").to_pylist()
-        times = rows["valid_time"].to_numpy().astype("datetime64[s]")
-        return Series(channel_row, edges, times, moments, first_bin, histograms)
+        times, inits = (rows[name].to_numpy().astype("datetime64[s]") for name in ("valid_time", "init_time"))
+        return Series(channel_row, edges, times, inits, moments, first_bin, histograms)
 
 
 def _dense(rows: pa.Table) -> tuple[int, NDArray[np.int32]]:

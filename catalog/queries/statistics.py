@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from corrstore.catalog.queries.availability import Intervals
@@ -93,7 +94,7 @@ class Block(NamedTuple):
 
 
 def expected_samples(row: dict[str, Any], selection: Selection) -> int:
-    """Return the number of selected times that a store (its row of the table `stores`) has, or would have."""
+    """Return the number of selected times that a store of valid times (its row of `stores`) has, or would have."""
     step = np.timedelta64(row["frequency_seconds"], "s")
     start, end = np.datetime64(row["start"], "s"), np.datetime64(row["end"], "s")
     if selection.period is not None:
@@ -101,6 +102,14 @@ def expected_samples(row: dict[str, Any], selection: Selection) -> int:
         end = selection.period.end
     refuse_too_many(int((end - start) // step), selection.period)
     return _selected_times(start, end, step, selection)
+
+
+def expected_forecasts(coverage: pa.Table, row: dict[str, Any], selection: Selection) -> int:
+    """Return the number of selected samples that are due in a store of forecasts, from its rows of `coverage`."""
+    step = np.timedelta64(row["frequency_seconds"], "s")
+    starts, ends = (coverage[side].to_numpy().astype("datetime64[s]") for side in ("start", "end"))
+    times = [np.arange(start, end, step) for start, end in zip(starts, ends, strict=True)]
+    return int(selection.mask(np.concatenate(times)).sum()) if times else 0
 
 
 @lru_cache(maxsize=64)
@@ -124,7 +133,8 @@ def statistics(
 
 
 def _block(asked: Asked, series: Series, selection: Selection) -> Block:
-    chosen = selection.mask(series.times) & asked.valid.hold(series.times.astype(np.int64))
+    held = asked.valid.hold(series.times.astype(np.int64), series.inits.astype(np.int64))
+    chosen = selection.mask(series.times) & held
     return Block(asked, series, chosen)
 
 

@@ -59,19 +59,24 @@ def _table(name: TableName, rows: list[dict[str, Any]]) -> pa.Table:
 def _store_row(store: Store) -> pa.Table:
     recipe, samples, shards = store.recipe, store.table(SAMPLES), store.table(SHARDS)
     statuses = samples["status"].to_pylist()
+    inits, leads = store.axes.inits, store.axes.leads
     row = {
         "title": recipe.title or recipe.name,
         "start": recipe.interval.start.astype(object),
         "end": recipe.interval.end.astype(object),
         "frequency_seconds": int(parse_duration(recipe.frequency).astype(np.int64)),
+        "runs": None if inits is None else len(inits),
+        "first_lead_seconds": None if leads is None else int(leads[0].astype(np.int64)),
+        "last_lead_seconds": None if leads is None else int(leads[-1].astype(np.int64)),
         "samples": len(samples),
         **{status: statuses.count(status) for status in ("valid", "partial", "missing")},
         "shards": len(shards),
         "bytes": pc.sum(shards["bytes"]).as_py() or 0,
         "dtype": recipe.store.dtype,
-        **{f"{role}_channels": [channel.name for channel in store.plan.channels(role)] for role in ROLES},
+        **{f"{role}_channels": recipe.channel_names(role) for role in ROLES},
         "static_channels": [spec.variable for spec in recipe.static],
-        **{f"{role}_grid": _grid_row(store.grid(role)) for role in ROLES},
+        "input_grid": _grid_row(store.grid("input")) if "input" in store.roles else None,
+        "target_grid": _grid_row(store.grid("target")),
         "fingerprint": store.fingerprint,
         "metadata_sha256": checksum(store.folder.read("zarr.json")),
         "layout_version": store.attributes["layout_version"],
@@ -96,11 +101,11 @@ def _channels(store: Store) -> pa.Table:
     edges = {(row["role"], row["channel"]): row["edges"] for row in histograms}
     window = int(recipe.window_length.astype(np.int64))
     rows = []
-    for role in ROLES:
+    for role in store.roles:
         pairs = zip(store.plan.channels(role), store.plan.normalisations[role], strict=True)
         for position, (channel, normalisation) in enumerate(pairs):
             rows.append(_channel_row(role, position, channel, window) | _constants(normalisation))
-    targets = [channel for channel in store.plan.channels("target") if ("residual", channel.name) in edges]
+    targets = [recipe.channel(name) for name in recipe.channel_names("target") if ("residual", name) in edges]
     rows += [_channel_row("residual", position, channel, window) for position, channel in enumerate(targets)]
     for position, spec in enumerate(recipe.static):
         rows.append(_channel_row("static", position, recipe.channel(spec.variable), window))
@@ -136,18 +141,26 @@ def _constants(normalisation: Normalisation) -> dict[str, Any]:
 
 
 def _coverage(store: Store) -> pa.Table:
-    """Return the intervals of neighbouring samples that have one status and the same reasons."""
+    """Return the intervals of neighbouring samples, of one run, that have one status and the same reasons."""
     step = parse_duration(store.recipe.frequency).astype("timedelta64[s]").astype(object)
     intervals: list[dict[str, Any]] = []
-    for sample in store.table(SAMPLES).sort_by("valid_time").select(["valid_time", "status", "reasons"]).to_pylist():
-        start, status, reasons = sample["valid_time"], sample["status"], sample["reasons"] or []
+    samples = _with_init_time(store.table(SAMPLES)).sort_by([("init_time", "ascending"), ("valid_time", "ascending")])
+    for sample in samples.select(["init_time", "valid_time", "status", "reasons"]).to_pylist():
+        start, reasons = sample["valid_time"], sample["reasons"] or []
+        alike = {"init_time": sample["init_time"], "status": sample["status"], "reasons": reasons}
         last = intervals[-1] if intervals else None
-        if last and (last["end"], last["status"], last["reasons"]) == (start, status, reasons):
+        if last and last == {**last, **alike, "end": start}:
             last["end"] = start + step
             last["samples"] += 1
         else:
-            intervals.append({"start": start, "end": start + step, "status": status, "samples": 1, "reasons": reasons})
+            intervals.append({**alike, "start": start, "end": start + step, "samples": 1})
     return _table("coverage", intervals)
+
+
+def _with_init_time(rows: pa.Table) -> pa.Table:
+    """Return rows of the ledger with the column `init_time`, null where the samples are of no run."""
+    name = "init_time"
+    return rows if name in rows.column_names else rows.append_column(name, pa.nulls(len(rows), TIME))
 
 
 def _statistics(store: Store) -> pa.Table:
@@ -159,6 +172,7 @@ def _statistics(store: Store) -> pa.Table:
     with pq.ParquetFile(source) as file:
         for batch in file.iter_batches(_ROWS_AT_A_TIME):
             rows = pa.Table.from_batches([batch])  # pa.table(batch) would keep the whole histograms in memory
+            rows = _with_init_time(rows)
             first, counts = trimmed(rows["histogram"].combine_chunks())
             rows = rows.drop_columns("histogram").append_column("histogram_first", first)
             parts.append(rows.append_column("histogram", counts).select(schema.names).cast(schema))
@@ -193,8 +207,8 @@ def _sources(store: Store) -> pa.Table:
 
 
 def _shards(store: Store) -> pa.Table:
-    shards, samples = store.table(SHARDS), store.table(SAMPLES)
-    times = np.full(len(store.times), np.datetime64("NaT"), "datetime64[ms]")
-    times[samples["index"].to_numpy()] = samples["valid_time"].to_numpy()
-    table = shards.append_column("valid_time", pa.array(times[shards["index"].to_numpy()]).cast(TIME))
+    table = store.table(SHARDS)
+    index, axes = table["index"].to_numpy(), store.axes
+    for name, times in (("init_time", axes.init_times), ("valid_time", axes.valid_times)):
+        table = table.append_column(name, pa.array(times[index]).cast(TIME))
     return table.select([name for name in SCHEMAS["shards"].names if name != "registration"])

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
 
 from corrstore.catalog.tables.schemas import (
+    ADDED_IN_VERSION_2,
     REPETITIVE,
     ROWS_IN_GROUP,
     SCHEMA_VERSION,
@@ -67,7 +68,7 @@ def read_table_file(
         with pq.ParquetFile(inner, filesystem=filesystem, read_dictionary=as_dictionary) as file:
             version = (file.metadata.metadata or {}).get(VERSION_KEY)
             if version is not None and int(version) <= SCHEMA_VERSION:
-                return _rows(file, columns, keep or {})
+                return _rows(file, columns or SCHEMAS[table].names, keep or {}, SCHEMAS[table])
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
@@ -82,13 +83,17 @@ def read_table_file(
     )
 
 
-def _rows(file: pq.ParquetFile, columns: Sequence[str] | None, keep: Mapping[str, str]) -> pa.Table:
-    names = list(columns or file.schema_arrow.names)
+def _rows(file: pq.ParquetFile, names: Sequence[str], keep: Mapping[str, str], schema: pa.Schema) -> pa.Table:
     groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, keep)]
-    rows = file.read_row_groups(groups, [*names, *(name for name in keep if name not in names)], use_threads=False)
+    held = file.schema_arrow.names
+    absent = [name for name in names if name in ADDED_IN_VERSION_2 and name not in held]
+    read = [name for name in names if name not in absent]
+    rows = file.read_row_groups(groups, [*read, *(name for name in keep if name not in read)], use_threads=False)
     if keep:
         rows = rows.filter(reduce(pc.and_, (pc.equal(rows[name], text) for name, text in keep.items())))
-    return rows.select(names)
+    for name in absent:
+        rows = rows.append_column(name, pa.nulls(len(rows), schema.field(name).type))
+    return rows.select(list(names))
 
 
 def _may_hold(file: pq.ParquetFile, group: int, keep: Mapping[str, str]) -> bool:

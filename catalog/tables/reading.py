@@ -34,7 +34,7 @@ class TableReader(Protocol):
 KeptTable = Literal["stores", "coverage"]
 KEPT: dict[KeptTable, tuple[str, ...]] = {
     "stores": tuple(SCHEMAS["stores"].names),
-    "coverage": ("registration", "start", "end", "status"),
+    "coverage": ("registration", "init_time", "start", "end", "status"),
 }
 """The tables that most questions need of all stores, and which of their columns."""
 _AT_ONCE = 16

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"corrstore_catalog_version"
 TableName = Literal["stores", "channels", "coverage", "statistics", "sources", "shards"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
@@ -41,6 +41,9 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             ("start", TIME),
             ("end", TIME),
             ("frequency_seconds", pa.int64()),
+            ("runs", pa.int64()),
+            ("first_lead_seconds", pa.int64()),
+            ("last_lead_seconds", pa.int64()),
             ("samples", pa.int64()),
             ("valid", pa.int64()),
             ("partial", pa.int64()),
@@ -81,6 +84,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
     "coverage": pa.schema(
         [
             ("registration", pa.string()),
+            ("init_time", TIME),
             ("start", TIME),
             ("end", TIME),
             ("status", pa.string()),
@@ -93,6 +97,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             ("registration", pa.string()),
             ("role", pa.string()),
             ("channel", pa.string()),
+            ("init_time", TIME),
             ("valid_time", TIME),
             ("count", pa.int64()),
             ("missing", pa.int64()),
@@ -119,6 +124,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
         [
             ("registration", pa.string()),
             ("role", pa.string()),
+            ("init_time", TIME),
             ("valid_time", TIME),
             ("key", pa.string()),
             ("bytes", pa.int64()),
@@ -130,15 +136,18 @@ SCHEMAS: dict[TableName, pa.Schema] = {
 SORTED_BY: dict[TableName, tuple[str, ...]] = {
     "stores": (),
     "channels": ("role", "position"),
-    "coverage": ("start",),
-    "statistics": ("role", "channel", "valid_time"),
+    "coverage": ("init_time", "start"),
+    "statistics": ("role", "channel", "init_time", "valid_time"),
     "sources": ("source", "path"),
-    "shards": ("role", "valid_time"),
+    "shards": ("role", "init_time", "valid_time"),
 }
+ADDED_IN_VERSION_2 = ("runs", "first_lead_seconds", "last_lead_seconds", "init_time")
+"""Columns of forecasts, which tables of version 1 lack: they are read as null, as those of valid times are."""
+
 REPETITIVE = ("registration", "store", "role", "channel", "status", "source", "format")
 """Columns of few different texts, which Parquet keeps as a dictionary and numbers."""
 
-SKIPPED_BY = ("role", "channel", "status", "valid_time", "start", "end")
+SKIPPED_BY = ("role", "channel", "status", "init_time", "valid_time", "start", "end")
 """Columns whose extremes are kept for each group of rows, so that readers can pass over groups."""
 
 ROWS_IN_GROUP: dict[TableName, int] = {

@@ -17,6 +17,8 @@ def _runs(axes: SampleAxes) -> dict[str, Any]:
     if axes.inits is None or axes.leads is None:
         return {}
     return {
+        "runs": f"{len(axes.inits)}: {format_time(axes.inits[0])} to {format_time(axes.inits[-1])}",
+        "leads": f"{format_lead(axes.leads[0])} to {format_lead(axes.leads[-1])}",
         "init_times": [format_time(time) for time in axes.inits],
         "lead_times": [format_lead(lead) for lead in axes.leads],
     }
@@ -33,7 +35,7 @@ def describe(store: Store) -> dict[str, Any]:
         "frequency": recipe.frequency,
         **_runs(plan.axes),
         "splits": {name: str(interval) for name, interval in recipe.splits.intervals.items()},
-        "samples": len(store.times),
+        "samples": len(store.axes.due_samples),
         "valid": int(store.valid.sum()),
         "dtype": recipe.store.dtype,
         "bytes": pc.sum(shards["bytes"]).as_py() or 0,

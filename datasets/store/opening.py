@@ -42,7 +42,7 @@ class Store:
         facts = {
             "path": self.folder.path(),
             "period": f"{recipe.interval}, every {recipe.frequency}",
-            "samples": f"{self.times.size}, {np.count_nonzero(self.valid)} of them valid",
+            "samples": f"{len(self.axes.due_samples)}, {np.count_nonzero(self.valid)} of them valid",
         }
         for role in self.roles:
             names = [channel.name for channel in self.plan.channels(role)]

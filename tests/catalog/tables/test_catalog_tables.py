@@ -35,7 +35,7 @@ def test_duckdb_reads_every_table(url, demo_store, table):
     assert found.columns == SCHEMAS[table].names
     assert len(found.fetchall()) == len(Catalog(url).table(table, "small"))
     file = next(Path(url, table).iterdir())
-    assert int(pq.read_metadata(file).metadata[VERSION_KEY]) == SCHEMA_VERSION == 1
+    assert int(pq.read_metadata(file).metadata[VERSION_KEY]) == SCHEMA_VERSION == 2
 
 
 def _id(url: str) -> str:

@@ -131,14 +131,14 @@ def test_a_damaged_summary_may_be_removed(folder, tmp_path, table):
     assert len(Catalog(folder.url).listing()) == 21
 
 
-@pytest.mark.parametrize(("table", "version"), [*((table, "2") for table in TABLES), ("stores", None)])
+@pytest.mark.parametrize(("table", "version"), [*((table, "3") for table in TABLES), ("stores", None)])
 def test_other_versions_are_refused(folder, table, version):
     row = Catalog(folder.url).stores.named("store 19")
     path = folder.path(f"{table}/{row['registration']}.parquet")
     metadata = {"corrstore_catalog_version": version} if version else None
     pq.write_table(pq.ParquetFile(path).read().replace_schema_metadata(metadata), path)
     expected = (
-        "version 2 of the catalog's tables, this corrstore reads up to 1; install a newer"
+        "version 3 of the catalog's tables, this corrstore reads up to 2; install a newer"
         if version
         else "is not a table"
     )

@@ -8,11 +8,14 @@ os.environ.pop("COLUMNS", None)  # parallel pytest sets it, and the consoles tha
 os.environ["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512F AVX512_SKX AVX512_ICL AVX512_SPR"
 """SYNTHETIC fields are the same on every machine: the last bits of NumPy's exp and sin with AVX-512 are others."""
 
+import fcntl
 import io
 import multiprocessing
+import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store, open_store
+from tests.paths import SHARED
 
 if TYPE_CHECKING:
     from corrstore.beam_pipelines.build import BuildResult
@@ -104,14 +108,29 @@ def build_in_process(recipe: Recipe, folder: Path, **settings) -> BuildResult:
     return build(recipe, Folder(str(folder)), Runner(workers=1), QUIET, **settings)
 
 
+def built(recipe: Recipe, folder: Path) -> tuple[str, BuildResult]:
+    """Build in this very process; returns the folder too."""
+    return str(folder), build_in_process(recipe, folder)
+
+
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], Any]) -> Any:
+    """Return what `make(folder)` returns; of the workers of one session the first makes it, and the others wait."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    kept = root / f"{name}.pickle"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(make(root / name)))
+    return pickle.loads(kept.read_bytes())
+
+
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory) -> Path:
     """The folder of two whole SYNTHETIC archives."""
     from corrstore.datasets.synthetic import synthesise
 
-    root = tmp_path_factory.mktemp("archive")
-    synthesise(root, spec())
-    return root
+    return made_once(tmp_path_factory, "archive", lambda folder: synthesise(folder, spec()).directory)
 
 
 @pytest.fixture(scope="session")
@@ -119,9 +138,9 @@ def faulty(tmp_path_factory) -> tuple:
     """The folder of two SYNTHETIC archives with every fault, and what was damaged."""
     from corrstore.datasets.synthetic import synthesise
 
-    root = tmp_path_factory.mktemp("faulty")
     every = frozenset({"truncated", "missing_hour", "corrupt_message", "expver_mix", "bitmap"})
-    return root, synthesise(root, spec(faults=every))
+    damaged = made_once(tmp_path_factory, "faulty", lambda folder: synthesise(folder, spec(faults=every)))
+    return damaged.directory, damaged
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +148,9 @@ def forecasts(tmp_path_factory):
     """SYNTHETIC forecasts of CMA-GFS, CMA-MESO and SFF: the runs of 06-01T12 and 06-02T00, leads 3, 6, 9 and 12 h."""
     from corrstore.datasets.synthetic import ForecastSpec, synthesise_forecasts
 
-    return synthesise_forecasts(tmp_path_factory.mktemp("forecasts"), ForecastSpec(spec(), leads=4))
+    return made_once(
+        tmp_path_factory, "forecasts", lambda folder: synthesise_forecasts(folder, ForecastSpec(spec(), leads=4))
+    )
 
 
 @pytest.fixture(scope="session")
@@ -165,20 +186,24 @@ def recipe(archive) -> Recipe:
 @pytest.fixture(scope="session")
 def demo_store(recipe, tmp_path_factory) -> Store:
     """A finished store; do not change it."""
-    folder = tmp_path_factory.mktemp("store") / "store"
-    build_in_process(recipe, folder)
-    return open_store(str(folder))
+    return open_store(made_once(tmp_path_factory, "store", lambda folder: built(recipe, folder))[0])
 
 
 @pytest.fixture(scope="session")
-def faulty_build(faulty, tmp_path_factory) -> tuple[Path, BuildResult]:
+def faulty_build(faulty, tmp_path_factory) -> tuple[str, BuildResult]:
     """The folder of the store that the archives with every fault give, and what its build did; do not change it."""
-    folder = tmp_path_factory.mktemp("faulty-store") / "store"
     recipe = recipe_from(small_recipe_content(faulty[0]) | {"name": "faulty", "max_missing_share": 0.5})
-    return folder, build_in_process(recipe, folder)
+    return made_once(tmp_path_factory, "faulty-store", lambda folder: built(recipe, folder))
 
 
 @pytest.fixture(scope="session")
 def faulty_store(faulty_build) -> Store:
     """A store of which some samples are not valid; do not change it."""
-    return open_store(str(faulty_build[0]))
+    return open_store(faulty_build[0])
+
+
+@pytest.fixture(scope="session")
+def hrrr_build(tmp_path_factory) -> tuple[str, BuildResult]:
+    """The store of the shipped recipe over 41 hours of real HRRR, and what its build did; do not change it."""
+    recipe = load_recipe("hrrr_rme", [f"sources.hrrr.path={SHARED / 'km' / 'hrrr_rme_hourly'}"])
+    return made_once(tmp_path_factory, "hrrr", lambda folder: built(recipe, folder))

@@ -10,7 +10,7 @@ from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
 from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.report import write_evaluation_report
 from tests.conftest import build_in_process
-from tests.paths import SHARED, needs_shared
+from tests.paths import needs_shared
 from tests.results import arrays_digest, forecast_of, pictures_digest, scores_digest
 
 DEMO = "d6efbf85ae066ad6780ee0e26ab5927e6441495cb544cfc93fdd23399853b5b4"
@@ -29,10 +29,8 @@ def test_the_demonstrations_store_is_what_it_was(tmp_path):
 
 
 @needs_shared
-def test_the_store_of_real_hrrr_is_what_it_was(tmp_path):
-    recipe = load_recipe("hrrr_rme", [f"sources.hrrr.path={SHARED / 'km' / 'hrrr_rme_hourly'}"])
-    build_in_process(recipe, tmp_path / "store")
-    assert arrays_digest(open_store(str(tmp_path / "store"))) == HRRR
+def test_the_store_of_real_hrrr_is_what_it_was(hrrr_build):
+    assert arrays_digest(open_store(hrrr_build[0])) == HRRR
 
 
 def test_scores_and_pictures_are_what_they_were(demo_store, tmp_path):

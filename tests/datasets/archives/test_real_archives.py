@@ -13,7 +13,6 @@ from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.recipe.source import SourceSpec
@@ -38,12 +37,9 @@ def inventory(source_type: str, path, channels: list[str], start: str, end: str)
 
 
 @pytest.fixture(scope="module")
-def hrrr_store(tmp_path_factory):
-    """The store of the shipped recipe over 41 hours of real HRRR."""
-    folder = tmp_path_factory.mktemp("hrrr") / "store"
-    recipe = load_recipe("hrrr_rme", [f"sources.hrrr.path={SHARED / 'km' / 'hrrr_rme_hourly'}"])
-    result = build_in_process(recipe, folder)
-    return open_store(str(folder)), result
+def hrrr_store(hrrr_build):
+    url, result = hrrr_build
+    return open_store(url), result
 
 
 def test_hrrr_fills_every_hour_and_equals_its_source(hrrr_store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,5 +65,7 @@ def test_a_dask_cluster_gives_the_same_bytes(recipe, tmp_path, expected):
             "--dask_npartitions=7",
         )
         build(recipe, Folder(str(tmp_path / "store")), Runner(options), QUIET)
-        Client.current().close()  # Beam leaves it, and dask would send all later work of this process to it
+        with suppress(ValueError):  # Beam leaves its clients, and dask would send all later work of this process there
+            while True:
+                Client.current().close()
     assert digest(tmp_path / "store") == expected

@@ -6,6 +6,7 @@ Karras et al. 2022, arXiv 2206.00364: its equations, and the last column of its 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,32 @@ def loss_weight(sigma: Tensor, sigma_data: Tensor) -> Tensor:
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
+class LossTerms(NamedTuple):
+    """The loss of a batch: its sum over the pixels that are known, their number, and what it was made of.
+
+    `error` of the estimate and `residual`, the error of an estimate of nothing, are (batch, channels, height, width),
+    without gradients, and 0 where the target is missing; `sigma` (batch,) are the noise levels of a diffusion.
+    """
+
+    total: Tensor
+    known: Tensor
+    error: Tensor
+    residual: Tensor
+    sigma: Tensor | None = None
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean over the pixels that are known; 0 where none is."""
+        return self.total / self.known.clamp(min=1)
+
+
+def loss_terms(error: Tensor, residual: Tensor, weight: Tensor, sigma: Tensor | None = None) -> LossTerms:
+    """Return the terms of weight times error squared, over the pixels where `residual` is not NaN."""
+    known = ~residual.isnan()
+    error = torch.where(known, error, 0.0)
+    return LossTerms((weight * error**2).sum(), known.sum(), error.detach(), residual.nan_to_num(0.0), sigma)
+
+
 def edm_loss(
     denoise: Denoise,
     residual: Tensor,
@@ -72,21 +99,23 @@ def edm_loss(
     channel_weights: Tensor | None = None,
     p_mean: float = P_MEAN,
     p_std: float = P_STD,
-) -> Tensor:
-    """Return the mean of lambda(sigma) w (D(y + n; sigma) - y)^2, ln(sigma) ~ N(p_mean, p_std^2), n ~ N(0, sigma^2).
+) -> LossTerms:
+    """Return the terms of lambda(sigma) w (D(y + n; sigma) - y)^2, ln(sigma) ~ N(p_mean, p_std^2), n ~ N(0, sigma^2).
 
     Equation 2, weighted and drawn as in section 5; its minimum is the mean of w for Gaussian pixels of
-    standard deviation `sigma_data`. `residual` y is (batch, channels, height, width), `channel_weights` w
-    (channels,). Each sample of the batch draws its noise from a generator of its own, on the residual's
-    device, so that the draw does not depend on how a batch is shared among processes.
+    standard deviation `sigma_data`. `residual` y is (batch, channels, height, width), NaN where it is missing: there
+    the network sees noise alone, and nothing is learned. `channel_weights` w (channels,). Each sample of the batch
+    draws its noise from a generator of its own, on the residual's device, so that the draw does not depend on how a
+    batch is shared among processes.
     """
     levels = torch.stack([torch.randn((), generator=each, device=each.device) for each in generators])
     noise = torch.stack(
         [torch.randn(y.shape, generator=each, device=each.device) for y, each in zip(residual, generators, strict=True)]
     )
     sigma = (levels * p_std + p_mean).exp()
-    error = denoise(residual + sigma[:, None, None, None] * noise, sigma, condition) - residual
-    loss = loss_weight(sigma[:, None, None, None], sigma_data[:, None, None]) * error**2
+    clean = residual.nan_to_num(0.0)
+    error = denoise(clean + sigma[:, None, None, None] * noise, sigma, condition) - clean
+    weight = loss_weight(sigma[:, None, None, None], sigma_data[:, None, None])
     if channel_weights is not None:
-        loss = loss * channel_weights[:, None, None]
-    return loss.mean()
+        weight = weight * channel_weights[:, None, None]
+    return loss_terms(error, residual, weight, sigma)

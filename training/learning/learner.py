@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.store.opening import Store
-from corrstore.training.diffusion.edm import Denoiser, edm_loss
+from corrstore.training.diffusion.edm import Denoiser, LossTerms, edm_loss, loss_terms
 from corrstore.training.diffusion.residual import ResidualScale, residual_sums
 from corrstore.training.learning.checkpoint import Trained, autocast
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
@@ -89,37 +89,44 @@ class Learner:
         return {"loss": float(loss), "gradient_norm": norm, "learning_rate": rate}
 
     def accumulate(self, batches: Iterable[Batch]) -> Tensor:
-        """Compute the gradient of the mean loss over the micro-batches of all processes; returns the mean loss.
+        """Compute the gradient of the mean loss over the known pixels of all processes; returns the mean loss.
 
         Processes exchange gradients once, with the last micro-batch.
         """
         self.model.train()
         self.optimizer.zero_grad()
-        total = torch.zeros((), device=self.device)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for number, batch in enumerate(batches, start=1):
             last = number == self.micro_batches
             with self.distributed.no_sync() if self.distributed and not last else nullcontext():
-                loss = self.loss(batch) / self.micro_batches
-                loss.backward()
-            total += loss.detach()
-        return self.processes.summed(total) / self.processes.world_size
+                terms = self.terms(batch)
+                pixels = terms.error.numel()
+                (terms.total / (pixels * self.micro_batches)).backward()
+            sums += torch.stack([terms.total.detach(), terms.known, torch.full_like(terms.total, pixels)])
+        total, known, pixels = self.processes.summed(sums)
+        if 0 < known < pixels:
+            for each in self.model.parameters():
+                if each.grad is not None:
+                    each.grad *= float(pixels / known)
+        return total / known.clamp(min=1)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a micro-batch, each channel's error divided by its residual scale.
+        """Return the mean loss of a micro-batch over the pixels that are known; 0 where none is."""
+        return self.terms(batch).mean
 
-        A pixel that is missing in the target has the error zero.
-        """
+    def terms(self, batch: Batch) -> LossTerms:
+        """Return the loss's terms of a micro-batch, each channel's error divided by its residual scale."""
         assert self.residual_scale is not None, "the residual scale is measured before the first update"
         forward = self.distributed or self.model
         condition, base, target = self._fields(batch)
-        absent = target.isnan()
         with autocast(self.config, self.device):
             if isinstance(self.model, Regression):
-                error = torch.where(absent, 0.0, (forward(condition) - target) / self.residual_scale.divisor)
-                return (self.channel_weights[:, None, None] * error**2).mean()
+                scale = self.residual_scale.divisor
+                error, residual = (forward(condition) - target) / scale, (target - base) / scale
+                return loss_terms(error, residual, self.channel_weights[:, None, None])
             return edm_loss(
                 forward,
-                torch.where(absent, 0.0, self.residual_scale.standardised(target - base)),
+                self.residual_scale.standardised(target - base),
                 condition,
                 [self._generator(batch.first + i) for i in range(len(target))],
                 sigma_data=self.model.sigma_data,

@@ -79,7 +79,9 @@ def test_the_loss_of_the_perfect_denoiser_is_its_known_minimum(weights):
     torch.manual_seed(0)
     residual = MEAN[:, None, None] + SIGMA_DATA[:, None, None] * torch.randn(count, *shape)
     denoise, condition = Denoiser(PerfectForGaussian(), STD), torch.zeros(count, 1, 64, 64)
-    loss = edm_loss(denoise, residual, condition, generators(count), sigma_data=SIGMA_DATA, channel_weights=weights)
+    loss = edm_loss(
+        denoise, residual, condition, generators(count), sigma_data=SIGMA_DATA, channel_weights=weights
+    ).mean
     weight = torch.ones(2) if weights is None else weights
     error = math.sqrt(2 * weight.square().mean() / residual.numel())
     assert abs(loss.item() - weight.mean().item()) < 5 * error
@@ -87,7 +89,7 @@ def test_the_loss_of_the_perfect_denoiser_is_its_known_minimum(weights):
     biased = edm_loss(
         lambda x, sigma, given: denoise(x, sigma, given) + 0.1, residual, condition, generators(count),
         sigma_data=SIGMA_DATA, channel_weights=weights,
-    )  # fmt: skip
+    ).mean  # fmt: skip
     assert biased.item() > weight.mean().item() + 5 * error
 
 
@@ -112,7 +114,9 @@ def test_a_samples_loss_does_not_depend_on_the_batch_it_is_in():
     denoise = Denoiser(PerfectForGaussian(), STD)
 
     def loss(part):
-        return edm_loss(denoise, residual[part], condition[part], generators(4)[part], sigma_data=SIGMA_DATA).item()
+        return edm_loss(
+            denoise, residual[part], condition[part], generators(4)[part], sigma_data=SIGMA_DATA
+        ).mean.item()
 
     together = loss(slice(0, 4))
     assert together == pytest.approx((loss(slice(0, 2)) + loss(slice(2, 4))) / 2, rel=1e-5)
@@ -129,7 +133,7 @@ def test_training_on_a_gaussian_approaches_the_known_minimum():
     for step in range(60):
         residual = 1.5 + 0.5 * torch.randn(16, 1, 8, 8)
         optimiser.zero_grad()
-        loss = edm_loss(denoise, residual, condition, generators(16, 16 * step), sigma_data=denoise.sigma_data)
+        loss = edm_loss(denoise, residual, condition, generators(16, 16 * step), sigma_data=denoise.sigma_data).mean
         loss.backward()
         optimiser.step()
         losses.append(loss.item())

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ from corrstore.training.learning.plan import training_plan
 from corrstore.training.learning.processes import SINGLE_PROCESS
 from corrstore.training.learning.trainer import measure_throughput, train
 from corrstore.training.learning.validation import fair_crps, validate
-from corrstore.training.patches.loader import Loader, split_order
+from corrstore.training.patches.loader import Batch, Loader, split_order
 from corrstore.training.run_config import PRESETS, parsed_changes, run_config
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
@@ -252,12 +252,33 @@ def test_where_the_target_is_missing_nothing_is_learned(demo_store, runs, stage)
     assert learner.residual_scale.std.isfinite().all()
     assert not torch.equal(learner.residual_scale.std, whole.std)
     assert learner.loss(batch).isfinite()
-    batch.target[:] = torch.nan
     learner.residual_scale = whole
+    batch.target[2:] = torch.nan
+    half = Batch(batch.first, batch.draws[:2], batch.input[:2], batch.target[:2])
+    assert learner.loss(batch).item() == pytest.approx(learner.loss(half).item(), rel=1e-5)
+    batch.target[:] = torch.nan
     learner.model.zero_grad()
-    learner.loss(batch).backward()
-    if stage == "regression":
-        assert all(not each.grad.any() for each in learner.model.parameters() if each.grad is not None)
+    nothing = learner.loss(batch)
+    nothing.backward()
+    assert nothing == 0
+    assert all(not each.grad.any() for each in learner.model.parameters() if each.grad is not None)
+
+
+def test_uneven_gaps_count_by_pixels_however_a_batch_is_divided(demo_store):
+    """The gradient of a batch with gaps in its first patches is that of the mean over all known pixels."""
+    gradients = []
+    for size in (8, 2):
+        config = CONFIG.model_copy(update={"micro_batch": size, "dropout": 0.0})
+        learner = Learner(config, demo_store, CPU)
+        batches = list(
+            Loader(demo_store, split_order(demo_store, "train", config)).batches(islice(learner.spans(), 8 // size))
+        )
+        learner.measure_residual_scale(batches)
+        for batch in batches:
+            batch.target[: max(0, 4 - batch.first)] = torch.nan
+        loss = learner.accumulate(batches)
+        gradients.append([loss.float(), *(each.grad for each in learner.model.parameters() if each.grad is not None)])
+    assert_close(gradients[1], gradients[0])
 
 
 def test_a_gradient_that_is_not_finite_ends_the_run(demo_store):

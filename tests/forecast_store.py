@@ -35,7 +35,7 @@ def store_of_runs(like: Store, folder: Path) -> Store:
     plan = StorePlan(recipe_from(content), {"input": like.plan.normalisations["input"]})
     valid = plan.axes.due & (np.arange(len(plan.axes)) != MISSING)
     for index in np.flatnonzero(valid):
-        (there,) = np.flatnonzero(like.times == plan.axes.times[index])
+        (there,) = np.flatnonzero(like.times == plan.axes.valid_times[index])
         shard = Folder(like.folder.url).read(like.plan.shard_key("input", int(there)))
         Folder(str(folder)).write(plan.shard_key("input", int(index)), shard)
     for key, content in metadata_objects(plan, valid, like.static, "none").items():

@@ -141,7 +141,7 @@ class Recipe(Part):
         if self.forecast is not None:
             return self.forecast.axes
         assert self.period is not None
-        return SampleAxes.of_period(self.period.interval.times(parse_duration(self.period.frequency)))
+        return SampleAxes(self.period.interval.times(parse_duration(self.period.frequency)))
 
     @property
     def times(self) -> Times:

@@ -48,15 +48,10 @@ class SampleAxes:
     ledger and no shard. Samples are counted along the last axis first: index = init * number of leads + lead.
     """
 
-    times: Times
+    valid_times: Times
     inits: Times | None = None
     leads: Durations | None = None
     schedule: NDArray[np.bool_] | None = None
-
-    @classmethod
-    def of_period(cls, times: Times) -> SampleAxes:
-        """Return the axes of samples at these valid times."""
-        return cls(times)
 
     @classmethod
     def of_forecasts(cls, inits: Times, leads: Durations, schedule: NDArray[np.bool_]) -> SampleAxes:
@@ -64,7 +59,7 @@ class SampleAxes:
         return cls((inits[:, np.newaxis] + leads).ravel(), inits, leads, schedule)
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.valid_times)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,29 +69,26 @@ class SampleAxes:
     @property
     def shape(self) -> tuple[int, ...]:
         """The dimensions' sizes."""
-        return (len(self.times),) if self.inits is None or self.leads is None else (len(self.inits), len(self.leads))
-
-    @property
-    def valid_times(self) -> Times:
-        """The valid time of each sample."""
-        return self.times
+        if self.inits is None or self.leads is None:
+            return (len(self.valid_times),)
+        return len(self.inits), len(self.leads)
 
     @cached_property
     def init_times(self) -> Times:
         """The init time of each sample's run; NaT everywhere along valid times."""
         if self.inits is None or self.leads is None:
-            return np.full(len(self.times), NO_RUN)
+            return np.full(len(self.valid_times), NO_RUN)
         return np.repeat(self.inits, len(self.leads))
 
     @cached_property
     def lead_times(self) -> Durations:
         """The lead time of each sample; NaT everywhere along valid times."""
-        return self.times - self.init_times
+        return self.valid_times - self.init_times
 
     @cached_property
     def due(self) -> NDArray[np.bool_]:
         """True for each sample that its run has by schedule; along valid times, all of them."""
-        return np.ones(len(self.times), bool) if self.schedule is None else self.schedule.ravel()
+        return np.ones(len(self.valid_times), bool) if self.schedule is None else self.schedule.ravel()
 
     @property
     def due_samples(self) -> list[int]:
@@ -109,8 +101,8 @@ class SampleAxes:
 
     def key(self, index: int) -> str:
         """Return the name of a sample in file names."""
-        return sample_key(self.times[index], self.init_times[index])
+        return sample_key(self.valid_times[index], self.init_times[index])
 
     def label(self, index: int) -> str:
         """Return the name of a sample in messages."""
-        return sample_label(self.times[index], self.init_times[index])
+        return sample_label(self.valid_times[index], self.init_times[index])

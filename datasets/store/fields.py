@@ -53,7 +53,7 @@ def physical_dataset(plan: StorePlan, role: StoredRole, names: Sequence[str], re
 
 
 def _sample_coordinates(axes: SampleAxes) -> dict[str, Any]:
-    times = axes.times.astype("datetime64[ns]")
+    times = axes.valid_times.astype("datetime64[ns]")
     if axes.inits is None or axes.leads is None:
         return {"time": ("time", times, {"standard_name": "time"})}
     inits, leads = axes.inits.astype("datetime64[ns]"), axes.leads.astype("timedelta64[ns]")

@@ -59,9 +59,9 @@ def metadata_objects(
 
 def _add_axes(group: zarr.Group, axes: SampleAxes, valid: NDArray[np.bool_]) -> None:
     if axes.inits is None or axes.leads is None:
-        _add(group, "time", _seconds(axes.times), axes.names, standard_name="time", **_EPOCH)
+        _add(group, "time", _seconds(axes.valid_times), axes.names, standard_name="time", **_EPOCH)
     else:
-        inits, times = _seconds(axes.inits), _seconds(axes.times.reshape(axes.shape))
+        inits, times = _seconds(axes.inits), _seconds(axes.valid_times.reshape(axes.shape))
         _add(group, "init_time", inits, ("init_time",), standard_name="forecast_reference_time", **_EPOCH)
         _add(
             group,

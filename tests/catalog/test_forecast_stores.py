@@ -48,7 +48,9 @@ def page(input_store, tmp_path_factory):
 @pytest.mark.parametrize("hours", [(), (9, 12)])
 def test_statistics_are_of_the_valid_samples_and_count_those_that_are_due(catalog, input_store, hours):
     axes = input_store.axes
-    asked = np.isin(axes.times.astype("datetime64[h]").astype(int) % 24, hours) if hours else np.ones(len(axes), bool)
+    asked = (
+        np.isin(axes.valid_times.astype("datetime64[h]").astype(int) % 24, hours) if hours else np.ones(len(axes), bool)
+    )
     chosen = np.flatnonzero(input_store.valid & asked)
     values = np.stack([input_store.physical("input", int(index))[0] for index in chosen])
     (found,) = catalog.statistics(["t2m"], hours=hours, store="inputs")

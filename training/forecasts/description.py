@@ -33,7 +33,7 @@ def header_of(
     return Header(
         title=f"{'SYNTHETIC forecast' if synthetic else 'Forecast'} from {recipe.title or recipe.name}",
         format=form,
-        times=[format_time(axes.times[index]) for index in samples],
+        times=[format_time(axes.valid_times[index]) for index in samples],
         inits=[] if axes.inits is None else [format_time(axes.init_times[index]) for index in samples],
         members=sampling.members,
         grid=RectilinearGrid(grid.lat[rows], grid.lon[columns]).to_dict(),

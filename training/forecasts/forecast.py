@@ -102,7 +102,7 @@ class ForecastSampler:
     def _innovations(self, index: int, member: int) -> list[Innovation]:
         axes, sampling = self.store.axes, self.sampling
         first = index - axes.position(index)[-1]  # of the sample's run, or of all valid times
-        times = axes.times[first : index + 1]
+        times = axes.valid_times[first : index + 1]
         return innovations(times, axes.init_times[index], member, sampling.seed, sampling.temporal_noise)
 
     def _physical(self, fields: Tensor, part: Part) -> NDArray[np.float32]:

@@ -45,13 +45,13 @@ class Selection(NamedTuple):
             raise BadInput(f"{url} has no split {split!r}; give {'one of ' if intervals else ''}{_or(intervals)}")
         inside = axes.due.copy()
         if split != "all":
-            inside &= intervals[split].mask(axes.times)
+            inside &= intervals[split].mask(axes.valid_times)
         if self.period is not None:
-            inside &= parse_period(self.period).mask(axes.times)
+            inside &= parse_period(self.period).mask(axes.valid_times)
         for option, texts, parse, there, form in (
             ("--init", self.inits, parse_time, axes.init_times, format_time),
             ("--lead", self.leads, parse_duration, axes.lead_times, format_lead),
-            ("--times", self.times, parse_time, axes.times, format_time),
+            ("--times", self.times, parse_time, axes.valid_times, format_time),
         ):
             if texts:
                 inside &= _named(f"{url}: {option}", texts, parse, there, axes.due, form)

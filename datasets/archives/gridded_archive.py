@@ -69,15 +69,25 @@ def references(
     return pa.concat_tables(found)
 
 
+def read_grid(reference: FieldReference, options: dict[str, Any]) -> RectilinearGrid:
+    """Return the grid of the field that `read` would return, without its values."""
+    return _grid(_opened(reference, options)[1])
+
+
 def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, RectilinearGrid]:
     """Return the referenced slice as float32 [lat, lon] in the file's units and order, and its grid."""
+    fixed, axes = _opened(reference, options)
+    field = axes.dataset[reference.name].isel(fixed).transpose(axes.name("lat"), axes.name("lon"))
+    return np.asarray(field.values, dtype=np.float32), _grid(axes)
+
+
+def _opened(reference: FieldReference, options: dict[str, Any]) -> tuple[dict[str, int], Axes]:
+    """Return the positions of a slice along all dimensions but those of its grid, and the file's axes."""
     dataset = _open(reference.path, reference.inside, reference.format, json.dumps(options))
     indexers = json.loads(reference.indexers)
     plane = [dimension for dimension, position in indexers.items() if position is None]
     axes = Axes(dataset, Dimensions(lat=plane[0], lon=plane[1]) if plane else Dimensions())
-    fixed = {dimension: position for dimension, position in indexers.items() if position is not None}
-    field = dataset[reference.name].isel(fixed).transpose(axes.name("lat"), axes.name("lon"))
-    return np.asarray(field.values, dtype=np.float32), _grid(axes)
+    return {dimension: position for dimension, position in indexers.items() if position is not None}, axes
 
 
 def _table(common: dict[str, Any], columns: dict[str, Any], has_no_run: bool) -> pa.Table:

@@ -16,6 +16,7 @@ from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib_archive import index_files, select
 from corrstore.datasets.archives.gridded_axes import UnknownLayout
+from corrstore.datasets.archives.one_grid import same_grids
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import SourceTable, load_table
 from corrstore.datasets.errors import BadInput, DamagedData
@@ -57,7 +58,7 @@ def take_inventory(
     table = load_table(spec.type, variables)
     path = str(spec.path)
     if _is_zarr(path):
-        found = _gridded(path, "zarr", spec, table, channels, period)
+        found = _on_one_grid(_gridded(path, "zarr", spec, table, channels, period), spec)
         return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
     listed = _listed(name, spec, spec.files or table.files)
@@ -82,7 +83,7 @@ def take_inventory(
         described += [
             (str(file), 0 if formats[file] == "zarr" else file.stat().st_size, formats[file]) for file in paths
         ]
-    all_references = pa.concat_tables(references)
+    all_references = _on_one_grid(pa.concat_tables(references), spec)
     return Inventory(all_references, _files(name, described, all_references), problems)
 
 
@@ -103,9 +104,19 @@ def _chosen(messages: pa.Table, spec: SourceSpec) -> pa.Table:
         if key == "path":
             kept = [fnmatch(path, str(value)) for path in messages["path"].to_pylist()]
             messages = messages.filter(pa.array(kept, pa.bool_()))
-        elif key in messages.column_names:
+        elif key in messages.column_names and key != "grid_hash":  # which is told by coordinates, later
             messages = messages.filter(pc.equal(messages[key].cast(pa.string()), str(value)))
     return messages
+
+
+def _on_one_grid(references: pa.Table, spec: SourceSpec) -> pa.Table:
+    """Return the references with one `grid_hash` for all encodings of a grid; only those on the grid of `select`."""
+    one_for = same_grids(references, spec.storage_options)
+    place = pc.index_in(references["grid_hash"], pa.array(one_for, pa.string()))
+    names = pc.take(pa.array(one_for.values(), pa.string()), place)
+    references = references.set_column(references.schema.get_field_index("grid_hash"), "grid_hash", names)
+    wanted = str(spec.select.get("grid_hash", ""))
+    return references.filter(pc.equal(names, one_for.get(wanted, wanted))) if wanted else references
 
 
 def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> pa.Table:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.axes import axis_from_json
+from corrstore.datasets.grids.axes import Axis, axis_from_json
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 
@@ -26,6 +29,48 @@ def grid_from_dict(description: Mapping[str, Any]) -> Grid:
                 raise BadInput(f"grid type: got {unknown!r}, expected 'rectilinear' or 'projected'")
     except KeyError as error:
         raise BadInput(f"grid: the description has no {error}, only {', '.join(description)}") from error
+
+
+_ROUNDING = 1.1e-3
+"""Degrees by which two encodings of one coordinate differ at most: GRIB1 has thousandths, rounded or cut off."""
+_PART_OF_CELL = 0.1
+
+Turn = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""The rows and columns of a field that bring it into the order of another grid of the same points."""
+
+
+def turn_onto(grid: Grid, other: Grid) -> Turn | None:
+    """Return what brings a field on `other` into the order of `grid`, of which it has the same points; else None.
+
+    Points are the same where they differ by no more than GRIB1 rounds coordinates, and by less than a tenth of a
+    cell. Rows may go the other way, and longitudes begin elsewhere on the circle or be whole circles away.
+    """
+    if grid.shape != other.shape:
+        return None
+    rows, columns = (np.arange(size) for size in grid.shape)
+    if isinstance(grid, RectilinearGrid) and isinstance(other, RectilinearGrid):
+        if (grid.lat[-1] - grid.lat[0]) * (other.lat[-1] - other.lat[0]) < 0:
+            rows = rows[::-1]
+        columns = np.roll(columns, -int(np.abs(_around(other.lon - grid.lon[0])).argmin()))
+        near = _near(grid.lat, other.lat[rows]) and _near(grid.lon, grid.lon + _around(other.lon[columns] - grid.lon))
+        return (rows, columns) if near else None
+    if type(grid) is not type(other):
+        return None
+    corners = np.ix_([0, -1], [0, -1])
+    (lat, lon), (other_lat, other_lon) = ([each[corners] for each in one.latlon()] for one in (grid, other))
+    cell = np.hypot(np.ptp(lat), np.ptp(lon)) / max(1, *grid.shape)
+    away = np.hypot(lat - other_lat, _around(lon - other_lon) * np.cos(np.deg2rad(lat)))
+    return (rows, columns) if away.max() <= min(_ROUNDING, _PART_OF_CELL * cell) else None
+
+
+def _around(degrees: Axis) -> Axis:
+    """Return differences of longitudes between -180 and 180 degrees."""
+    return (degrees + 180.0) % 360.0 - 180.0
+
+
+def _near(axis: Axis, other: Axis) -> bool:
+    cell = np.abs(np.diff(axis)).min() if axis.size > 1 else 1.0
+    return bool(np.abs(axis - other).max() <= min(_ROUNDING, _PART_OF_CELL * cell))
 
 
 PRESETS: dict[str, RectilinearGrid] = {

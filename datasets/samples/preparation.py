@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.archives.inventory import Inventory, take_inventory
+from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.grid import Grid, turn_onto
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import archive_source, needed_channels, read_channels
@@ -23,7 +24,7 @@ from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.absent_channels import refuse_absent_channels
-from corrstore.datasets.samples.reading import fine_grid, read_reference
+from corrstore.datasets.samples.reading import fine_grid
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.store.constants import constants_from_store
@@ -64,9 +65,10 @@ def prepare(recipe: Recipe) -> Preparation:
         source = archive_source(recipe, spec.source)
         refuse_absent_channels(recipe, source, recipe.channels[role], inventories[source], around)
         _refuse_other_period(recipe, source, inventories[source])
-        _refuse_grids(recipe, role, inventories[source])
     for source, inventory in inventories.items():
         refuse_mixtures(source, inventory.references)
+    for role in recipe.roles:
+        _refuse_grids(recipe, role, inventories[archive_source(recipe, recipe.specs[role].source)])
     pairs, notes = pair(recipe, inventories)
     missing, absent = _missing(recipe, pairs)
     if len(absent) == len(recipe.axes.due_samples):
@@ -106,26 +108,26 @@ def _refuse_grids(recipe: Recipe, role: StoredRole, inventory: Inventory) -> Non
     source = archive_source(recipe, spec.source)
     for channel in recipe.channels[role]:
         read = [each.name for each in read_channels(recipe, source, channel)]
-        grids = {name: found for name in read if (found := _grid(recipe, source, name, inventory)) is not None}
+        grids = {name: held for name in read if (held := _grid(recipe, source, name, inventory)) is not None}
         for name, (grid, path) in grids.items():
             if not grid.covers(wanted):
                 raise BadInput(
                     f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {name} of"
                     f" sources.{source} covers {grid} ({path}); shrink the grid or halo, or fetch a larger area"
                 )
-        if len({grid.hash for grid, _ in grids.values()}) > 1:
+        found = [grid for grid, _ in grids.values()]
+        if any(turn_onto(found[0], grid) is None for grid in found):
             lie = ", ".join(f"{name} on {grid}" for name, (grid, _) in grids.items())
             raise BadInput(f"sources.{source}.derive.{channel.name}: one grid is needed, but the archive has {lie}")
 
 
 def _grid(recipe: Recipe, source: str, channel: str, inventory: Inventory) -> tuple[Grid, str] | None:
-    """Return the grid of a channel and a file that has it; None where no message of the first ones decodes."""
+    """Return the grid of a channel and a file that has it; None where none of the first messages is whole."""
     held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
     for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
         reference = FieldReference.from_row(row)
         with suppress(CorruptMessage):  # the record of its sample reports it
-            _, grid = read_reference(reference, recipe.sources[source].storage_options)
-            return grid, reference.path
+            return read_grid(reference, recipe.sources[source].storage_options), reference.path
     return None
 
 

@@ -13,7 +13,7 @@ from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.archives.references import FieldReference
-from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.grid import Grid, turn_onto
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import Method, regridder
@@ -38,6 +38,15 @@ class GriddedField:
     values: NDArray[np.float32]
     grid: Grid
     grid_relative: bool = False
+
+    def values_on(self, grid: Grid) -> NDArray[np.float32]:
+        """Return the values in the order of another grid of the same points; raises MissingField for other points."""
+        if self.grid == grid:
+            return self.values
+        turn = turn_onto(grid, self.grid)
+        if turn is None:
+            raise MissingField(f"fields on two grids were to be combined: {grid} and {self.grid}")
+        return self.values[np.ix_(*turn)]
 
 
 class FieldReader:
@@ -77,7 +86,7 @@ class FieldReader:
             return self._earth_relative(source, channel)
         fields = {argument: self._read(source, each) for argument, each in derivation.ingredients.items()}
         grid = next(iter(fields.values())).grid
-        return GriddedField(derivation.compute({argument: field.values for argument, field in fields.items()}), grid)
+        return GriddedField(derivation.compute({name: field.values_on(grid) for name, field in fields.items()}), grid)
 
     def _earth_relative(self, source: str, channel: Channel) -> GriddedField:
         found = self._read(source, channel)
@@ -86,7 +95,7 @@ class FieldReader:
         other = self._read(source, channel.vector_partner)
         eastward = channel.variable.standard_name == "eastward_wind"
         u, v = (found, other) if eastward else (other, found)
-        rotated = earth_relative(u.values, v.values, found.grid)
+        rotated = earth_relative(u.values_on(found.grid), v.values_on(found.grid), found.grid)
         return GriddedField(rotated[0] if eastward else rotated[1], found.grid)
 
     def _read(self, source: str, channel: Channel) -> GriddedField:
@@ -130,7 +139,7 @@ def fine_grid(coarse: RectilinearGrid, target: RectilinearGrid) -> RectilinearGr
 def _sum(parts: list[GriddedField]) -> GriddedField:
     first = parts[0]
     for other in parts[1:]:
-        first = GriddedField(first.values + other.values, first.grid, first.grid_relative)
+        first = GriddedField(first.values + other.values_on(first.grid), first.grid, first.grid_relative)
     return first
 
 

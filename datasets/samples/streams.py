@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib.decode import read_field
+from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.recipe.periods import format_time
@@ -29,6 +29,7 @@ _NAMES = {
 
 def refuse_mixtures(source: str, references: pa.Table) -> None:
     """Raise BadInput where a source holds several streams of a channel, with what each holds and the line to write."""
+    references = _with_the_only_centre(references)
     _refuse(source, references, _EVERYWHERE)
     windows = references.group_by(["channel", "init_time", "window_start", "valid_time"])
     processes = windows.aggregate([(_AT_ONCE, "count_distinct")])
@@ -36,6 +37,16 @@ def refuse_mixtures(source: str, references: pa.Table) -> None:
     if len(mixed):
         _refuse(source, references.filter(pc.is_in(references["channel"], mixed["channel"])), [_AT_ONCE])
     _refuse_unequal_copies(source, references)
+
+
+def _with_the_only_centre(references: pa.Table) -> pa.Table:
+    """Return the references, those of NetCDF and Zarr, which name no centre, with the one that the GRIB files have."""
+    centre = references["centre"]
+    held = pc.unique(centre.drop_null()).to_pylist()
+    if len(held) != 1:
+        return references
+    named = pc.if_else(pc.equal(references["format"], "grib"), centre, held[0])
+    return references.set_column(references.schema.get_field_index("centre"), "centre", named)
 
 
 def _refuse_unequal_copies(source: str, references: pa.Table) -> None:
@@ -107,9 +118,7 @@ def _grid(row: dict[str, Any]) -> str:
     """Return the coordinates of the grid of a stream's first field, in brackets; nothing where it cannot be read."""
     first = FieldReference(**{name: row[f"{name}_first"] for name in FieldReference.__dataclass_fields__})
     try:
-        if first.format == "grib":
-            return f" ({read_field(first.path, first.offset, first.length, first.part).grid})"
-        return f" ({gridded_archive.read(first, {})[1]})"
+        return f" ({read_grid(first, {})})"
     except (CorrstoreError, OSError):
         return ""
 

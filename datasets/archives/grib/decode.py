@@ -35,6 +35,36 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
     DamagedData where its grid contradicts itself, BadInput where that is of a kind that is not read, and OSError
     where the file cannot be.
     """
+    name, alone, section = _message_of_one_field(source, offset, length, part)
+    try:
+        with message_handle(alone) as handle:
+            scanned = scanned_grid(handle, section)
+            values = _values(handle)
+    except eccodes.CodesInternalError as error:
+        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
+    except CorrstoreError as error:
+        raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
+    rows, columns = scanned.grid.shape
+    if values.size != rows * columns:
+        reason = f"it has {values.size} values, expected {rows} x {columns}, which is its grid"
+        raise CorruptMessage(name, offset, "corrupt", reason)
+    return GribField(scanned.oriented(values), scanned.grid)
+
+
+def read_grid(source: str | Path | bytes, offset: int, length: int, part: int = 0) -> Grid:
+    """Return the grid of the field that `read_field` would return, without its values. Raises as `read_field` does."""
+    name, alone, section = _message_of_one_field(source, offset, length, part)
+    try:
+        with message_handle(alone) as handle:
+            return scanned_grid(handle, section).grid
+    except eccodes.CodesInternalError as error:
+        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
+    except CorrstoreError as error:
+        raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
+
+
+def _message_of_one_field(source: str | Path | bytes, offset: int, length: int, part: int) -> tuple[str, bytes, bytes]:
+    """Return the name of the source, a message that holds the field alone, and its grid section."""
     if isinstance(source, bytes):
         name, message = "message in memory", source
     else:
@@ -52,20 +82,7 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
             f"{name}: GRIB message at byte {offset}: it has {len(found.fields)} fields, expected part {part} too"
         )
     field = found.fields[part]
-    alone = message if len(found.fields) == 1 else _single_field_message(read, field)
-    try:
-        with message_handle(alone) as handle:
-            scanned = scanned_grid(handle, field.grid)
-            values = _values(handle)
-    except eccodes.CodesInternalError as error:
-        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
-    except CorrstoreError as error:
-        raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
-    rows, columns = scanned.grid.shape
-    if values.size != rows * columns:
-        reason = f"it has {values.size} values, expected {rows} x {columns}, which is its grid"
-        raise CorruptMessage(name, offset, "corrupt", reason)
-    return GribField(scanned.oriented(values), scanned.grid)
+    return name, message if len(found.fields) == 1 else _single_field_message(read, field), field.grid
 
 
 def _read(path: str | Path, offset: int, length: int) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import regular_axis
-from corrstore.datasets.grids.grid import PRESETS, grid_from_dict, preset
+from corrstore.datasets.grids.grid import PRESETS, grid_from_dict, preset, turn_onto
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from tests.hrrr import HRRR_CRS
@@ -210,3 +210,31 @@ def test_resolution_is_in_the_units_of_the_axes():
     assert preset("era5_china").resolution == (0.25, 0.25)
     assert LAMBERT.resolution == (3000.0, 3000.0)
     assert np.isnan(RectilinearGrid(np.array([0.0]), np.array([0.0, 1.0])).resolution[0])
+
+
+@given(first=st.integers(-1800, 3600), count=st.integers(2, 40), step=st.sampled_from([0.25, 0.28125, 0.03, 1 / 12]))
+def test_a_grid_in_thousandths_of_a_degree_has_the_points_of_the_grid_in_millionths(first, count, step):
+    lon = first / 10 + step * np.arange(count)
+    lat = 40.0 - step * np.arange(count)
+    exact = RectilinearGrid(lat, lon)
+    coarse = RectilinearGrid(*(regular_axis(*axis[[0, -1]].round(3), count) for axis in (lat, lon)))
+    single = RectilinearGrid(lat[::-1].astype(np.float32), lon.astype(np.float32) + 360)
+    field = np.arange(count * count).reshape(count, count)
+    assert np.array_equal(field[np.ix_(*turn_onto(exact, coarse))], field)
+    assert np.array_equal(field[::-1][np.ix_(*turn_onto(exact, single))], field)
+    assert turn_onto(exact, RectilinearGrid(lat + step / 2, lon)) is None
+    assert turn_onto(exact, RectilinearGrid(lat, lon + step / 4)) is None
+
+
+def test_a_globe_that_begins_elsewhere_has_the_same_points():
+    west = RectilinearGrid(ERA5.lat, ERA5.lon - 180)
+    field = np.broadcast_to(ERA5.lon, ERA5.shape)
+    turned = np.broadcast_to(west.lon % 360, ERA5.shape)[np.ix_(*turn_onto(ERA5, west))]
+    np.testing.assert_array_equal(turned, field)
+
+
+def test_projected_grids_of_two_earths_have_other_points():
+    other = ProjectedGrid(HRRR_CRS.replace("6371229", "6367470"), LAMBERT.x, LAMBERT.y)
+    written_otherwise = ProjectedGrid(HRRR_CRS.replace("262.5", "-97.5"), LAMBERT.x, LAMBERT.y + 0.5)
+    assert turn_onto(LAMBERT, other) is None
+    assert turn_onto(LAMBERT, written_otherwise) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -244,21 +244,46 @@ def test_a_missing_pixel_of_the_input_counts_as_the_mean(demo_store):
     assert torch.isfinite(condition).all()
 
 
-def test_the_meter_tells_a_loader_that_keeps_up_from_one_that_does_not(demo_store):
+class ScriptedLoader:
+    """A loader by a clock of its own: reading a batch takes a quarter of a second; it reads ahead, or does not."""
+
+    def __init__(self, ahead: bool) -> None:
+        self.ahead, self.now = ahead, 0.0
+        self.patches = self.waited = self.bytes_read = self.bytes_used = 0
+
+    def batches(self, spans):
+        ready = self.now + 0.25
+        for first, last in spans:
+            if not self.ahead:
+                ready = self.now + 0.25
+            waited = max(0.0, ready - self.now)
+            self.now, self.waited = self.now + waited, self.waited + waited
+            ready = self.now + 0.25
+            self.patches, self.bytes_read, self.bytes_used = (
+                self.patches + last - first,
+                self.bytes_read + 6,
+                self.bytes_used + 2,
+            )
+            yield SimpleNamespace(draws=range(first, last))
+
+    def step(self, batches) -> None:
+        """A step of a second."""
+        next(batches)
+        self.now += 1
+
+
+@pytest.mark.parametrize(("ahead", "both", "stalled_share"), [(True, 2.0, 0.0), (False, 1.6, 0.2)])
+def test_the_meter_tells_a_loader_that_keeps_up_from_one_that_does_not(monkeypatch, ahead, both, stalled_share):
+    loader = ScriptedLoader(ahead)
+    monkeypatch.setattr("corrstore.training.patches.meter.time.perf_counter", lambda: loader.now)
+    spans = ((start, start + 2) for start in range(0, 100, 2))
+    found = throughput(loader, spans, loader.step, per_step=1, steps=5)
+    assert (found.loader_alone, found.step_alone) == pytest.approx((8, 2))
+    assert (found.both, found.stalled_share) == pytest.approx((both, stalled_share))
+
+
+def test_the_meter_counts_the_bytes_that_are_read_for_each_used(demo_store):
     config = CONFIG.model_copy(update={"patch": (8, 8)})
-    loader = Loader(demo_store, split_order(demo_store, "train", config), prefetch=8)
-    spans = ((start, start + 2) for start in range(0, 10_000, 2))
-    slow = throughput(loader, spans, lambda batches: (next(batches), time.sleep(0.1)), per_step=1, steps=5)
-    assert slow.step_alone <= 20
-    assert slow.both <= 20
-    assert slow.stalled_share < 0.5
-    spans = ((start, start + 2) for start in range(0, 10_000, 2))
-    fast = throughput(replaced(loader, prefetch=0), spans, next, per_step=1, steps=20)
-    assert fast.step_alone > fast.both
-    assert fast.stalled_share > slow.stalled_share
-    assert fast.bytes_read_per_byte_used > 3
-
-
-def replaced(loader: Loader, prefetch: int) -> Loader:
-    """A loader of the same order that reads ahead otherwise."""
-    return Loader(loader.store, loader.order, prefetch)
+    loader = Loader(demo_store, split_order(demo_store, "train", config))
+    spans = ((start, start + 2) for start in range(0, 100, 2))
+    assert throughput(loader, spans, next, per_step=1, steps=5).bytes_read_per_byte_used > 3

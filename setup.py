@@ -21,7 +21,7 @@ setup(
         "corrstore.catalog": ["templates/*.j2"],
         "corrstore.training": ["templates/*.j2"],
     },
-    entry_points={"console_scripts": ["corrstore = corrstore.command_line:main"]},
+    entry_points={"console_scripts": ["corrstore = corrstore.__main__:main"]},
     install_requires=[
         "apache-beam>=2.72",
         "cfgrib>=0.9.15",

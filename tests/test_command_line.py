@@ -106,6 +106,25 @@ assert before == [logging.root.filters, signal.getsignal(signal.SIGTERM), sys.ex
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_stops_a_command_while_its_libraries_are_loaded(name):
+    code = f"""
+import os, runpy, signal, sys
+for each in ("SIGTERM", "SIGINT", "SIGHUP"):
+    signal.signal(getattr(signal, each), signal.SIG_DFL)
+class Signals:
+    def find_spec(self, module, *_):
+        if module == "corrstore.command_line":
+            os.kill(os.getpid(), signal.{name})
+sys.meta_path.insert(0, Signals())
+runpy.run_module("corrstore", run_name="__main__")
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    said = f"corrstore: stopped by {name}; the same command continues\n"
+    assert (ended.returncode, ended.stderr) == (75, said)
+
+
 def test_the_version_is_printed():
     shown = corrstore("--version")
     assert shown.returncode == 0 and re.fullmatch(r"corrstore \d+\.\d+\.\d+\n", shown.stdout)

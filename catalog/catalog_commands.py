@@ -12,7 +12,8 @@ from corrstore.datasets.commands import AsJson, notices, results
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Which stores there are: variables, periods, statistics. All times are UTC.",
+    help="Which stores there are: variables, periods, statistics. All times are UTC.\n\n"
+    "Example: `corrstore catalog query --variable t2m --period 2020-07 --catalog demo/catalog`",
 )
 
 CatalogUrl = Annotated[
@@ -59,7 +60,7 @@ def list_stores(catalog: CatalogUrl, as_json: AsJson = False, form: AsForm = For
 
     rows = Catalog(catalog).listing()
     if as_json:
-        print_as_json(rows)
+        print_as_json(rows, form, output)
     elif not write_rows(rows, form, output):
         print_stores(rows)
 
@@ -91,7 +92,8 @@ def query(
     found = Catalog(catalog).query(variable or [], period, frequency, resolution, region, complete, reasons=True)
     rows = rows_of_answer(found)
     if as_json:
-        print_as_json({"complete": found.complete, "stores": rows, "missing": missing_rows(found.missing)})
+        answer = {"complete": found.complete, "stores": rows, "missing": missing_rows(found.missing)}
+        print_as_json(answer, form, output)
     elif not write_rows(rows, form, output):
         print_answer(found, alone=complete)
     if complete and not found.complete:
@@ -136,7 +138,7 @@ def statistics(
     )
     rows = [one.row for one in found]
     if as_json:
-        print_as_json(rows)
+        print_as_json(rows, form, output)
     elif not write_rows(rows, form, output):
         print_statistics(found)
 
@@ -160,7 +162,7 @@ def diff(
     found = Catalog(catalog).diff(first, second)
     rows = [each._asdict() for each in found]
     if as_json:
-        print_as_json(rows)
+        print_as_json(rows, form, output)
     elif not write_rows(rows, form, output):
         print_differences(found)
 

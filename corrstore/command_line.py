@@ -20,7 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Build, check and describe training stores for kilometre-scale weather downscaling.",
 )
 app.add_typer(corrstore.beam_pipelines.commands.app)
 app.add_typer(corrstore.catalog.commands.app)
@@ -40,7 +39,10 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
     ] = False,
 ) -> None:
-    """Build, check and describe training stores for kilometre-scale weather downscaling."""
+    """Build, check and describe training stores for kilometre-scale weather downscaling, and train models on them.
+
+    Example: `corrstore build demo --output demo/store`, then `corrstore inspect demo/store`
+    """
 
 
 @app.command()

@@ -10,16 +10,22 @@ import sys
 
 import pytest
 import yaml
+from typer.main import get_command
 
+from corrstore.command_line import app
 from tests.command import corrstore
 from tests.conftest import small_recipe_content
 from tests.paths import ROOT
 
+GROUPS = {"": get_command(app), "catalog": get_command(app).commands["catalog"]}
 
-@pytest.mark.parametrize("command", ["synth", "plan", "build", "verify", "inspect", "report", "schema"])
-def test_every_command_has_help_with_an_example(command):
-    shown = corrstore(command, "--help")
-    assert shown.returncode == 0 and "Example: corrstore " + command in " ".join(shown.stdout.split())
+
+@pytest.mark.parametrize(
+    "words", [*GROUPS, *(f"{group} {name}" for group in GROUPS for name in GROUPS[group].commands)]
+)
+def test_every_command_and_group_has_help_with_an_example(words):
+    shown = corrstore(*words.split(), "--help")
+    assert shown.returncode == 0 and f"Example: corrstore {words.strip()}" in " ".join(shown.stdout.split())
 
 
 def test_the_contract_in_json(tmp_path):

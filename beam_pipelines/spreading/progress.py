@@ -9,19 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bars
-from rich.text import Text
 
-from corrstore.catalog.printing.progress import LogLines
+from corrstore.catalog.printing.progress import shown_progress
 from corrstore.datasets.storage.folder import Folder
 
 _SECONDS_BETWEEN, _SECONDS_BETWEEN_IN_A_LOG = 1.0, 15.0
@@ -40,7 +29,7 @@ class Progress:
         before = len(folder.names(place))
         pause = _SECONDS_BETWEEN if self.console.is_terminal else _SECONDS_BETWEEN_IN_A_LOG
         done = threading.Event()
-        with _shown(self.label, "records", total, self.console) as show:
+        with shown_progress(self.console, self.label, "records", total) as show:
 
             def watch() -> None:
                 while not done.wait(pause):
@@ -60,36 +49,5 @@ class Progress:
 def counted_progress(label: str, unit: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
     """Show the progress of work in this process; call the yielded function once for each thing that is done."""
     done = count(1)
-    with _shown(label, unit, total, console) as show:
+    with shown_progress(console, label, unit, total) as show:
         yield lambda: show(next(done))
-
-
-@contextmanager
-def _shown(label: str, unit: str, total: int, console: Console) -> Iterator[Callable[[int], None]]:
-    if not console.is_terminal:
-        yield LogLines(console, label, unit, total).show
-        return
-    with _bars(console) as bars:
-        task = bars.add_task(label, total=total)
-        yield lambda done: bars.update(task, completed=done)
-
-
-def _bars(console: Console) -> Bars:
-    return Bars(
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _SecondsEach(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-class _SecondsEach(ProgressColumn):
-    """Seconds a sample, all workers together."""
-
-    def render(self, task: Task) -> Text:
-        """The rate as text; empty before the first sample."""
-        return Text(f"{1 / task.speed:.2f} s each" if task.speed else "")

@@ -59,8 +59,14 @@ def write_rows(rows: Sequence[Row], form: Form, output: Path | None) -> bool:
     return True
 
 
-def print_as_json(content: Any) -> None:
-    """Print JSON: times as 2018-01-01T03:00Z, what is not a number as null."""
+def print_as_json(content: Any, form: Form = Form.TABLE, output: Path | None = None) -> None:
+    """Print JSON: times as 2018-01-01T03:00Z, what is not a number as null; raise BadInput for another form or a file.
+
+    `form` and `output` are what the user gives beside `--json`.
+    """
+    if form is not Form.TABLE or output is not None:
+        other = f"--output {output}" if output else f"--format {form}"
+        raise BadInput(f"--json prints JSON on standard output, and {other} asks for something else; leave one out")
     print_json(_plain(content))
 
 

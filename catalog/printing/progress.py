@@ -7,9 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 60.0
 
@@ -46,15 +57,31 @@ class LogLines:
         self.console.print(f"{text}, {note}" if note else text, highlight=False, markup=False, soft_wrap=True)
 
 
+class Show(Protocol):
+    """A function that shows how much is done, and a note."""
+
+    def __call__(self, done: int, note: str = "") -> None: ...
+
+
 @contextmanager
-def shown_progress(
-    console: Console, label: str, unit: str, total: int, done: int = 0
-) -> Iterator[Callable[[int, str], None]]:
-    """Yield a function that shows how much is done, and a note: by a bar on a terminal, else by LogLines."""
+def shown_progress(console: Console, label: str, unit: str, total: int, done: int = 0) -> Iterator[Show]:
+    """Yield the function that shows progress: by a bar with rate and estimate on a terminal, else by LogLines."""
     if not console.is_terminal:
         yield LogLines(console, label, unit, total, done).show
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as bar:
+    columns = TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), _SecondsEach()
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task(label, total=total, completed=done)
-        yield lambda done, note: bar.update(task, completed=done, description=f"{label} {note}")
+
+        def show(done: int, note: str = "") -> None:
+            bar.update(task, completed=done, description=f"{label} {note}".rstrip())
+
+        yield show
+
+
+class _SecondsEach(ProgressColumn):
+    """Seconds for each thing that is done, all workers together."""
+
+    def render(self, task: Task) -> Text:
+        """The rate as text; empty before the first one is done."""
+        return Text(f"{1 / task.speed:.2f} s each" if task.speed else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from corrstore.catalog.queries.series import SeriesReader
 from corrstore.catalog.tables.presence import PresenceCheck
 from corrstore.catalog.tables.reading import Tables
 from corrstore.catalog.tables.schemas import TableName
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import Interval, parse_period
 from corrstore.datasets.storage.folder import Folder
 
@@ -76,6 +78,8 @@ class Catalog:
         everything; `reasons` adds why something is missing. Only valid samples count. Raises BadInput for a variable
         that no store has, among others.
         """
+        if resolution is not None and not 0 < resolution < math.inf:
+            raise BadInput(f"resolution {resolution} is no size of a grid cell; write it in degrees, such as 0.03")
         question = Question(
             list(dict.fromkeys(variables)),
             None if period is None else parse_period(period),

@@ -57,8 +57,8 @@ class ChannelStatistics:
 
     @property
     def complete(self) -> bool:
-        """True where all expected samples are valid."""
-        return self.samples == self.expected
+        """True where there are expected samples, and all are valid."""
+        return self.samples == self.expected > 0
 
     @property
     def row(self) -> dict[str, Any]:

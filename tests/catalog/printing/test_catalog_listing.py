@@ -70,6 +70,14 @@ def test_a_channel_has_a_block_on_a_terminal_of_eighty_columns(url, monkeypatch)
             assert above.index(name) == below.index(name)
 
 
+@pytest.mark.parametrize("other", [("--format", "csv"), ("--output", "rows.csv")])
+def test_json_and_another_form_are_refused(url, tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    ended = corrstore("catalog", "list", "--catalog", url, "--json", *other)
+    assert (ended.returncode, ended.stdout, (tmp_path / "rows.csv").exists()) == (2, "", False)
+    assert f"--json prints JSON on standard output, and {' '.join(other)}" in " ".join(ended.stderr.split())
+
+
 def test_stores_of_one_name_are_told_apart(tmp_path, monkeypatch):
     for place in ("a", "b"):
         register(Folder(str(tmp_path / "catalog")), made(tmp_path, place=place, invalid=(1,)))

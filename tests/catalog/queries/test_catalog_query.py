@@ -34,6 +34,13 @@ def catalog_of(root: Path, *stores) -> Catalog:
     return Catalog(str(root / "catalog"))
 
 
+@pytest.mark.parametrize("degrees", [float("nan"), float("inf"), 0.0, -0.25])
+def test_what_is_no_resolution_is_refused(tmp_path, degrees):
+    register(Folder(str(tmp_path / "catalog")), made(tmp_path))
+    with pytest.raises(BadInput, match=r"resolution .* is no size of a grid cell; write it in degrees"):
+        Catalog(str(tmp_path / "catalog")).query(["t2m"], resolution=degrees)
+
+
 @pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "0,50,10,40", "0,-91,10,40", "5,0,5,10", "nan,0,5,10"])
 def test_what_is_no_region_is_refused(text):
     with pytest.raises(BadInput, match=r"WEST,SOUTH,EAST,NORTH"):

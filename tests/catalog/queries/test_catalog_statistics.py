@@ -78,7 +78,7 @@ def test_any_selection_equals_numpy(catalog, demo_store, faulty_store, fields, s
         numbers, expected = _expected(
             store, fields[store.recipe.name][one.role, one.channel], start, end, months, hours
         )
-        assert (one.samples, one.expected, one.complete) == (len(numbers), expected, len(numbers) == expected)
+        assert (one.samples, one.expected, one.complete) == (len(numbers), expected, len(numbers) == expected > 0)
         _equals_numpy(one, numbers)
 
 
@@ -115,6 +115,11 @@ def test_every_store_and_role_that_has_the_variable(catalog):
         for rest in (("input", "tp"), ("target", "tp"), ("target", "refc"))
     }
     assert catalog.statistics(["refc"], residual=True) == [] == catalog.statistics(["tp"], "2019")
+
+
+def test_hours_that_no_sample_has_are_not_complete(catalog):
+    (one, *_) = catalog.statistics(["tp"], hours=[1], store="small")
+    assert (one.samples, one.expected, one.complete) == (0, 0, False)
 
 
 def test_a_row_is_flat(catalog):

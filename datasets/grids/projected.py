@@ -21,13 +21,15 @@ from corrstore.datasets.grids.axes import (
     within,
 )
 from corrstore.datasets.grids.proj import CRSError, Proj
+from corrstore.datasets.grids.rotated_pole import RotatedPole
 
 
 @dataclass(frozen=True, eq=False)
 class ProjectedGrid:
     """A grid that is regular in a map projection; fields on it are [y, x].
 
-    `crs` is a PROJ string, `x` and `y` are metres in it, each monotonic either way. Raises BadInput.
+    `crs` is a PROJ string, `x` and `y` are metres in it, or degrees around a rotated pole, each monotonic either way.
+    Raises BadInput.
     """
 
     crs: str
@@ -36,11 +38,32 @@ class ProjectedGrid:
 
     def __post_init__(self) -> None:
         try:
-            Proj(self.crs)
+            _ = self.projection
         except CRSError as error:
             raise BadInput(f"crs: got {self.crs!r}, expected a PROJ string: {error}") from error
         object.__setattr__(self, "x", checked_axis("x", self.x))
         object.__setattr__(self, "y", checked_axis("y", self.y))
+
+    @cached_property
+    def projection(self) -> Proj | RotatedPole:
+        """The function that brings longitudes and latitudes to x and y, and, `inverse`, back."""
+        return RotatedPole.from_proj_string(self.crs) or Proj(self.crs)
+
+    def position(self, lat: Axis, lon: Axis) -> tuple[Axis, Axis]:
+        """Return y and x of points; around a rotated pole, x is as near to the middle of the grid as a circle lets."""
+        x, y = self.projection(lon, lat)
+        if isinstance(self.projection, RotatedPole):
+            middle = float(self.x[0] + self.x[-1]) / 2
+            x = np.mod(x - middle + 180.0, 360.0) - 180.0 + middle
+        return y, x
+
+    def convergence(self) -> NDArray[np.float64]:
+        """Return the angle of the grid's y axis at each point [y, x], in degrees clockwise from north."""
+        lat, lon = self.latlon()
+        if isinstance(self.projection, RotatedPole):
+            return self.projection.convergence(lon, lat)
+        angle: NDArray[np.float64] = self.projection.get_factors(lon, lat).meridian_convergence
+        return angle
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,8 +72,9 @@ class ProjectedGrid:
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits of the projection and of the coordinates rounded to a millimetre."""
-        y, x = (np.rint(axis * 1e3).astype(np.int64) for axis in (self.y, self.x))
+        """16 hex digits of the projection and of the coordinates rounded to a millimetre, or to 1e-6 degree."""
+        unit = 1e6 if isinstance(self.projection, RotatedPole) else 1e3
+        y, x = (np.rint(axis * unit).astype(np.int64) for axis in (self.y, self.x))
         return axes_digest(" ".join(self.crs.split()), y, x)
 
     def latlon(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -66,7 +90,7 @@ class ProjectedGrid:
 
     @property
     def resolution(self) -> tuple[float, float]:
-        """Mean spacing of the rows (y) and of the columns (x), in metres; NaN of a lone point."""
+        """Mean spacing of the rows (y) and of the columns (x), in the unit of the axes; NaN of a lone point."""
         return spacing(self.y), spacing(self.x)
 
     @property
@@ -75,12 +99,13 @@ class ProjectedGrid:
         return False
 
     def covers(self, other: LatLonPoints, margin: float = 0.0) -> bool:
-        """Return whether every point of `other` lies within this grid, `margin` metres or more from its ends.
+        """Return whether every point of `other` lies within this grid, `margin` or more from its ends.
 
-        Only the outermost points of `other` are looked at: the others lie between them.
+        `margin` is in the unit of the axes. Only the outermost points of `other` are looked at: the others lie between
+        them.
         """
         lat, lon = other.latlon()
-        x, y = Proj(self.crs)(_outermost(lon), _outermost(lat))
+        y, x = self.position(_outermost(lat), _outermost(lon))
         return within(self.x, x, margin) and within(self.y, y, margin)
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +124,7 @@ class ProjectedGrid:
 
 @lru_cache(maxsize=4)
 def _latlon(grid: ProjectedGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    lon, lat = Proj(grid.crs)(*np.meshgrid(grid.x, grid.y), inverse=True)
+    lon, lat = grid.projection(*np.meshgrid(grid.x, grid.y), inverse=True)
     lat.flags.writeable = lon.flags.writeable = False
     return lat, lon
 

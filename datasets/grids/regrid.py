@@ -18,7 +18,6 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import fractional_index, longitude_index
 from corrstore.datasets.grids.fields import FieldArray, check_shape, output_array
 from corrstore.datasets.grids.grid import Grid
-from corrstore.datasets.grids.proj import Proj
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid_kernels import average_cells, interpolate_axes, interpolate_points
@@ -150,7 +149,6 @@ def _projected_weights(source: ProjectedGrid, destination: RectilinearGrid, meth
             f"method: got 'conservative' from a projected grid ({source}), expected 'bilinear' or 'nearest': "
             "go 'bilinear' to a latitude by longitude grid as fine as the source, from there 'conservative'"
         )
-    projection = Proj(source.crs)
     height, width = source.shape
     corner = np.empty(destination.shape, np.int32)
     row_weight, column_weight = (
@@ -158,7 +156,7 @@ def _projected_weights(source: ProjectedGrid, destination: RectilinearGrid, meth
         np.empty(destination.shape, np.float32),
     )
     for row, lat in enumerate(destination.lat):
-        x, y = projection(destination.lon, np.full_like(destination.lon, lat))
+        y, x = source.position(np.full_like(destination.lon, lat), destination.lon)
         down, along = fractional_index(source.y, y), fractional_index(source.x, x)
         if method == "nearest":
             down, along = nearest_index(down, height), nearest_index(along, width)

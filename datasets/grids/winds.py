@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.grids.proj import Proj
 from corrstore.datasets.grids.projected import ProjectedGrid
 
 
@@ -17,9 +16,9 @@ def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[Fie
     """Return the eastward and northward wind [..., y, x], float32, in the unit of `u` and `v`.
 
     `u` is the component along rising x and `v` along rising y of the grid's projection, which is conformal
-    (Lambert, polar stereographic, Mercator); in GRIB `uvRelativeToGrid` is 1. The angle between the grid's y
-    axis and north is the meridian convergence (Snyder 1987, USGS Professional Paper 1395). Raises BadInput
-    where the shapes do not fit.
+    (Lambert, polar stereographic, Mercator) or has a rotated pole; in GRIB `uvRelativeToGrid` is 1. The angle
+    between the grid's y axis and north is the meridian convergence (Snyder 1987, USGS Professional Paper 1395).
+    Raises BadInput where the shapes do not fit.
     """
     along_x, along_y = np.asarray(u, np.float32), np.asarray(v, np.float32)
     if along_x.shape != along_y.shape or along_x.shape[-2:] != grid.shape:
@@ -33,6 +32,5 @@ def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[Fie
 
 @lru_cache(maxsize=4)
 def _convergence(grid: ProjectedGrid) -> tuple[FieldArray, FieldArray]:
-    lat, lon = grid.latlon()
-    angle = np.deg2rad(Proj(grid.crs).get_factors(lon, lat).meridian_convergence)
+    angle = np.deg2rad(grid.convergence())
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)

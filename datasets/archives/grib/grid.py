@@ -19,16 +19,18 @@ from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.grids.proj import Proj
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.grids.rotated_pole import RotatedPole
 
 _I_NEGATIVE, _J_POSITIVE, _J_CONSECUTIVE, _ALTERNATING, _STAGGERED = 0x80, 0x40, 0x20, 0x10, 0x0F
 """Scanning mode, WMO FM 92 GRIB2 flag table 3.4."""
 
 _RECTILINEAR = {"regular_ll", "regular_gg"}
+_ROTATED = {"rotated_ll", "rotated_gg"}
 _PROJECTED = {"lambert", "mercator", "polar_stereographic"}
 _SAME_LATITUDE = 2e-3
-_SPECTRAL = "transform it to a grid first, as with `cdo sp2gp IN OUT`"
+_SPECTRAL = "it holds the coefficients of a spectral field; transform it to a grid first, as with `cdo sp2gp IN OUT`"
 _REDUCED = "make it regular first, as with `cdo setgridtype,regular IN OUT`"
-_OTHER = "regrid it to latitudes and longitudes first, as with `cdo remapbil,GRID IN OUT`"
+_OTHER = "regrid it to latitudes and longitudes first, with a program that turns the winds to east and north too"
 _ADVICE = {"sh": _SPECTRAL, "reduced_gg": _REDUCED, "reduced_ll": _REDUCED}
 
 
@@ -58,8 +60,8 @@ _scanned_grids: dict[bytes, ScannedGrid] = {}
 def scanned_grid(handle: int, section: bytes) -> ScannedGrid:
     """Return the grid and scanning mode of a message; messages with equal grid `section` share one.
 
-    Regular latitude-longitude and Gaussian grids are rectilinear; Lambert, Mercator and polar stereographic ones
-    projected. Raises BadInput, with the fix, for other grids, and DamagedData for those that
+    Regular latitude-longitude and Gaussian grids are rectilinear; those around a rotated pole, Lambert, Mercator and
+    polar stereographic ones projected. Raises BadInput, with the fix, for other grids, and DamagedData for those that
     contradict themselves.
     """
     if section not in _scanned_grids:
@@ -69,7 +71,7 @@ def scanned_grid(handle: int, section: bytes) -> ScannedGrid:
 
 def _scanned_grid(handle: int) -> ScannedGrid:
     kind = eccodes.codes_get(handle, "gridType")
-    if kind not in _RECTILINEAR | _PROJECTED:
+    if kind not in _RECTILINEAR | _ROTATED | _PROJECTED:
         raise BadInput(f"its grid is {kind}, which is not read: {_ADVICE.get(kind, _OTHER)}")
     scanning_mode = integer_key(handle, "scanningMode") or 0
     if scanning_mode & _STAGGERED:
@@ -78,11 +80,25 @@ def _scanned_grid(handle: int) -> ScannedGrid:
     count = eccodes.codes_get_size(handle, "values")
     if rows * columns != count:
         raise DamagedData(f"its grid has {rows} x {columns} points, but there are {count} values: it is damaged")
-    make = _rectilinear if kind in _RECTILINEAR else _projected
-    return ScannedGrid(make(handle, kind, rows, columns, scanning_mode), scanning_mode)
+    if kind in _PROJECTED:
+        return ScannedGrid(_projected(handle, kind, rows, columns, scanning_mode), scanning_mode)
+    lat, lon = _axes(handle, kind, rows, columns, scanning_mode)
+    grid = RectilinearGrid(lat, lon) if kind in _RECTILINEAR else ProjectedGrid(_rotated_pole(handle), lon, lat)
+    return ScannedGrid(grid, scanning_mode)
 
 
-def _rectilinear(handle: int, kind: str, rows: int, columns: int, scanning_mode: int) -> RectilinearGrid:
+def _rotated_pole(handle: int) -> str:
+    angle = eccodes.codes_get(handle, "angleOfRotationInDegrees", float)
+    if angle:
+        raise BadInput(f"its rotated grid is turned about its own pole too, by {angle:g} degrees, which is not read")
+    lat, lon = (
+        eccodes.codes_get(handle, f"{each}OfSouthernPoleInDegrees", float) for each in ("latitude", "longitude")
+    )
+    return RotatedPole(lat, lon).proj_string
+
+
+def _axes(handle: int, kind: str, rows: int, columns: int, scanning_mode: int) -> tuple[Axis, Axis]:
+    """Return the latitudes, north first, and the longitudes, west first; rotated ones of a rotated grid."""
     lat = [eccodes.codes_get(handle, f"latitudeOf{end}GridPointInDegrees") for end in ("First", "Last")]
     lon = [eccodes.codes_get(handle, f"longitudeOf{end}GridPointInDegrees") for end in ("First", "Last")]
     south, north = lat if scanning_mode & _J_POSITIVE else lat[::-1]
@@ -92,8 +108,8 @@ def _rectilinear(handle: int, kind: str, rows: int, columns: int, scanning_mode:
     east = east if east >= west else east + 360.0
     if east > 360.0:
         west, east = west - 360.0, east - 360.0
-    parallels = _gaussian(handle, north, south, rows) if kind == "regular_gg" else regular_axis(north, south, rows)
-    return RectilinearGrid(parallels, regular_axis(west, east, columns))
+    parallels = _gaussian(handle, north, south, rows) if kind.endswith("gg") else regular_axis(north, south, rows)
+    return parallels, regular_axis(west, east, columns)
 
 
 def _gaussian(handle: int, north: float, south: float, count: int) -> Axis:

@@ -14,6 +14,8 @@ import corrstore.datasets.grids.proj  # noqa: F401
 # isort: split
 import eccodes
 
+from corrstore.datasets.archives.grib.ncep_rotated import with_known_template
+
 __all__ = ["eccodes", "integer_key", "message_handle", "scaled_key"]
 
 
@@ -23,7 +25,7 @@ def message_handle(message: bytes) -> Iterator[int]:
 
     Raises eccodes.CodesInternalError where the bytes are no message.
     """
-    handle = eccodes.codes_new_from_message(message)
+    handle = eccodes.codes_new_from_message(with_known_template(message))
     try:
         yield handle
     finally:

@@ -11,12 +11,12 @@ from pyproj import Proj
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import regular_axis
-from corrstore.datasets.grids.esmf_weights import EsmfWeights
 from corrstore.datasets.grids.grid import preset
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.grids.regrid_weights import bilinear_axis
+from corrstore.datasets.grids.scattered.esmf_weights import EsmfWeights
 from tests.hrrr import HRRR_CRS
 
 relaxed = settings(deadline=None)

@@ -62,8 +62,7 @@ class ProjectedGrid:
         lat, lon = self.latlon()
         if isinstance(self.projection, RotatedPole):
             return self.projection.convergence(lon, lat)
-        angle: NDArray[np.float64] = self.projection.get_factors(lon, lat).meridian_convergence
-        return angle
+        return np.asarray(self.projection.get_factors(lon, lat).meridian_convergence, np.float64)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -335,11 +335,15 @@ def test_what_is_delivered_as_something_else_is_named(path, says):
         index_file(SHARED / path)
 
 
-def test_a_rotated_grid_is_listed_and_refused():
+def test_a_rotated_grid_lies_where_eccodes_puts_it():
     path = SHARED / "static/harmonie_ecoclimap_rotated_lsm_z.grib1"
     index = index_file(path)
     assert index.messages.num_rows == 22
     assert {problem.kind for problem in index.problems} == {"not_grib", "padding"}
     row = index.messages.to_pylist()[0]
-    with pytest.raises(BadInput, match="rotated_ll"):
-        read_field(path, row["offset"], row["length"])
+    field = read_field(path, row["offset"], row["length"])
+    with message_handle(path.read_bytes()[row["offset"] :][: row["length"]]) as handle:
+        stated = [eccodes.codes_get_array(handle, key) for key in ("latitudes", "longitudes", "values")]
+    lat, lon, values = (each.reshape(186, 186)[::-1] for each in stated)
+    np.testing.assert_allclose(field.grid.latlon(), [lat, lon], atol=1e-5)
+    np.testing.assert_allclose(field.values, values, rtol=2.0**-22)

@@ -76,7 +76,6 @@ def train(
     config = run_config(stage, preset, changes)
     query = query_for(store, catalog, variable or [], config.period, resolution, region)
     if processes > 1 and not (plan or meter or in_process_group()):
-        config.for_processes(processes)
         run_in_processes(processes)
         return
     url = store_for(query, output) if query else str(store)

@@ -98,22 +98,26 @@ class RunConfig(BaseModel):
         return NetworkConfig.from_size(self.size, 1, 1, noise_conditioned=False).stride
 
     def for_processes(self, count: int) -> RunConfig:
-        """Return these settings with a micro_batch that divides the batch of each of `count` processes.
+        """Return these settings with a batch that `count` processes can share, and a micro_batch that divides a share.
 
-        It is the largest that is at most the one given, which bounds the memory. Raises BadInput where the batch is not
-        a multiple of `count`.
+        Each is the largest that is at most the one given, but for a batch of fewer patches than processes: then each
+        has one. So neither needs more memory.
         """
-        if self.batch % count:
-            fewer = max(count, self.batch - self.batch % count)
-            raise BadInput(
-                f"batch {self.batch} cannot be divided among {count} processes; set batch={fewer}, or {fewer + count}"
-            )
-        share = self.batch // count
+        share = max(1, self.batch // count)
         fits = next(size for size in range(min(self.micro_batch, share), 0, -1) if share % size == 0)
-        return self.model_copy(update={"micro_batch": fits})
+        return self.model_copy(update={"batch": share * count, "micro_batch": fits})
 
-    def fitted_from(self, asked: RunConfig, count: int) -> str:
-        """Return the line on a micro_batch that is not the one asked for, with a better batch if under half."""
+    def fitted_from(self, asked: RunConfig, count: int) -> list[str]:
+        """Return a line for each of batch and micro_batch that is not the one asked for.
+
+        A micro_batch of less than half of that is said with a better batch.
+        """
+        said = []
+        if self.batch != asked.batch:
+            said = [f"batch is {self.batch}, not {asked.batch}: it must be a multiple of the {count} processes"]
+        return said if self.micro_batch == asked.micro_batch else [*said, self._said_of_micro_batch(asked, count)]
+
+    def _said_of_micro_batch(self, asked: RunConfig, count: int) -> str:
         share = self.batch // count
         line = (
             f"micro_batch is {self.micro_batch}, not {asked.micro_batch}: it must divide the {share} patches of an"

@@ -62,8 +62,8 @@ def train(
             f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
             f" {learner.patches_seen:,} of {config.patches:,} patches seen"
         )
-        if config.micro_batch != asked.micro_batch:
-            notices.print(config.fitted_from(asked, processes.world_size), soft_wrap=True)
+        for line in config.fitted_from(asked, processes.world_size):
+            notices.print(line, soft_wrap=True)
         if "validation" not in store.recipe.splits.intervals:
             notices.print("the store has no validation split: nothing is validated; best.pt holds the latest weights")
     if learner.residual_scale is None:
@@ -127,7 +127,7 @@ def _new_or_resumed(
         return Learner(config, store, device, _parent(store, config, regression, device), processes), None
     content = read_checkpoint(output / LAST)
     check_store(content["store"], store, output / LAST)
-    saved = RunConfig.model_validate(content["config"])
+    saved, config = RunConfig.model_validate(content["config"]), config.for_processes(processes.world_size)
     changed = [
         f"  {name}: began with {getattr(saved, name)!r}, now {getattr(config, name)!r}"
         for name in RunConfig.model_fields

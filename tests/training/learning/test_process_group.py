@@ -90,7 +90,7 @@ def train_words(store, run, **changes) -> list[object]:
 
 def test_two_processes_train_until_a_signal_and_sample_together_and_speak_once(demo_store, tmp_path):
     store = demo_store.folder.path()
-    training = started(*train_words(store, tmp_path / "run", micro_batch=3, patches=80_000))
+    training = started(*train_words(store, tmp_path / "run", batch=9, micro_batch=3, patches=80_000))
     wait_for_updates(training, tmp_path / "run", 2)
     training.send_signal(signal.SIGTERM)
     _, said = training.communicate()
@@ -99,6 +99,7 @@ def test_two_processes_train_until_a_signal_and_sample_together_and_speak_once(d
     assert said.splitlines() == [
         f"on {store}",
         "8 samples for training, 0 skipped as not valid; 0 of 80,000 patches seen",
+        "batch is 8, not 9: it must be a multiple of the 2 processes",
         "micro_batch is 2, not 3: it must divide the 4 patches of an update in each process",
         f"corrstore: stopped after {seen:,} of 80,000 patches; the same command continues",
     ]
@@ -175,7 +176,7 @@ def test_no_process_outlives_a_command_that_is_killed(tmp_path):
 
 @pytest.mark.slow
 def test_a_command_whose_terminal_is_gone_stops_and_one_under_nohup_goes_on(demo_store, tmp_path):
-    words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000)
+    words = train_words(demo_store.folder.path(), tmp_path / "run", patches=80_000, batch=9)
     for ignored in (True, False):
         training = started(*words, ignoring=ignored)
         wait_for_updates(training, tmp_path / "run", before := updates(tmp_path / "run") + 2)
@@ -197,11 +198,16 @@ def test_one_variable_of_torchrun_alone_makes_no_group(demo_store, tmp_path, mon
     assert in_process_group()
 
 
-def test_a_batch_that_the_processes_cannot_share_is_refused_before_any_starts(demo_store, tmp_path):
-    ended = corrstore(*train_words(demo_store.folder.path(), tmp_path / "run", batch=9))
-    assert ended.returncode == 2
-    assert "batch 9 cannot be divided among 2 processes; set batch=8, or 10" in ended.stderr
-    assert not (tmp_path / "run").exists()
+@pytest.mark.parametrize(
+    ("batch", "processes", "fitted", "micro_batch"), [(9, 2, 8, 4), (8, 2, 8, 4), (3, 4, 4, 1), (7, 3, 6, 2)]
+)
+def test_a_batch_that_the_processes_cannot_share_becomes_one_that_they_can(batch, processes, fitted, micro_batch):
+    asked = run_config("regression", "demo", {"batch": batch, "micro_batch": 4})
+    found = asked.for_processes(processes)
+    assert (found.batch, found.micro_batch) == (fitted, micro_batch)
+    said = f"batch is {fitted}, not {batch}: it must be a multiple of the {processes} processes"
+    assert (said in found.fitted_from(asked, processes)) == (fitted != batch)
+    assert found.for_processes(processes) == found
 
 
 @pytest.mark.parametrize(
@@ -232,7 +238,7 @@ def test_the_largest_micro_batch_that_divides_and_is_not_above_the_one_given_is_
 )
 def test_a_micro_batch_under_half_of_the_one_given_is_said_with_a_better_batch(batch, micro_batch, processes, better):
     asked = run_config("regression", "demo", {"batch": batch, "micro_batch": micro_batch})
-    said = asked.for_processes(processes).fitted_from(asked, processes)
+    (said,) = asked.for_processes(processes).fitted_from(asked, processes)
     assert f"micro_batch is {asked.for_processes(processes).micro_batch}, not {micro_batch}" in said
     assert ("batch=" in said) == (better is not None)
     if better:

@@ -16,38 +16,43 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from corrstore.datasets.archives.accumulation import window_start
-from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, GribIndex, Problem, index_file
+from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, INDEX_VERSION, GribIndex, Problem, index_file
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.cache import cache_path, is_cached, tell_unwritable, write_to_cache
+from corrstore.datasets.storage.containers import unpacked
 from corrstore.datasets.variables.channels import Channel
 
 _NUMBERS = ("discipline", "category", "number", "table", "parameter", "level_type")
+File = tuple[str, str]
+"""The path of a file, and the name of the file in it where it is a container; else empty."""
 _POOL_FROM = 64  # files; for fewer, processes cost more time than they save
 
 
-def index_files(paths: list[Path]) -> tuple[pa.Table, list[Problem]]:
-    """Return the messages of all files (INDEX_SCHEMA and `path`) and the problems found in them.
+def index_files(files: list[File]) -> tuple[pa.Table, list[Problem]]:
+    """Return the messages of all files (INDEX_SCHEMA, `path` and `inside`) and the problems found in them.
 
     A file is scanned once: its index is kept in $XDG_CACHE_HOME/corrstore, by path, size and time of change. Where
     that folder cannot be written, one notice says so and the files are scanned each time.
     """
-    new = [path for path in paths if not is_cached(_cache_path(path))]
+    new = [file for file in files if not is_cached(_cache_path(file))]
     if len(new) >= _POOL_FROM:
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             uncached = dict(zip(new, pool.map(_index_into_cache, new, chunksize=16), strict=True))
     else:
-        uncached = {path: _index_into_cache(path) for path in new}
+        uncached = {file: _index_into_cache(file) for file in new}
     tables, problems = [], []
-    for path in paths:
-        index = uncached.get(path)
+    for file in files:
+        index = uncached.get(file)
         if index is not None:
-            tell_unwritable(_cache_path(path).parents[1])
-        table, found = _parsed(path, _cached(path) if index is None else index)
-        tables.append(table.append_column("path", pa.repeat(str(path), len(table))))
+            tell_unwritable(_cache_path(file).parents[1])
+        table, found = _parsed(file, _cached(file) if index is None else index)
+        for name, value in zip(("path", "inside"), file, strict=True):
+            table = table.append_column(name, pa.repeat(value, len(table)))
+        tables.append(table)
         problems += found
-    empty = pa.Table.from_pylist([], schema=INDEX_SCHEMA.append(pa.field("path", pa.string())))
+    empty = pa.schema([*INDEX_SCHEMA, ("path", pa.string()), ("inside", pa.string())]).empty_table()
     return pa.concat_tables([empty, *tables]), problems
 
 
@@ -92,7 +97,6 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: 
     constants = {
         "channel": channel.name,
         "format": "grib",
-        "inside": "",
         "name": "",
         "indexers": "",
         "scale": rule.scale,
@@ -110,6 +114,7 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: 
         "member": matches["member"],
         "grid_hash": matches["grid_hash"],
         "path": matches["path"],
+        "inside": matches["inside"],
         "offset": matches["offset"],
         "length": matches["length"],
         "part": matches["part"],
@@ -130,34 +135,36 @@ def _window_start(
     return pa.chunked_array([pa.array(window_start(rule.accumulates, valid, init))])
 
 
-def _cache_path(path: Path) -> Path:
-    return cache_path("grib-index", path, ".parquet", str(INDEX_SCHEMA))
+def _cache_path(file: File) -> Path:
+    path, inside = file
+    return cache_path("grib-index", Path(path), ".parquet", f"{INDEX_VERSION} {INDEX_SCHEMA} {inside}")
 
 
-def _index_into_cache(path: Path) -> pa.Table | None:
+def _index_into_cache(file: File) -> pa.Table | None:
     """Scan a file and keep its index; return the index where the cache cannot be written."""
     try:
-        index = index_file(path)
-    except BadInput as error:
-        index = GribIndex(INDEX_SCHEMA.empty_table(), [Problem(str(path), 0, "not_grib", str(error))])
+        index = index_file(unpacked(*file))
+    except (BadInput, DamagedData) as error:
+        index = GribIndex(INDEX_SCHEMA.empty_table(), [Problem(file[0], 0, "not_grib", str(error))])
     problems = [[problem.offset, problem.kind, problem.text] for problem in index.problems]
     table = index.messages.replace_schema_metadata({"problems": json.dumps(problems)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    return None if write_to_cache(_cache_path(path), sink.getvalue().to_pybytes()) else table
+    return None if write_to_cache(_cache_path(file), sink.getvalue().to_pybytes()) else table
 
 
-def _cached(path: Path) -> pa.Table:
+def _cached(file: File) -> pa.Table:
     try:
-        return pq.read_table(_cache_path(path))
+        return pq.read_table(_cache_path(file))
     except pa.ArrowInvalid as error:
-        raise DamagedData(f"{_cache_path(path)}, the index of {path}, cannot be read ({error}); delete it") from None
+        path = _cache_path(file)
+        raise DamagedData(f"{path}, the index of {file[0]}, cannot be read ({error}); delete it") from None
 
 
-def _parsed(path: Path, table: pa.Table) -> tuple[pa.Table, list[Problem]]:
+def _parsed(file: File, table: pa.Table) -> tuple[pa.Table, list[Problem]]:
     """Return the messages of a file's index and the problems in its metadata."""
     problems = json.loads(table.schema.metadata[b"problems"])
     return (
         table.replace_schema_metadata(None),
-        [Problem(str(path), offset, kind, text) for offset, kind, text in problems],
+        [Problem(", ".join(filter(None, file)), offset, kind, text) for offset, kind, text in problems],
     )

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import tempfile
-import zipfile
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import xarray as xr
 from numpy.typing import NDArray
 
-from corrstore.datasets.archives.gridded_axes import Axes, UnknownLayout
-from corrstore.datasets.archives.gridded_slices import slices
+from corrstore.datasets.archives.contents.files import ArchiveFile
+from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
+from corrstore.datasets.archives.gridded.files import open_file
+from corrstore.datasets.archives.gridded.slices import slices
+from corrstore.datasets.archives.gridded.units import rule_in_units
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import Dimensions, SourceTable
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import regular_axis
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Interval
@@ -27,45 +26,44 @@ from corrstore.datasets.variables.channels import Channel
 
 
 def references(
-    path: str,
-    format: str,
+    file: ArchiveFile,
     table: SourceTable,
     channels: Iterable[Channel],
     period: Interval,
     options: dict[str, Any],
     member: str | None = None,
 ) -> pa.Table:
-    """List the slices of a NetCDF file or Zarr group that hold the channels at valid times in the period.
+    """List the slices of a file in NetCDF or Zarr that hold the channels at valid times in the period.
 
     Of several members all are listed, or the one given. Only coordinates are read, and of a file that holds several
     experiment versions of a field, the field. Raises UnknownLayout where the table does not fit the file's axes.
     """
     found = [REFERENCE_SCHEMA.empty_table()]
-    for inside in _files_inside(path) if format == "netcdf" else [""]:
-        axes = Axes(_open(path, inside, format, json.dumps(options)), table.dims)
-        for channel in channels:
-            rule = table.fields.get(channel.variable.name)
-            for name in rule.names if rule else []:
-                variable = name.format(level=channel.level)
-                if rule and variable in axes.dataset and _fits(axes, variable, channel, level_in_name=variable != name):
-                    try:
-                        columns = slices(axes, variable, channel, rule, period, member)
-                    except UnknownLayout as error:
-                        raise UnknownLayout(f"{path}: {error}") from None
-                    common = {
-                        "channel": channel.name,
-                        "format": format,
-                        "path": path,
-                        "inside": inside,
-                        "name": variable,
-                        "offset": 0,
-                        "length": 0,
-                        "part": 0,
-                        "grid_hash": _grid(axes).hash,
-                        "add_offset": rule.offset,
-                        "grid_relative": False,
-                    }
-                    found.append(_table(common, columns, has_no_run=bool(table.analysis)))
+    axes = Axes(open_file(file, options), table.dims)
+    for channel in channels:
+        rule = table.fields.get(channel.variable.name)
+        for name in rule.names if rule else []:
+            variable = name.format(level=channel.level)
+            if rule and variable in axes.dataset and _fits(axes, variable, channel, level_in_name=variable != name):
+                try:
+                    in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
+                    columns = slices(axes, variable, channel, in_our_units, period, member)
+                except UnknownLayout as error:
+                    raise UnknownLayout(f"{file}: {error}") from None
+                common = {
+                    "channel": channel.name,
+                    "format": file.format,
+                    "path": file.path,
+                    "inside": file.inside,
+                    "name": variable,
+                    "offset": 0,
+                    "length": 0,
+                    "part": 0,
+                    "grid_hash": _grid(axes).hash,
+                    "add_offset": in_our_units.offset,
+                    "grid_relative": False,
+                }
+                found.append(_table(common, columns, has_no_run=bool(table.analysis)))
     return pa.concat_tables(found)
 
 
@@ -83,7 +81,7 @@ def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray
 
 def _opened(reference: FieldReference, options: dict[str, Any]) -> tuple[dict[str, int], Axes]:
     """Return the positions of a slice along all dimensions but those of its grid, and the file's axes."""
-    dataset = _open(reference.path, reference.inside, reference.format, json.dumps(options))
+    dataset = open_file(ArchiveFile(reference.path, reference.inside, reference.format), options)
     indexers = json.loads(reference.indexers)
     plane = [dimension for dimension, position in indexers.items() if position is None]
     axes = Axes(dataset, Dimensions(lat=plane[0], lon=plane[1]) if plane else Dimensions())
@@ -118,19 +116,6 @@ def _fits(axes: Axes, name: str, channel: Channel, level_in_name: bool) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _open(path: str, inside: str, format: str, options: str) -> xr.Dataset:
-    if format == "zarr":
-        try:
-            return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=json.loads(options) or None)
-        except (OSError, ValueError, ImportError) as error:
-            raise BadInput(f"{path} cannot be read as Zarr: {error}; correct the path or storage_options") from None
-    try:
-        return xr.open_dataset(_unzipped(path, inside), engine="netcdf4", decode_timedelta=False)
-    except OSError as error:
-        raise DamagedData(f"{path} cannot be read as NetCDF: {error.strerror or error}; fetch it again") from None
-
-
-@lru_cache(maxsize=8)
 def _grid_of(lat: bytes, lon: bytes) -> RectilinearGrid:
     return RectilinearGrid(_regular(np.frombuffer(lat)), _regular(np.frombuffer(lon)))
 
@@ -149,23 +134,3 @@ def _grid(axes: Axes) -> RectilinearGrid:
         raise BadInput(f"no latitude and longitude among {', '.join(map(str, axes.dataset.variables))}")
     lat, lon = (np.asarray(axes.dataset[name].values, dtype=np.float64) for name in (lat_name, lon_name))
     return _grid_of(lat.tobytes(), lon.tobytes())
-
-
-def _files_inside(path: str) -> list[str]:
-    """Return the names of the files in a ZIP archive, whatever its suffix; one empty name for any other file."""
-    if not zipfile.is_zipfile(path):
-        return [""]
-    with zipfile.ZipFile(path) as archive:
-        return [name for name in sorted(archive.namelist()) if not name.endswith("/")]
-
-
-def _unzipped(path: str, inside: str) -> str:
-    return str(Path(_extracted(path).name) / inside) if inside else path
-
-
-@lru_cache(maxsize=64)
-def _extracted(archive: str) -> tempfile.TemporaryDirectory[str]:
-    folder = tempfile.TemporaryDirectory(prefix="corrstore-")
-    with zipfile.ZipFile(archive) as content:
-        content.extractall(folder.name)
-    return folder

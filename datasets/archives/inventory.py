@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.archives import gridded_archive
+from corrstore.datasets.archives.contents.files import ArchiveFile, archive_paths, files_at, is_zarr, problem_of
 from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib_archive import index_files, select
-from corrstore.datasets.archives.gridded_axes import UnknownLayout
+from corrstore.datasets.archives.gridded.axes import UnknownLayout
 from corrstore.datasets.archives.one_grid import same_grids
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import SourceTable, load_table
@@ -57,43 +56,41 @@ def take_inventory(
     """
     table = load_table(spec.type, variables)
     path = str(spec.path)
-    if _is_zarr(path):
-        found = _on_one_grid(_gridded(path, "zarr", spec, table, channels, period), spec)
+    if "://" in path or is_zarr(path):
+        found = _on_one_grid(_gridded(ArchiveFile(path, "", "zarr"), spec, table, channels, period), spec)
         return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
-    listed = _listed(name, spec, spec.files or table.files)
+    listed = archive_paths(name, path, spec.files or table.files)
     for first in range(0, len(listed), _FILES_AT_ONCE):
-        paths = listed[first : first + _FILES_AT_ONCE]
-        formats = {file: _format(file) for file in paths}
-        grib = [file for file in paths if formats[file] == "grib"]
-        messages, found_problems = index_files(grib)
+        files = []
+        for each in listed[first : first + _FILES_AT_ONCE]:
+            found, unread = files_at(each)
+            files += found
+            problems += unread
+            format = found[0].format if [file.inside for file in found] == [""] else "container"
+            described.append((str(each), 0 if format == "zarr" else each.stat().st_size, format))
+        messages, damaged = index_files([(file.path, file.inside) for file in files if file.format == "grib"])
+        problems += damaged
         references.append(_inside(select(_chosen(messages, spec), table, channels), period, channels))
-        problems += found_problems
-        for file in paths:
-            if formats[file] in ("netcdf", "zip", "zarr"):
-                format = "zarr" if formats[file] == "zarr" else "netcdf"
+        for file in files:
+            if file.format in ("netcdf", "zarr"):
                 try:
-                    references.append(_gridded(str(file), format, spec, table, channels, period))
+                    references.append(_gridded(file, spec, table, channels, period))
                 except UnknownLayout:
                     raise
-                except (BadInput, DamagedData, BadZipFile) as error:
-                    problems.append(Problem(str(file), 0, "corrupt", str(error)))
-            elif formats[file] != "grib":
-                problems.append(Problem(str(file), 0, "not_grib", f"{formats[file]}: neither GRIB nor NetCDF"))
-        described += [
-            (str(file), 0 if formats[file] == "zarr" else file.stat().st_size, formats[file]) for file in paths
-        ]
+                except (BadInput, DamagedData) as error:
+                    problems.append(problem_of(str(file), error))
     all_references = _on_one_grid(pa.concat_tables(references), spec)
     return Inventory(all_references, _files(name, described, all_references), problems)
 
 
 def _gridded(
-    path: str, format: str, spec: SourceSpec, table: SourceTable, channels: list[Channel], period: Interval
+    file: ArchiveFile, spec: SourceSpec, table: SourceTable, channels: list[Channel], period: Interval
 ) -> pa.Table:
     """Return the references that a NetCDF file or Zarr group holds; of its members only the one of `select`."""
     member = spec.select.get("member")
     found = gridded_archive.references(
-        path, format, table, channels, period, spec.storage_options, None if member is None else str(member)
+        file, table, channels, period, spec.storage_options, None if member is None else str(member)
     )
     return _chosen(found, spec)
 
@@ -128,22 +125,6 @@ def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> 
     return references.filter(pa.array(keep))
 
 
-def _listed(name: str, spec: SourceSpec, patterns: list[str]) -> list[Path]:
-    folder = Path(str(spec.path))
-    if "://" in str(spec.path):
-        raise BadInput(f"sources.{name}.path {spec.path}: GRIB and NetCDF are read from mounted folders; mount it")
-    if not folder.exists():
-        raise BadInput(f"sources.{name}.path {folder} does not exist; correct it or --set sources.{name}.path=FOLDER")
-    if folder.is_file():
-        return [folder]
-    found = sorted(
-        {file for pattern in patterns for file in folder.glob(pattern) if file.is_file() or _is_zarr(str(file))}
-    )
-    if not found:
-        raise BadInput(f"sources.{name}.path {folder} holds no file that matches {', '.join(patterns)}")
-    return found
-
-
 def _files(name: str, described: list[tuple[str, int, str]], references: pa.Table) -> pa.Table:
     fields = Counter(references["path"].to_pylist())
     rows = [
@@ -151,26 +132,3 @@ def _files(name: str, described: list[tuple[str, int, str]], references: pa.Tabl
         for path, size, format in described
     ]
     return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA)
-
-
-def _is_zarr(path: str) -> bool:
-    if "://" in path:
-        return True
-    return any((Path(path) / marker).exists() for marker in ("zarr.json", ".zgroup", ".zmetadata"))
-
-
-_SIGNATURES = {b"GRIB": "grib", b"CDF": "netcdf", b"\x89HDF": "netcdf", b"PK\x03\x04": "zip"}
-
-
-def _format(path: Path) -> str:
-    """Return the format that the first bytes show; the suffix may be wrong."""
-    if path.is_dir():
-        return "zarr"
-    with path.open("rb") as file:
-        start = file.read(256)
-    for signature, format in _SIGNATURES.items():
-        if start.startswith(signature):
-            return format
-    if b"GRIB" in start:  # behind a WMO bulletin header
-        return "grib"
-    return "empty file" if not start else f"begins with {start[:16]!r}"

@@ -11,12 +11,14 @@ from corrstore.datasets.archives.grib import decode
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import CorrstoreError
 from corrstore.datasets.grids.grid import Grid, turn_onto
+from corrstore.datasets.storage.containers import unpacked
 
 
 def read_grid(reference: FieldReference, options: dict[str, Any]) -> Grid:
     """Return the grid of the referenced field, whose values are not read; raises BadInput for damaged bytes."""
     if reference.format == "grib":
-        return decode.read_grid(reference.path, reference.offset, reference.length, reference.part)
+        path = unpacked(reference.path, reference.inside)
+        return decode.read_grid(path, reference.offset, reference.length, reference.part)
     return gridded_archive.read_grid(reference, options)
 
 

@@ -80,6 +80,7 @@ class FieldRule(BaseModel):
     names: Names = Field([], description="in NetCDF and Zarr; {level} in a name stands for the level in hPa")
     scale: float = 1.0
     offset: float = 0.0
+    units: str | None = Field(None, description="in NetCDF and Zarr; of the numbers, in place of those the file states")
     accumulates: Accumulates | None = None
     rate: bool = False
 

@@ -21,6 +21,7 @@ from corrstore.datasets.grids.winds import earth_relative
 from corrstore.datasets.pairing.sample_plan import SamplePlan, Term
 from corrstore.datasets.pairing.sources import archive_source
 from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.storage.containers import unpacked
 from corrstore.datasets.variables.channels import Channel
 
 _FINER = 0.75  # a grid whose spacing is less than this part of another's is the finer one
@@ -158,6 +159,7 @@ def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
 def read_reference(reference: FieldReference, options: dict[str, object]) -> tuple[NDArray[np.float32], Grid]:
     """Return the referenced field [ny, nx] in the archive's units, and its grid; raises BadInput for damaged bytes."""
     if reference.format == "grib":
-        field = read_field(reference.path, reference.offset, reference.length, reference.part)
+        path = unpacked(reference.path, reference.inside)
+        field = read_field(path, reference.offset, reference.length, reference.part)
         return field.values, field.grid
     return gridded_archive.read(reference, options)

@@ -14,6 +14,7 @@ from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.storage.containers import unpacked
 
 _EVERYWHERE = ["centre", "member", "grid_hash"]
 """The columns that must have one value in all fields of a channel."""
@@ -76,7 +77,10 @@ def _refuse_unequal_copies(source: str, references: pa.Table) -> None:
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether two GRIB fields have other numbers; one that does not decode is told when it is read."""
     try:
-        first, second = (read_field(row["path"], row["offset"], row["length"], row["part"]) for row in (one, other))
+        first, second = (
+            read_field(unpacked(row["path"], row["inside"]), row["offset"], row["length"], row["part"])
+            for row in (one, other)
+        )
     except (CorrstoreError, OSError):
         return False
     return not np.array_equal(first.values, second.values, equal_nan=True)

@@ -110,7 +110,7 @@ def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
     edition = message[7]
     with message_handle(message) as handle:
         level, level_2 = grib2_levels(handle) if edition == 2 else grib1_levels(*message[17:20])
-        process = eccodes.codes_get(handle, "stepType")
+        process = _process(handle)
         short_name = eccodes.codes_get(handle, "shortName")
         has_expver = eccodes.codes_is_defined(handle, "expver")
         start, end = _step(handle)
@@ -137,6 +137,15 @@ def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
             start=None if process == "instant" else start,
             end=end,
         )
+
+
+def _process(handle: int) -> str:
+    """Return ecCodes' name of the statistical process, such as `accum`; its number where the process has no name."""
+    try:
+        name: str = eccodes.codes_get(handle, "stepType")
+    except eccodes.KeyValueNotFoundError:
+        return str(eccodes.codes_get(handle, "typeOfStatisticalProcessing", int))
+    return name
 
 
 def _member(handle: int, edition: int) -> int | None:

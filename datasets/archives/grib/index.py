@@ -19,7 +19,7 @@ from corrstore.datasets.archives.grib.scan import Problem, messages
 from corrstore.datasets.archives.grib.sections import FieldSections, ProblemKind, Read
 from corrstore.datasets.errors import BadInput, CorrstoreError
 
-__all__ = ["INDEX_SCHEMA", "GribIndex", "Problem", "index_file", "index_ranges"]
+__all__ = ["INDEX_SCHEMA", "INDEX_VERSION", "GribIndex", "Problem", "index_file", "index_ranges"]
 
 _TIME = pa.timestamp("us", "UTC")
 
@@ -59,15 +59,19 @@ is for people to read. Level types are WMO's codes (GRIB2 table 4.5, GRIB1 table
 as coded where the type has no unit, null where the header gives none. A field whose `process` is not 'instant'
 is stated to hold over `window_start` to `valid_time`."""
 
+INDEX_VERSION = 2
+"""Another number where the same bytes give other rows or problems: indices that are kept are then taken again."""
 _HEAD = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_OTHER_FORMATS = {
+OTHER_FORMATS = {
     b"PK\x03\x04": "a ZIP archive: unzip it and give what is inside",
     b"CDF": "a NetCDF file (classic format)",
     b"\x89HDF\r\n\x1a\n": "a NetCDF-4 or HDF5 file",
     b"\x1f\x8b": "compressed with gzip: decompress it",
     b"BUFR": "a BUFR file",
+    b"II*\0": "a TIFF file",
+    b"MM\0*": "a TIFF file",
     b"diamond": "a MICAPS text file (diamond): convert it to GRIB or NetCDF",
     b"<!doctype html": "an HTML page, as servers answer instead of a file: fetch it again",
     b"<html": "an HTML page, as servers answer instead of a file: fetch it again",
@@ -118,6 +122,7 @@ def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
         for part, field in enumerate(found.fields):
             try:
                 rows.append((found.offset, found.length, part, *_described(field)))
+                problems += _of_unknown_process(name, found.offset, rows[-1])
             except (CorrstoreError, eccodes.CodesInternalError) as error:
                 problems.append(Problem(name, found.offset, "corrupt", f"field {part}: {error}"))
     if not rows and {problem.kind for problem in problems} <= {"not_grib", "padding"}:
@@ -125,6 +130,15 @@ def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
     columns = zip(*rows, strict=True) if rows else [[]] * len(INDEX_SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX_SCHEMA, strict=True)]
     return GribIndex(pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA), problems)
+
+
+def _of_unknown_process(name: str, offset: int, row: tuple[Any, ...]) -> list[Problem]:
+    """Return what to tell of a field whose statistical process has a number and no name."""
+    process = row[INDEX_SCHEMA.get_field_index("process")]
+    if not process.isdigit():
+        return []
+    text = f'statistical process {process} is not known; a table can select it by process: "{process}"'
+    return [Problem(name, offset, "not_known", text)]
 
 
 class _ReadAhead:
@@ -153,6 +167,6 @@ def _refuse_other_formats(name: str, head: bytes) -> None:
     if not head:
         raise BadInput(f"{name}: an empty file, expected GRIB: fetch it again")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for signature, text in _OTHER_FORMATS.items():
+    for signature, text in OTHER_FORMATS.items():
         if start.startswith(signature.lower()):
             raise BadInput(f"{name}: expected GRIB, got {text}")

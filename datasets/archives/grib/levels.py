@@ -12,6 +12,8 @@ _GRIB1_WITHOUT_LEVEL = {*range(1, 10), 102, 200, 201}
 """WMO FM 92 GRIB1, code table 3: the unit of a level, that of a layer's two levels, and types without one.
 A type that is in none of them has its level as coded."""
 
+_PRESSURE, _GRIB1_PRESSURE_IN_PA = 100, 210  # ECMWF codes the levels above 1 hPa as type 210
+
 
 class Level(NamedTuple):
     """One surface: its type in WMO's code table, and its value; None where the header states none."""
@@ -30,6 +32,8 @@ def grib1_levels(kind: int, high: int, low: int) -> tuple[Level, Level]:
     if kind in _GRIB1_LAYERS:
         unit = _GRIB1_LAYERS[kind]
         return Level(kind, round(high * unit, 9)), Level(kind, round(low * unit, 9))
+    if kind == _GRIB1_PRESSURE_IN_PA:
+        return Level(_PRESSURE, 256.0 * high + low), NO_LEVEL
     return Level(kind, round((256 * high + low) * _GRIB1_LEVELS.get(kind, 1.0), 9)), NO_LEVEL
 
 

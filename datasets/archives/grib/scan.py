@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from corrstore.datasets.archives.grib.sections import (
 
 _PADDING_UNIT = 120
 _BULLETIN_STARTS = (b"\x01\r\r\n", b"****", b"####")
+_BULLETIN_HEADING = re.compile(rb"[\x00-\x20\dA-Z*#]*[A-Z]{4}\d{0,2} [A-Z]{4} \d{6}( [A-Z]{3})?\s*")
+"""The abbreviated heading of a bulletin (WMO-No. 386), TTAAii CCCC YYGGgg BBB, behind counts and control characters."""
 _BULLETIN_HEADER = 200
 _LARGE_GAP = 1 << 20
 
@@ -82,6 +85,7 @@ def _gap_kind(read: Read, start: int, length: int) -> ProblemKind | None:
     if not gap.strip(b"\0"):
         return "padding" if length >= _PADDING_UNIT else None
     rest = gap.lstrip(b"\r\n\x03")
-    if not rest or (length <= _BULLETIN_HEADER and rest.startswith(_BULLETIN_STARTS)):
+    is_heading = rest.startswith(_BULLETIN_STARTS) or _BULLETIN_HEADING.fullmatch(rest)
+    if not rest or (length <= _BULLETIN_HEADER and is_heading):
         return None
     return "not_grib" if rest.strip() else "padding"

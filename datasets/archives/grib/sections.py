@@ -15,7 +15,7 @@ from corrstore.datasets.errors import DamagedData
 Read = Callable[[int, int], bytes]
 """A function of (offset, count) that returns that many bytes, fewer at the end of the file."""
 
-ProblemKind = Literal["truncated", "not_grib", "corrupt", "no_end_marker", "padding"]
+ProblemKind = Literal["truncated", "not_grib", "corrupt", "no_end_marker", "padding", "not_known", "not_read"]
 
 END = b"7777"
 _SAME_BITMAP = 254

@@ -17,6 +17,7 @@ _SECONDS = {
     **{"hour": 3600, "hr": 3600, "h": 3600, "day": 86400, "d": 86400},
 }
 """The seconds of the units of time, without the s of their plural."""
+_CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 _NEVER = xr.Variable((), np.datetime64("NaT", "s"))
 
 
@@ -118,6 +119,12 @@ class Axes:
             raise UnknownLayout(f"the init of the file, {stated!r}, is no time such as 2020-06-01T00:00") from None
 
     def _as_times(self, coordinate: xr.Variable, axis: str) -> xr.Variable:
+        calendar = coordinate.encoding.get("calendar", "standard")
+        if calendar not in _CALENDARS:
+            raise UnknownLayout(
+                f"{self.name(axis)} has the calendar {calendar}, which has other days than the world's; bring the file"
+                " to the standard calendar first, as with `cdo setcalendar,standard IN OUT` where no day is made up"
+            )
         if coordinate.dtype.kind != "M":
             raise UnknownLayout(
                 f"{self.name(axis)} holds no times (its units are {coordinate.attrs.get('units', 'not stated')});"

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from corrstore.datasets.archives.accumulation import window_start
-from corrstore.datasets.archives.gridded_axes import Axes, Moments, UnknownLayout
+from corrstore.datasets.archives.gridded.axes import Axes, Moments, UnknownLayout
 from corrstore.datasets.archives.table import Dimensions, FieldRule
 from corrstore.datasets.recipe.periods import Interval, Times
 from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.units import conversion
 
 
 def slices(
@@ -88,11 +90,14 @@ def _level_position(axes: Axes, name: str, channel: Channel) -> dict[str, int] |
     level = axes.name("level")
     if channel.level is None or level not in axes.dataset[name].dims:
         return {}
-    held = np.atleast_1d(axes.dataset[level].values).astype(float)
-    here = np.flatnonzero(
-        np.isclose(held / (100 if axes.dataset[level].attrs.get("units") == "Pa" else 1), channel.level)
-    )
+    here = np.flatnonzero(np.isclose(levels_in_hpa(axes.dataset[level].variable), channel.level))
     return {str(level): int(here[0])} if len(here) else None
+
+
+def levels_in_hpa(level: xr.Variable) -> NDArray[np.float64]:
+    """Return pressure levels in hPa: converted from the units that they state, else as they are."""
+    stated = conversion(str(level.attrs.get("units", "")), "Pa")
+    return np.atleast_1d(level.values).astype(np.float64) * (1 if stated is None else stated[0] / 100)
 
 
 def _members(axes: Axes, name: str, has_run: bool) -> list[tuple[int | None, dict[str, int]]]:

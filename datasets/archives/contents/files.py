@@ -1,0 +1,102 @@
+"""The files of an archive: which there are, and what each is by its first bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from corrstore.datasets.archives.grib.index import OTHER_FORMATS, Problem
+from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.storage.containers import HEAD, container_kind, heads
+from corrstore.datasets.storage.listing import ZARR_MARKERS, files_below, is_zarr
+
+READ = ("grib", "netcdf", "zarr")
+_SIGNATURES = {b"GRIB": "grib", b"CDF": "netcdf", b"\x89HDF": "netcdf"}
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """A file, or a Zarr group: `inside` is its name in the container at `path`, else empty.
+
+    `format` is one of READ, or says what the file is instead.
+    """
+
+    path: str
+    inside: str
+    format: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.inside}" if self.inside else self.path
+
+
+def archive_paths(name: str, root: str, patterns: list[str]) -> list[Path]:
+    """Return the files and Zarr groups of the source `name` below its path; the path itself where it is a file.
+
+    Raises BadInput where there is none.
+    """
+    folder = Path(root)
+    if "://" in root:
+        raise BadInput(f"sources.{name}.path {root}: GRIB and NetCDF are read from mounted folders; mount it")
+    if not folder.exists():
+        raise BadInput(f"sources.{name}.path {folder} does not exist; correct it or --set sources.{name}.path=FOLDER")
+    if folder.is_file():
+        return [folder]
+    found = files_below(folder, patterns)
+    if not found:
+        raise BadInput(f"sources.{name}.path {folder} holds no file that matches {', '.join(patterns)}")
+    return found
+
+
+def files_at(path: Path) -> tuple[list[ArchiveFile], list[Problem]]:
+    """Return the file or Zarr group at a path, or the files in it where it is a container, and what is not read."""
+    if path.is_dir():
+        return [ArchiveFile(str(path), "", "zarr")], []
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    container = container_kind(head)
+    if container is None:
+        found = [ArchiveFile(str(path), "", _format(head))]
+    else:
+        try:
+            found = _files_in(str(path), heads(str(path), container))
+        except CorrstoreError as error:
+            return [], [problem_of(str(path), error)]
+    problems = [Problem(str(file), 0, "not_grib", f"{file.format}; neither GRIB nor NetCDF") for file in found]
+    return found, [problem for file, problem in zip(found, problems, strict=True) if file.format not in READ]
+
+
+def problem_of(path: str, error: Exception) -> Problem:
+    """Return a file's error as a problem: damaged, or sound and of a kind that is not read."""
+    return Problem(path, 0, "not_read" if isinstance(error, BadInput) else "corrupt", str(error))
+
+
+def _files_in(path: str, found: dict[str, bytes]) -> list[ArchiveFile]:
+    """Return the files of a container, each Zarr group as one."""
+    groups = {str(PurePosixPath(name).parent) for name in found if PurePosixPath(name).name in ZARR_MARKERS}
+    outer = [
+        group for group in sorted(groups) if not any(_is_below(group, other) for other in groups if other != group)
+    ]
+    files = [name for name in sorted(found) if not any(_is_below(name, group) for group in outer)]
+    return [
+        *(ArchiveFile(path, group, "zarr") for group in outer),
+        *(ArchiveFile(path, name, _format(found[name])) for name in files),
+    ]
+
+
+def _is_below(name: str, folder: str) -> bool:
+    return folder == "." or name.startswith(f"{folder}/")
+
+
+def _format(head: bytes) -> str:
+    """Return the format that the first bytes show; the suffix may be wrong."""
+    for signature, format in _SIGNATURES.items():
+        if head.startswith(signature):
+            return format
+    if b"GRIB" in head[:256]:  # behind a WMO bulletin header
+        return "grib"
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    known = next((text for each, text in OTHER_FORMATS.items() if start.startswith(each.lower())), None)
+    return known or (f"begins with {head[:16]!r}" if head else "empty file")
+
+
+__all__ = ["ArchiveFile", "archive_paths", "files_at", "is_zarr", "problem_of"]

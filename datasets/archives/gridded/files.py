@@ -1,0 +1,51 @@
+"""NetCDF files and Zarr groups as datasets, with what is missing and which calendar as they state it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from corrstore.datasets.archives.contents.files import ArchiveFile
+from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.storage.cache import file_key
+from corrstore.datasets.storage.containers import unpacked, unpacked_folder
+
+
+def open_file(file: ArchiveFile, options: dict[str, Any]) -> xr.Dataset:
+    """Return the dataset of a file, values unpacked and times decoded, leads as they are; the last ones are kept.
+
+    In Zarr of version 2, a fill value of 0 in an array that is not packed counts as the number 0: Zarr writes it into
+    every array by default. Raises BadInput for what cannot be read as Zarr, DamagedData for a damaged NetCDF file.
+    """
+    state = "" if "://" in file.path else file_key(Path(file.path))
+    return _open(file, json.dumps(options), state)
+
+
+@lru_cache(maxsize=8)
+def _open(file: ArchiveFile, options: str, _state: str) -> xr.Dataset:
+    path = file.path if not file.inside else str(unpacked(file.path, file.inside))
+    try:
+        if file.format == "zarr":
+            raw = xr.open_zarr(path, chunks=None, decode_cf=False, storage_options=json.loads(options) or None)
+        else:
+            raw = xr.open_dataset(path, engine="netcdf4", decode_cf=False)
+    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        if file.format == "zarr":
+            raise BadInput(f"{file} cannot be read as Zarr: {error}; correct the path or storage_options") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DamagedData(f"{file} cannot be read as NetCDF: {reason}; fetch it again") from None
+    if file.format == "zarr":
+        for variable in raw.variables.values():
+            if not variable.attrs.get("_FillValue", 1) and "scale_factor" not in variable.attrs:
+                del variable.attrs["_FillValue"]
+    try:
+        dataset = xr.decode_cf(raw, decode_timedelta=False)
+    except (ValueError, OverflowError) as error:
+        raise BadInput(f"{file}: its times cannot be decoded: {error}") from None
+    if file.inside:
+        dataset.encoding["unpacked"] = unpacked_folder(file.path)  # the copy stays while the dataset is in use
+    return dataset

@@ -1,0 +1,108 @@
+"""Containers: the files inside a ZIP or tar archive, or behind gzip, bzip2 or xz, whatever the container is called."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.storage.cache import file_key
+
+SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
+"""Suffixes that a container adds to the name of what is in it."""
+HEAD = 512
+_SIGNATURES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+_OPEN: dict[str, Callable[[str, str], IO[bytes]]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}  # type: ignore[dict-item]
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile)
+
+
+def container_kind(head: bytes) -> str | None:
+    """Return `zip`, `tar`, `gzip`, `bzip2` or `xz` for the first HEAD bytes of a container, else None."""
+    if head[257:262] == b"ustar":
+        return "tar"
+    return next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), None)
+
+
+def heads(path: str, kind: str) -> dict[str, bytes]:
+    """Return the first HEAD bytes of each file in a container of that kind, by the file's name in it.
+
+    Raises DamagedData where the container is damaged, BadInput where it is encrypted.
+    """
+    with _errors(path, kind):
+        return {name: file.read(HEAD) for name, file in _files(path, kind)}
+
+
+def unpacked(path: str, inside: str) -> Path:
+    """Return a local copy of a file in a container; the path itself where `inside` is empty.
+
+    The copy stays for as long as the folder of `unpacked_folder` is referred to.
+    """
+    return Path(unpacked_folder(path).name) / inside if inside else Path(path)
+
+
+def unpacked_folder(path: str) -> tempfile.TemporaryDirectory[str]:
+    """Return the temporary folder that all files of a container are copied to; the last ones are kept."""
+    return _unpacked(path, file_key(Path(path)))
+
+
+@lru_cache(maxsize=64)
+def _unpacked(path: str, _state: str) -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="corrstore-")
+    with Path(path).open("rb") as file:
+        kind = container_kind(file.read(HEAD))
+    if kind is None:
+        raise DamagedData(f"{path} is no container any more; give the same command again")
+    with _errors(path, kind):
+        for name, source in _files(path, kind):
+            copy = Path(folder.name) / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with copy.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+    return folder
+
+
+def _files(path: str, kind: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name and the content of each file in a container."""
+    if kind == "zip":
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                if not name.endswith("/"):
+                    with archive.open(name) as file:
+                        yield _inside(path, name), file
+    elif kind == "tar" or tarfile.is_tarfile(path):
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                found = archive.extractfile(member) if member.isreg() else None
+                if found is not None:
+                    yield _inside(path, member.name), found
+    else:
+        whole = Path(path)
+        with _OPEN[kind](path, "rb") as file:
+            yield whole.stem if whole.suffix in SUFFIXES else whole.name, file
+
+
+def _inside(path: str, name: str) -> str:
+    if name.startswith("/") or ".." in PurePosixPath(name).parts:
+        raise BadInput(f"{path}: its file {name} would lie outside of it; pack it again with relative names")
+    return name.removeprefix("./")
+
+
+@contextmanager
+def _errors(path: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise DamagedData(f"{path} is a damaged {kind} file: {error}; fetch it again") from None
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or a method that Python does not have
+        raise BadInput(f"{path}: {kind}: {error}; unpack it, and give what is in it") from None

@@ -1,0 +1,63 @@
+"""The files below a folder that match patterns; folders that are linked to are followed once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from corrstore.datasets.storage.containers import SUFFIXES
+
+ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+_PARTS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def is_zarr(folder: str | Path) -> bool:
+    """Tell whether a folder is a Zarr group."""
+    return any((Path(folder) / marker).exists() for marker in ZARR_MARKERS)
+
+
+def files_below(folder: Path, patterns: list[str]) -> list[Path]:
+    """Return the files and Zarr groups that match a glob pattern, sorted.
+
+    A file inside which a match may be counts too: one named like a match and `.xz`, `.gz`, ..., and where a pattern
+    looks into all folders, every ZIP and tar archive.
+    """
+    own = "|".join(_as_regex(pattern) for pattern in patterns)
+    packed = "|".join(map(re.escape, SUFFIXES))
+    anywhere = "|.*\\.(?:zip|tgz|tar(?:\\.[a-z0-9]+)?)" if any(pattern.startswith("**") for pattern in patterns) else ""
+    wanted = re.compile(f"(?:{own})(?:{packed})?{anywhere}", re.DOTALL)
+    return sorted(path for path in _walk(folder) if wanted.fullmatch(path.relative_to(folder).as_posix()))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Yield the files and Zarr groups below a folder, those of its own folders before those of linked ones."""
+    seen: set[tuple[int, int]] = set()
+    folders, linked = deque([root]), deque[Path]()
+    while folders or linked:
+        folder = folders.popleft() if folders else linked.popleft()
+        state = folder.stat()
+        if (state.st_dev, state.st_ino) in seen:
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                path = folder / entry.name
+                if not entry.is_dir():
+                    if entry.is_file():  # and no link to nothing
+                        yield path
+                elif is_zarr(path):
+                    yield path
+                else:
+                    (linked if entry.is_symlink() else folders).append(path)
+
+
+def _as_regex(pattern: str) -> str:
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[!?[^\]]+\])", pattern)
+    return "".join(_PARTS.get(piece) or _as_set(piece) for piece in pieces)
+
+
+def _as_set(piece: str) -> str:
+    return piece.replace("[!", "[^") if piece.startswith("[") and piece.endswith("]") else re.escape(piece)

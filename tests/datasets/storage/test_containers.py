@@ -1,0 +1,73 @@
+"""Files in containers, and the files below a folder."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+
+import pytest
+
+from corrstore.datasets.archives.contents.files import files_at
+from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.storage.containers import HEAD, container_kind, heads, unpacked
+from corrstore.datasets.storage.listing import files_below
+
+CONTENT = b"GRIB" + bytes(range(256)) * 40
+
+
+def written(path, kind, name="a.grib"):
+    """A container of that kind with one file in it."""
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, CONTENT)
+    elif kind.startswith("tar"):
+        with tarfile.open(path, f"w:{kind[4:]}") as archive:
+            member = tarfile.TarInfo(name)
+            member.size = len(CONTENT)
+            archive.addfile(member, io.BytesIO(CONTENT))
+    else:
+        path.write_bytes({"gzip": gzip, "bzip2": bz2, "xz": lzma}[kind].compress(CONTENT))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz", "gzip", "bzip2", "xz"])
+def test_what_is_in_a_container_is_told_by_content_and_read(tmp_path, kind):
+    path = written(tmp_path / "a.grib.xz", kind)  # whatever it is called
+    (file,), problems = files_at(path)
+    assert (file.inside, file.format, problems) == ("a.grib", "grib", [])
+    assert unpacked(file.path, file.inside).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "gzip", "bzip2", "xz"])
+def test_a_container_that_is_cut_short_is_damaged_and_named(tmp_path, kind):
+    whole = written(tmp_path / "whole", kind).read_bytes()
+    cut = tmp_path / "cut"
+    cut.write_bytes(whole[: HEAD + (len(whole) - HEAD) // 2 if len(whole) > HEAD else len(whole) // 2])
+    with pytest.raises(DamagedData, match="cut is a damaged"):
+        assert heads(str(cut), container_kind(cut.read_bytes()[:HEAD]) or "")
+        unpacked(str(cut), "a.grib").read_bytes()
+
+
+def test_a_name_that_leads_out_of_a_container_is_refused(tmp_path):
+    path = written(tmp_path / "a.tar", "tar", "../a.grib")
+    with pytest.raises(BadInput, match=r"\.\./a\.grib would lie outside"):
+        heads(str(path), "tar")
+
+
+def test_linked_folders_are_followed_once_and_packed_files_count_by_their_pattern(tmp_path):
+    folder, elsewhere = tmp_path / "archive", tmp_path / "elsewhere"
+    names = ["a.grib", "deep/er/b.grib", "deep/c.grib.gz", "d.tar", "e.txt", "f.txt.gz", "z.zarr/zarr.json"]
+    for place in [*(folder / name for name in names), elsewhere / "g!ß .grib"]:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+
+    def found(*patterns):
+        return [path.relative_to(folder).as_posix() for path in files_below(folder, list(patterns))]
+
+    assert found("**/*.grib") == ["a.grib", "d.tar", "deep/c.grib.gz", "deep/er/b.grib", "linked/g!ß .grib"]
+    assert found("*.grib", "*.zarr") == ["a.grib", "z.zarr"]
+    assert found("deep/?.[!x]rib") == ["deep/c.grib.gz"]

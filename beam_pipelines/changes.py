@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from corrstore.datasets.errors import BadInput
@@ -53,10 +54,11 @@ def changed_splits(build_record: BuildRecord, new: Recipe) -> dict[str, list[Any
 
 
 def keep_in_history(folder: Folder, changed: dict[str, list[Any]]) -> None:
-    """Add the changes to the store's history, once."""
+    """Add the changes to the store's history with the time of now, once."""
     history = read_json(folder, HISTORY) if folder.exists(HISTORY) else []
-    if history[-1:] != [changed]:
-        folder.write(HISTORY, json.dumps([*history, changed], indent=1).encode())
+    if not history or history[-1].get("changes") != changed:
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        folder.write(HISTORY, json.dumps([*history, {"time": time, "changes": changed}], indent=1).encode())
 
 
 def _may_change(key: Key, was: Any, now: Any) -> bool:

@@ -73,10 +73,23 @@ class IntervalSpec(Part):
         return self
 
 
+_MOST_SAMPLES = 10_000_000
+
+
 class PeriodSpec(IntervalSpec):
     """The valid times of the store: from start on, before end, every `frequency`."""
 
     frequency: PositiveDuration = "3h"
+
+    @model_validator(mode="after")
+    def _has_samples(self) -> Self:
+        samples = (self.interval.end - self.interval.start) / parse_duration(self.frequency)
+        if not 1 <= samples <= _MOST_SAMPLES:
+            raise BadInput(
+                f"frequency {self.frequency} gives {samples:,.2g} samples in {self.interval}; expected 1 to"
+                f" {_MOST_SAMPLES:,}: give the time between two samples, such as 3h"
+            )
+        return self
 
 
 class SplitsSpec(Part):

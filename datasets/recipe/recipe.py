@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -40,6 +41,12 @@ from corrstore.datasets.variables.transforms import transform_named
 from corrstore.datasets.variables.variable import Definition
 
 
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):  # which equals 1 in Python
+        raise BadInput(f"expected 1, got {str(value).lower()}")
+    return value
+
+
 class Recipe(Part):
     """The recipe of a store: the archives, the samples, the channels, and how they are kept.
 
@@ -47,7 +54,7 @@ class Recipe(Part):
     have the `input` or the `target` alone.
     """
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(_no_truth_value)] = 1
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
     period: PeriodSpec | None = None
@@ -205,7 +212,8 @@ class Recipe(Part):
         ):
             for name in names:
                 if name not in every_name and not self.like:  # a store `like` may have more channels
-                    raise BadInput(f"{where}.{name} is not a channel of input or target")
+                    nearest = ", ".join(get_close_matches(str(name), every_name, cutoff=0))
+                    raise BadInput(f"{where}.{name} is not a channel of input or target; the nearest are {nearest}")
         for name in self.transforms.values():
             transform_named(name)
         if self.input is not None and not self.input.store_grid.covers(self.target_grid):

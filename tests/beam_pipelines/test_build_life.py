@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,8 @@ def test_a_store_that_grew_is_the_store_that_was_built_at_once(recipe, archive, 
     assert (folder / "target/c/0/0/0/0").stat().st_mtime_ns == first
     assert open_store(str(folder)).fingerprint == short.fingerprint == demo_store.fingerprint
     test = {key: str(value) for key, value in recipe.content["splits"]["test"].items()}
-    (changed,) = json.loads((folder / HISTORY).read_text())
-    assert {key: str(now) for key, (was, now) in changed.items() if was is None} == {
+    (entry,) = json.loads((folder / HISTORY).read_text())
+    assert {key: str(now) for key, (was, now) in entry["changes"].items() if was is None} == {
         f"splits.test.{key}": value for key, value in test.items()
     }
     (folder / HISTORY).unlink()
@@ -74,8 +75,9 @@ def test_changed_splits_of_a_finished_store_are_told_and_kept(archive, copy):
     told = io.StringIO()
     build(recipe_from(content), Folder(str(copy)), Runner(workers=1), Console(file=told))
     assert f"splits.test.start was {before}" in told.getvalue() and "is now None" in told.getvalue()
-    (changed,) = json.loads((copy / HISTORY).read_text())
-    assert changed["splits.test.start"] == [f"{before}:00Z", None]
+    (entry,) = json.loads((copy / HISTORY).read_text())
+    assert entry["changes"]["splits.test.start"] == [f"{before}:00Z", None]
+    assert datetime.fromisoformat(entry["time"]).tzinfo == UTC
 
 
 @pytest.mark.parametrize(

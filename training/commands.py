@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corrstore.datasets.commands import notices, results, stop_error, stopped_by_signals
+from corrstore.datasets.commands import AsJson, notices, print_json, results, stop_error, stopped_by_signals
+
+if TYPE_CHECKING:
+    from corrstore.training.learning.plan import TrainingPlan
+    from corrstore.training.patches.meter import Throughput
 
 app = typer.Typer()
 
@@ -50,6 +55,7 @@ def train(
     meter: Annotated[
         bool, typer.Option("--meter", help="Measure loader, step and both for a few updates, and end.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a model on a store. A run that was stopped goes on where it was, when the command is given again.
 
@@ -82,7 +88,7 @@ def train(
     if plan:
         from corrstore.training.learning.plan import training_plan
 
-        _print_facts(f"{stage}, {config.size}", training_plan(open_store(url), config).facts)
+        _print_facts(f"{stage}, {config.size}", training_plan(open_store(url), config), as_json)
         return
     from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.trainer import measure_throughput
@@ -93,7 +99,7 @@ def train(
     if meter:
         with enough:
             found = measure_throughput(open_store(url), config, regression, where)
-        _print_facts(f"{stage}, {config.size}, on {where}", found.facts)
+        _print_facts(f"{stage}, {config.size}, on {where}", found, as_json)
         return
     with enough, joined_processes(where) as group:
         opened = open_store(group.from_first(url))
@@ -102,11 +108,17 @@ def train(
         patches_seen = run(opened, config, output, regression, where, group, query=query)
     if patches_seen < config.patches:
         raise stop_error(f"stopped after {patches_seen:,} of {config.patches:,} patches; the same command continues")
-    if group.is_first:
+    if group.is_first and as_json:
+        facts = {"patches_seen": patches_seen, "patches": config.patches}
+        print_json({"run": str(output), "store": opened.folder.url, "stage": stage, **facts})
+    elif group.is_first:
         notices.print(f"{output}: {patches_seen:,} of {config.patches:,} patches seen", highlight=False, soft_wrap=True)
 
 
-def _print_facts(title: str, facts: dict[str, str]) -> None:
+def _print_facts(title: str, found: TrainingPlan | Throughput, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(found))
+        return
     results.print(f"[bold]{title}[/bold]")
-    for name, fact in facts.items():
+    for name, fact in found.facts.items():
         results.print(f"  {name:<28} {fact}", highlight=False)

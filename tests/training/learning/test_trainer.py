@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from itertools import combinations, islice
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
+from corrstore.training.evaluation.tallies import fair_crps as numpy_fair_crps
 from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_checkpoint
 from corrstore.training.learning.learner import Learner, learning_rate
 from corrstore.training.learning.models import regression_for
@@ -110,12 +111,11 @@ def test_an_untrained_regression_is_plain_interpolation_as_numpy_reckons_it(demo
 
 
 @given(st.integers(0, 99), st.integers(2, 6))
-def test_the_crps_is_the_fair_one(seed, count):
-    members, truth = np.random.default_rng(seed).normal(size=(count, 5)), np.full(5, 0.3)
-    pairs = [np.abs(one - other) for one, other in combinations(members, 2)]
-    expected = np.abs(members - truth).mean(axis=0) - np.mean(pairs, axis=0) / 2
-    found = fair_crps(torch.from_numpy(members), torch.from_numpy(truth))
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+def test_the_crps_of_validation_is_that_of_the_scores(seed, count):
+    random = np.random.default_rng(seed)
+    members, truth = random.normal(size=(count, 3, 2)).astype(np.float32), random.normal(size=(3, 2))
+    found = fair_crps(torch.from_numpy(members).double(), torch.from_numpy(truth))
+    np.testing.assert_allclose(found, numpy_fair_crps(members, truth), atol=1e-12)
 
 
 def test_a_regression_learns(demo_store, learned):
@@ -377,8 +377,14 @@ def test_the_command_plans_trains_and_goes_on(demo_store, tmp_path):
     planned = CliRunner().invoke(app, [*command, "--plan"], catch_exceptions=False)
     assert "parameters" in planned.stdout
     assert list(tmp_path.iterdir()) == []
+    planned = CliRunner().invoke(app, [*command, "--plan", "--json"], catch_exceptions=False)
+    assert json.loads(planned.stdout)["samples"] == 8
     for _ in range(2):
-        assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+        ended = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+        assert json.loads(ended.stdout) == {
+            **{"run": str(tmp_path), "store": demo_store.folder.url, "stage": "regression"},
+            **{"patches_seen": 24, "patches": 24},
+        }
         assert read_checkpoint(tmp_path / LAST)["patches_seen"] == 24
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import numpy as np
 import pytest
 from rich.console import Console
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 START, END = "2020-06-01T03", "2020-06-02T21"
 SHAPE = (48, 64)
 QUIET = Console(file=io.StringIO())
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
 multiprocessing.set_forkserver_preload(["tests.catalog_made", "tests.two_processes"])
 
 

@@ -48,7 +48,7 @@ def test_what_files_lack_is_named_before_anything_is_read(faulty):
     assert problems == [("corrupt", str(root / corrupt.file)), ("truncated", str(root / truncated.file))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     name=st.sampled_from([*DEMO["float16"].target.channels, "q_850", "z_500"]),
     dtype=st.sampled_from(sorted(DEMO)),

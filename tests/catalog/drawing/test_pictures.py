@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -98,7 +98,6 @@ def test_a_degree_of_longitude_is_as_wide_as_at_the_middle():
     assert frame.aspect == pytest.approx(0.5)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_block_means_are_the_means_of_the_blocks(rows, columns, seed, missing):
     rng = np.random.default_rng(seed)

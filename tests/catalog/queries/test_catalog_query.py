@@ -53,7 +53,7 @@ some_store = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(some_store, min_size=1, max_size=5), hours, st.integers(1, 30), st.sampled_from([None, 1, 3]))
 def test_holdings_are_those_of_the_hours_one_by_one(tmp_path_factory, stores, first, length, frequency):
     """The answers equal those from sets of (variable, hour), from the definition."""

@@ -9,7 +9,7 @@ from time import process_time
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -497,7 +497,6 @@ def laid_out(archive):
     return content, extents
 
 
-@settings(deadline=None)
 @given(archives, st.data())
 def test_cut_anywhere_what_was_whole_is_kept_and_the_cut_is_named(archive, data):
     content, extents = laid_out(archive)
@@ -511,7 +510,6 @@ def test_cut_anywhere_what_was_whole_is_kept_and_the_cut_is_named(archive, data)
     assert [problem.offset for problem in index.problems if torn] == torn
 
 
-@settings(deadline=None)
 @given(archives, st.data())
 def test_bytes_lost_or_overwritten_never_cost_another_message(archive, data):
     content, extents = laid_out(archive)

@@ -12,7 +12,7 @@ from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.grids.rotated_pole import RotatedPole
 from corrstore.datasets.grids.winds import earth_relative
 
-FEW = settings(deadline=None, max_examples=30)
+FEW = settings(max_examples=30)
 
 
 @st.composite

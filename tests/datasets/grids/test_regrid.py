@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pyproj import Proj
 
@@ -18,8 +18,6 @@ from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.grids.regrid_weights import bilinear_axis
 from corrstore.datasets.grids.scattered.esmf_weights import EsmfWeights
 from tests.hrrr import HRRR_CRS
-
-relaxed = settings(deadline=None)
 
 METHODS = ["bilinear", "conservative", "nearest"]
 GLOBE = RectilinearGrid.from_box(90, -90, 0, 350, 10)
@@ -113,7 +111,6 @@ def points_within(grid: RectilinearGrid, data: st.DataObject) -> RectilinearGrid
 
 @pytest.mark.parametrize("method", METHODS)
 @given(data=st.data(), constant=st.floats(-(2.0**90), 2.0**90, width=32))
-@relaxed
 def test_a_constant_stays_constant(method, data, constant):
     source = data.draw(grids(irregular=True))
     destination = data.draw(grids_around(source))
@@ -133,7 +130,6 @@ def test_a_constant_on_a_projected_grid_stays_constant(method):
 
 @pytest.mark.parametrize("method", ["bilinear", "nearest"])
 @given(data=st.data())
-@relaxed
 def test_outside_the_points_of_the_source_is_nan_and_never_zero(method, data):
     source = data.draw(grids())
     destination = data.draw(grids_around(source))
@@ -200,7 +196,6 @@ def test_what_cannot_be_done_is_said():
 
 
 @given(data=st.data())
-@relaxed
 def test_points_of_the_source_are_selected_as_numpy_would(data):
     source = data.draw(grids(irregular=True))
     field = data.draw(fields(source))
@@ -244,7 +239,6 @@ def test_a_grid_of_one_point_gives_it_to_itself():
 
 
 @given(data=st.data())
-@relaxed
 def test_bilinear_agrees_with_hat_functions_in_float64(data):
     source = data.draw(grids(irregular=True))
     destination = points_within(source, data)
@@ -255,7 +249,6 @@ def test_bilinear_agrees_with_hat_functions_in_float64(data):
 
 
 @given(data=st.data(), slopes=st.tuples(st.integers(-9, 9), st.integers(-9, 9)))
-@relaxed
 def test_bilinear_reproduces_a_linear_field(data, slopes):
     source = data.draw(grids(irregular=True))
     destination = points_within(source, data)
@@ -298,7 +291,6 @@ def test_a_longitude_of_a_projected_source_may_be_given_from_0_to_360():
 
 
 @given(data=st.data())
-@relaxed
 def test_a_nan_reaches_the_points_where_it_has_a_weight_and_no_others(data):
     source = data.draw(grids())
     destination = points_within(source, data)
@@ -347,7 +339,6 @@ def test_an_axis_alone_gives_neighbours_and_weights():
 
 
 @given(data=st.data())
-@relaxed
 def test_conservative_agrees_with_brute_force_over_pairs_of_cells(data):
     source = data.draw(grids(irregular=True))
     destination = data.draw(grids_around(source))
@@ -408,7 +399,6 @@ def test_every_second_point_of_a_grid_is_not_its_cell_average():
 
 
 @given(data=st.data())
-@relaxed
 def test_nearest_is_the_nearest_point_in_each_direction(data):
     source = data.draw(grids())
     destination = points_within(source, data)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod, Proj
 
@@ -57,7 +57,6 @@ def test_hrrr_winds_turn_by_the_formula_of_the_lambert_cone():
 
 
 @given(u=st.floats(-100, 100), v=st.floats(-100, 100), name=st.sampled_from(sorted(GRIDS)))
-@settings(deadline=None)
 def test_the_speed_stays(u, v, name):
     shape = GRIDS[name].shape
     east, north = earth_relative(np.full(shape, u), np.full(shape, v), GRIDS[name])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -96,7 +96,6 @@ def test_every_number_is_counted_in_its_half_open_bin(variable, edges_of):
 edge_lists = st.lists(st.floats(-1e6, 1e6) | st.floats(-1, 1), min_size=2, max_size=30, unique=True)
 
 
-@settings(deadline=None)
 @given(edge_lists, st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=30))
 def test_any_edges_count_by_their_definition(edges, values):
     edges = np.unique(np.array(edges) + 0.0)

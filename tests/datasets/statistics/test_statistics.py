@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -71,13 +71,11 @@ def fields(draw):
     return np.where(generator.random(shape) < draw(st.sampled_from([0.0, 0.0, 0.3])), np.nan, field)
 
 
-@settings(deadline=None)
 @given(fields())
 def test_a_block_is_what_numpy_says(field):
     assert_right(block_statistics(field, EDGES), field, EDGES)
 
 
-@settings(deadline=None)
 @given(arrays.arrays(np.float32, (3, 5), elements=st.floats(-1e6, 1e6, width=32) | st.just(np.nan)))
 def test_a_float32_block_is_counted_in_float64(field):
     assert_right(block_statistics(field, EDGES), field, EDGES)
@@ -104,7 +102,6 @@ def test_an_outlier_in_the_first_pixel_costs_no_digits():
     assert_right(block_statistics(field, EDGES), field, EDGES)
 
 
-@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.integers(1, 50), st.integers(1, 50))
 def test_numbers_that_are_all_equal_have_no_spread_at_all(value, rows, columns):
     block = block_statistics(np.full((rows, columns), value), EDGES)
@@ -130,7 +127,6 @@ def test_an_infinite_value_is_refused_everywhere(value, place):
             residual_statistics(np.ones((3, 4), dtype), normalisation, field, EDGES)
 
 
-@settings(deadline=None)
 @given(fields(), st.integers(1, 6), st.randoms(use_true_random=False))
 def test_blocks_merge_in_any_partition_and_order(field, pieces, random):
     blocks = [block_statistics(part, EDGES) for part in np.array_split(field, pieces, axis=1)]
@@ -155,7 +151,6 @@ def test_fields_of_the_atmosphere_merge_to_twelve_digits():
         assert block.mean == pytest.approx(times.mean(), rel=1e-12, abs=1e-14 * std)
 
 
-@settings(deadline=None)
 @given(st.lists(fields(), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_merge_all_is_right_and_the_same_in_any_order(all_fields, random):
     blocks = [block_statistics(field, EDGES) for field in all_fields]
@@ -165,7 +160,6 @@ def test_merge_all_is_right_and_the_same_in_any_order(all_fields, random):
     assert_same(merge_all(blocks), merged)
 
 
-@settings(deadline=None)
 @given(fields())
 def test_merging_nothing_changes_nothing(field):
     block, nothing = block_statistics(field, EDGES), BlockStatistics.empty(EDGES.size + 1)
@@ -173,7 +167,6 @@ def test_merging_nothing_changes_nothing(field):
     assert_same(nothing.merge(block), block)
 
 
-@settings(deadline=None)
 @given(fields())
 def test_one_block_alone_merges_to_itself(field):
     block = block_statistics(field, EDGES)

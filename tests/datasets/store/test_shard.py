@@ -19,7 +19,7 @@ SAMPLE = np.random.default_rng(0).normal(size=(2, 40, 40)).astype(np.float16)
 CONTENT = LAYOUT.encode(SAMPLE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(1, 4), st.integers(1, 50), st.integers(1, 50)),
     dtype=st.sampled_from(["float16", "float32"]),
@@ -65,7 +65,7 @@ def read_by_zarr(content: bytes) -> np.ndarray:
     return array[0]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), reader=st.sampled_from(["tensorstore", "zarr"]))
 def test_a_flipped_bit_is_an_error_in_every_reader(place, bit, reader):
     content = bytearray(CONTENT)

@@ -355,7 +355,7 @@ def test_rain_evolves_smoothly_and_forgets(weather):
     assert np.corrcoef(now, later)[0, 1] < 0.5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(16, 60), st.integers(16, 60), st.integers(-900, 900), st.integers(0, 20))
 def test_box_means_keep_constants_and_know_where_they_are(ny, nx, rows_south, margin):
     spec = replace(SPEC, shape=(ny, nx), north=round(32.71 - 0.03 * rows_south, 2), margin=margin)

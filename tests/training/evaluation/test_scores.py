@@ -37,7 +37,7 @@ def crps_by_definition(members, truth):
     return sum(abs(a - truth) for a in members) / m - (pairs / (2 * m * (m - 1)) if m > 1 else 0.0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 7), st.integers(0, 2**31))
 def test_fair_crps_is_its_definition(members, seed):
     ensemble, truth = normal((members, 3, 2), seed), normal((3, 2), seed + 1)
@@ -169,7 +169,7 @@ def test_fractions_skill_score_forgives_a_small_displacement_and_no_event_has_no
     assert scores.fss(tally(truth[None], truth, DOMAIN, thresholds=(1.0,)))[0, 0] == pytest.approx([1, 1, 1])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(4, 40), st.integers(4, 40), st.integers(0, 2**31))
 def test_a_spectrum_adds_up_to_the_variance(height, width, seed):
     waves = Wavenumbers((height, width), (3.3, 2.7))

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -28,7 +28,6 @@ def tilings(draw):
     return Tiling(domain, tile, draw(st.integers(0, min(tile) - 1)))
 
 
-@settings(deadline=None)
 @given(tilings())
 def test_weights_sum_to_one_at_every_pixel(tiling):
     total = torch.zeros(tiling.domain, dtype=torch.float64)
@@ -37,7 +36,6 @@ def test_weights_sum_to_one_at_every_pixel(tiling):
     np.testing.assert_allclose(total.numpy(), 1, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(tilings())
 def test_tiles_lie_inside_and_neighbours_overlap_as_asked(tiling):
     for axis, starts in enumerate(
@@ -48,7 +46,6 @@ def test_tiles_lie_inside_and_neighbours_overlap_as_asked(tiling):
         assert all(first + tiling.tile[axis] - second >= tiling.overlap for first, second in pairwise(starts))
 
 
-@settings(deadline=None)
 @given(tilings())
 def test_a_cut_inside_the_domain_has_a_margin_of_zero_weight(tiling):
     for tile in tiling.tiles:

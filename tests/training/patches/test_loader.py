@@ -71,7 +71,7 @@ def test_patches_reach_every_edge_of_the_domain_and_none_lies_outside():
     assert (min(p.left for p in patches), max(p.left for p in patches)) == (0, 64 - 24)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_the_window_holds_every_neighbour_of_a_patch_and_is_of_one_size(data):
     step, offset = data.draw(st.sampled_from([0.03, 0.11, 0.25])), data.draw(st.sampled_from([0.0, 0.07]))

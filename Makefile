@@ -24,12 +24,12 @@ demo: install
 	$(BIN)/corrstore train --store demo/store --preset demo --output demo/regression
 	$(BIN)/corrstore train --store demo/store --preset demo --stage diffusion --regression demo/regression \
 	  --output demo/diffusion
-	$(BIN)/corrstore sample --processes 2 --store demo/store --checkpoint demo/diffusion --members 4 --steps 16 \
-	  --sigma-max 20 --tile 160 240 --threads 1 --output demo/forecast
+	$(BIN)/corrstore sample --processes 2 --store demo/store --checkpoint demo/diffusion --members 4 \
+	  --tile 160 240 --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
 	$(BIN)/corrstore build demo_forecast --output demo/forecast_input
-	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 --steps 16 \
-	  --sigma-max 20 --tile 160 240 --output demo/downscaled
+	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 \
+	  --tile 160 240 --output demo/downscaled
 
 test: install
 	$(MAKE) --jobs=2 lint tests

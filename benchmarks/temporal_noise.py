@@ -1,6 +1,6 @@
 """A measurement of flicker: the correlation of drawn residuals from one time to the next, beside the truth's.
 
-Run: python -m benchmarks.temporal_noise --store demo/store --checkpoint demo/diffusion [--samples 8] [--steps 16]
+Run: python -m benchmarks.temporal_noise --store demo/store --checkpoint demo/diffusion [--samples 8]
 
 The residual is a member, or the truth, minus the regression's mean. The first samples of the test split, which follow
 one another, are drawn with each kind of temporal noise. The last column is the e-folding time that gives the truth's
@@ -52,14 +52,12 @@ def main() -> None:
     parser.add_argument("--store", required=True)
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--sigma-max", type=float, default=20.0)
     options = parser.parse_args()
     store = open_store(options.store)
     trained = load_checkpoint(options.checkpoint, store)
     samples, tile = Selection("test").samples(store)[: options.samples], tile_size(trained)
     truth = np.stack([store.physical("target", int(index)) for index in samples])
-    sampler = SamplerConfig(options.steps, sigma_max=options.sigma_max)
+    sampler = SamplerConfig.over(trained.noise_levels)
     columns = {}
     for kind in KINDS:
         settings = SamplingSettings(

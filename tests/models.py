@@ -9,6 +9,7 @@ import torch
 
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import SIGMA_DATA
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.learning.checkpoint import Trained
@@ -36,20 +37,23 @@ def trained_on(store: Store, *, stirred: bool = False, diffusion: bool = True) -
     scale = ResidualScale(torch.full((count,), 0.05), torch.linspace(0.2, 0.6, count)) if diffusion else None
     known = {"url": store.folder.url, "fingerprint": store.fingerprint, "fingerprint_fields": fields}
     features = Features(store, static_scales(store))
-    return Trained(CONFIG, 0, known, features, regression, denoiser, scale)
+    levels = NoiseLevels(0.002, 500.0) if diffusion else None
+    return Trained(CONFIG, 0, known, features, regression, denoiser, scale, levels)
 
 
-def gain(config: SamplerConfig) -> float:
-    """Return the gain of Heun's method on unit noise, for Gaussian pixels: the slope of x at sigma is x f(sigma)."""
+def gain(config: SamplerConfig, std: float = SIGMA_DATA) -> float:
+    """Return the gain of DPM-Solver++(2M) on unit noise, for Gaussian modes of this standard deviation.
 
-    def f(sigma: float) -> float:
-        return sigma / (SIGMA_DATA**2 + sigma**2)
-
-    ramp = np.linspace(config.sigma_max ** (1 / config.rho), config.sigma_min ** (1 / config.rho), config.steps)
-    levels = [*ramp**config.rho, 0.0]
-    x = levels[0]
+    Algorithm 2 of arXiv 2211.01095 with alpha = 1, in its own variables: lambda = -ln(sigma), r = h_before / h.
+    """
+    levels = np.geomspace(config.sigma_max, config.sigma_min, config.steps)
+    x, estimates, steps = levels[0], [], []
     for sigma, lower in pairwise(levels):
-        step = lower - sigma
-        euler = x + step * f(sigma) * x
-        x = euler if lower == 0 else x + step * (f(sigma) * x + f(lower) * euler) / 2
-    return float(x)
+        estimates.append(x * std**2 / (std**2 + sigma**2))
+        steps.append(np.log(sigma) - np.log(lower))
+        d = estimates[-1]
+        if len(steps) > 1:
+            r = steps[-2] / steps[-1]
+            d = (1 + 1 / (2 * r)) * estimates[-1] - 1 / (2 * r) * estimates[-2]
+        x = lower / sigma * x - (np.exp(-steps[-1]) - 1) * d
+    return float(x * std**2 / (std**2 + levels[-1] ** 2))

@@ -51,7 +51,9 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="The device: cpu, cuda, cuda:1, or auto.")] = "auto",
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU.")] = 1,
-    plan: Annotated[bool, typer.Option("--plan", help="Print parameters, memory and bytes, and end.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print parameters, memory, bytes and noise levels, and end.")
+    ] = False,
     meter: Annotated[
         bool, typer.Option("--meter", help="Measure loader, step and both for a few updates, and end.")
     ] = False,
@@ -87,8 +89,11 @@ def train(
     url = store_for(query, output) if query else str(store)
     if plan:
         from corrstore.training.learning.plan import training_plan
+        from corrstore.training.learning.trainer import planned_noise_levels
 
-        _print_facts(f"{stage}, {config.size}", training_plan(open_store(url), config), as_json)
+        opened = open_store(url)
+        levels = planned_noise_levels(opened, config, regression)
+        _print_facts(f"{stage}, {config.size}", training_plan(opened, config, levels), as_json)
         return
     from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.trainer import measure_throughput

@@ -11,7 +11,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import parse_period
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_value
-from corrstore.training.diffusion.edm import P_MEAN, P_STD
+from corrstore.training.diffusion.levels import Distribution, NoiseLevels
 from corrstore.training.networks.network import SIZES, NetworkConfig
 
 Stage = Literal["regression", "diffusion"]
@@ -52,10 +52,15 @@ class RunConfig(BaseModel):
         default_factory=dict, description="weights of the loss by target channel; 1 where none is given"
     )
     predicted_outright: list[str] = Field(default_factory=list, description="targets without the residual connection")
-    p_mean: float = Field(P_MEAN, description="mean of ln(sigma) in training (diffusion)")
-    p_std: Annotated[float, Field(gt=0)] = Field(P_STD, description="standard deviation of ln(sigma) (diffusion)")
+    noise_levels: Distribution = Field("log-normal", description="distribution of the noise levels (diffusion)")
+    sigma_min: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="lowest noise level of training and sampler; null: what the residual's spectrum needs"
+    )
+    sigma_max: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="highest noise level of training and sampler; null: what the residual's spectrum needs"
+    )
     residual_scale_patches: Count = Field(
-        1024, description="patches from which mean and deviation of the residual are measured"
+        1024, description="patches from which the residual's mean, deviation and spectrum are measured"
     )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="precision of the network's arithmetic")
     compile: bool = False
@@ -68,8 +73,8 @@ class RunConfig(BaseModel):
     validation_members: Annotated[int, Field(ge=2)] = Field(
         4, description="members of the ensemble in validation (diffusion)"
     )
-    validation_steps: Annotated[int, Field(ge=2)] = Field(
-        18, description="steps of the sampler in validation (diffusion)"
+    validation_steps: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="steps of the sampler in validation (diffusion); null: what the noise levels need"
     )
 
     @field_validator("period", mode="before")
@@ -128,6 +133,14 @@ class RunConfig(BaseModel):
         whole = count * asked.micro_batch
         return f"{line}; batch={max(1, round(self.batch / whole)) * whole} would let it be {asked.micro_batch}"
 
+    def levels(self, measured: NoiseLevels) -> NoiseLevels:
+        """Return the noise levels: those that were measured, but for the ends and the distribution that are set."""
+        return NoiseLevels(
+            measured.sigma_min if self.sigma_min is None else self.sigma_min,
+            measured.sigma_max if self.sigma_max is None else self.sigma_max,
+            self.noise_levels,
+        )
+
     def weights(self, targets: list[str]) -> list[float]:
         """Return the loss's weights in the order of the targets; raise BadInput for a channel that is not a target."""
         unknown = sorted(set(self.channel_weights) - set(targets))
@@ -178,7 +191,6 @@ STAGE_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "micro_batch": 8,
         "learning_rate": 4e-3,
         "warmup": 320,
-        "p_mean": -1.2,
     },
 }
 """Presets of a stage, as differences from the preset."""

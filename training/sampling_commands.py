@@ -50,11 +50,15 @@ def sample(
         typer.Option("--format", help="The form of the forecast: one Zarr, or a folder of NetCDF files."),
     ] = "zarr",
     steps: Annotated[
-        int | None, typer.Option(min=2, help="Steps of the sampler, 36 by default; fewer make the spread too large.")
+        int | None, typer.Option(min=2, help="Steps of the sampler; by default 2 for each factor e of noise levels.")
     ] = None,
-    sigma_min: Annotated[float, typer.Option(help="The lowest noise level of the sampler.")] = 0.002,
-    sigma_max: Annotated[float, typer.Option(help="The highest noise level of the sampler.")] = 800.0,
-    churn: Annotated[float, typer.Option(min=0, help="EDM's S_churn; 0: a deterministic sampler.")] = 0.0,
+    sigma_min: Annotated[
+        float | None, typer.Option(help="The lowest noise level of the sampler; by default the training's.")
+    ] = None,
+    sigma_max: Annotated[
+        float | None, typer.Option(help="The highest noise level of the sampler; by default the training's.")
+    ] = None,
+    eta: Annotated[float, typer.Option(min=0, help="Rate of fresh noise; 0: a deterministic sampler.")] = 0.0,
     tile: Annotated[
         tuple[int, int] | None,
         typer.Option(help="Height and width of a tile in pixels; by default the training's patch."),
@@ -105,11 +109,12 @@ def sample(
     from corrstore.catalog.printing.progress import shown_progress
     from corrstore.catalog.printing.wording import size
     from corrstore.datasets.store.opening import open_store
+    from corrstore.training.diffusion.levels import NoiseLevels
     from corrstore.training.diffusion.noise import TemporalNoise
     from corrstore.training.diffusion.sampler import SamplerConfig
     from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
     from corrstore.training.forecasts.selection import Selection, region_patch
-    from corrstore.training.forecasts.settings import STEPS, SamplingSettings, tile_size
+    from corrstore.training.forecasts.settings import SamplingSettings, tile_size
     from corrstore.training.learning.checkpoint import load_checkpoint
     from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.processes import chosen_device
@@ -124,7 +129,8 @@ def sample(
         box = None if region is None else region_patch(region, opened.grid("target"))
         trained = load_checkpoint(checkpoint, opened, chosen_device(device))
         sides = tile_size(trained, tile)
-        sampler = SamplerConfig(steps or STEPS, sigma_min, sigma_max, churn=churn)
+        levels = trained.noise_levels or NoiseLevels(SamplerConfig.sigma_min, SamplerConfig.sigma_max)
+        sampler = SamplerConfig.over(levels, steps, sigma_min, sigma_max, eta)
         sampling = SamplingSettings(
             members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler, correlation, box
         )
@@ -139,6 +145,8 @@ def sample(
             f"{'' if world_size == 1 else f' in process 0 of {world_size}'};"
             f" {size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
         )
+        if members and (beyond := sampler.beyond(levels)):
+            console.print(beyond, soft_wrap=True)
         with shown_progress(console, "sampling", "parts", len(parts)) as show:
             for number, _ in enumerate(forecast_sampler.draw(forecast, parts), start=1):
                 show(number, "")

@@ -1,4 +1,4 @@
-"""Diffusion as EDM defines it: preconditioning, the noise levels it trains on, and the loss.
+"""Diffusion as EDM defines it: preconditioning and the loss.
 
 Karras et al. 2022, arXiv 2206.00364: its equations, and the last column of its table 1.
 """
@@ -11,12 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.networks.network import UNet
 
-P_MEAN = 0.0
-"""Mean of ln(sigma) in training: CorrDiff's (arXiv 2309.15214v1, section 5.3.2); EDM has -1.2 for images."""
-P_STD = 1.2
-"""Standard deviation of ln(sigma) in training (EDM, table 1)."""
 SIGMA_DATA = 0.5
 """Standard deviation of the data that the preconditioning assumes (EDM, table 1), where none is measured."""
 
@@ -95,12 +92,11 @@ def edm_loss(
     condition: Tensor,
     generators: Sequence[torch.Generator],
     *,
+    levels: NoiseLevels,
     sigma_data: Tensor,
     channel_weights: Tensor | None = None,
-    p_mean: float = P_MEAN,
-    p_std: float = P_STD,
 ) -> LossTerms:
-    """Return the terms of lambda(sigma) w (D(y + n; sigma) - y)^2, ln(sigma) ~ N(p_mean, p_std^2), n ~ N(0, sigma^2).
+    """Return the terms of lambda(sigma) w (D(y + n; sigma) - y)^2, n ~ N(0, sigma^2), sigma drawn from `levels`.
 
     Equation 2, weighted and drawn as in section 5; its minimum is the mean of w for Gaussian pixels of
     standard deviation `sigma_data`. `residual` y is (batch, channels, height, width), NaN where it is missing: there
@@ -108,11 +104,11 @@ def edm_loss(
     draws its noise from a generator of its own, on the residual's device, so that the draw does not depend on how a
     batch is shared among processes.
     """
-    levels = torch.stack([torch.randn((), generator=each, device=each.device) for each in generators])
+    normal = torch.stack([torch.randn((), generator=each, device=each.device) for each in generators])
     noise = torch.stack(
         [torch.randn(y.shape, generator=each, device=each.device) for y, each in zip(residual, generators, strict=True)]
     )
-    sigma = (levels * p_std + p_mean).exp()
+    sigma = levels.drawn(normal)
     clean = residual.nan_to_num(0.0)
     error = denoise(clean + sigma[:, None, None, None] * noise, sigma, condition) - clean
     weight = loss_weight(sigma[:, None, None, None], sigma_data[:, None, None])

@@ -1,4 +1,4 @@
-"""The residual that a model learns, target minus base field, and its scale."""
+"""The residual that a model learns, target minus base field: its scale, and the noise levels it needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from corrstore.training.diffusion.edm import SIGMA_DATA
+from corrstore.training.diffusion.levels import ABOVE, BELOW, LEAST, NoiseLevels
+from corrstore.training.diffusion.spectrum import modes_of_octaves, octave_power, octaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +40,50 @@ class ResidualScale:
         """Return the scale on the device."""
         return ResidualScale(self.mean.to(device), self.std.to(device))
 
-    @classmethod
-    def from_sums(cls, sums: Tensor) -> ResidualScale:
-        """Return the scale from the sums (3, channels) of `residual_sums`."""
-        count, total, squares = sums
+
+class ResidualStatistics:
+    """Sums over residuals (batch, channels, height, width), missing pixels left out: their scale and their spectrum.
+
+    `sums` is one float64 tensor, so that those of several processes can be added.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], device: torch.device) -> None:
+        self.size = size
+        self.sums = torch.zeros(4 + len(octaves(*size)), channels, dtype=torch.float64, device=device)
+
+    def add(self, residual: Tensor) -> None:
+        """Add a batch; in the spectrum a missing pixel counts as the mean of its patch."""
+        known = ~residual.isnan()
+        residual = residual.double()
+        filled = torch.where(known, residual, residual.nanmean(dim=(-2, -1), keepdim=True)).nan_to_num(0.0)
+        of_pixels = [known.double(), residual.nan_to_num(0.0), residual.nan_to_num(0.0) ** 2]
+        patches = known.any(-1).any(-1).double().sum(dim=0)
+        sums = [each.sum(dim=(0, 2, 3)) for each in of_pixels]
+        self.sums += torch.stack([*sums, patches, *octave_power(filled).sum(dim=0).T])
+
+    @property
+    def scale(self) -> ResidualScale:
+        """Mean and standard deviation of each channel."""
+        count, total, squares = self.sums[:3]
         mean = total / count.clamp(min=1)
         std = (squares / count.clamp(min=1) - mean**2).clamp(min=0).sqrt()
-        return cls(mean.float(), std.float())
+        return ResidualScale(mean.float(), std.float())
 
+    @property
+    def mode_std(self) -> Tensor:
+        """The standard deviation (octaves, channels) of a mode in each octave, of standardised residuals."""
+        height, width = self.size
+        power, scale = self.sums[4:] / self.sums[3].clamp(min=1), self.scale
+        power[-1] -= height * width * scale.mean.double() ** 2
+        modes = modes_of_octaves(height, width).to(power)[:, None].clamp(min=1)
+        return (power.clamp(min=0) / modes).sqrt() * SIGMA_DATA / scale.divisor[:, 0, 0].double()
 
-def residual_sums(residual: Tensor) -> Tensor:
-    """Return sums (3, channels), float64, over (batch, channels, ...): present pixels, values, squares."""
-    present = (~residual.isnan()).double()
-    residual = residual.double().nan_to_num(0.0)
-    return torch.stack([each.sum(dim=(0, 2, 3)) for each in (present, residual, residual**2)])
+    @property
+    def noise_levels(self) -> NoiseLevels:
+        """The noise levels that these residuals need: from `BELOW` the smallest mode to `ABOVE` the largest.
+
+        Octaves without power, and channels without a residual, do not count.
+        """
+        found = self.mode_std[self.mode_std > 0]
+        smallest, largest = (float(found.min()), float(found.max())) if found.numel() else (SIGMA_DATA, SIGMA_DATA)
+        return NoiseLevels(max(LEAST, BELOW * smallest), max(10 * LEAST, ABOVE * largest))

@@ -67,13 +67,13 @@ class ForecastSampler:
     def memory(self) -> int:
         """Bytes on the device while a member is drawn, beside the networks and what a batch of tiles takes in them.
 
-        Six float64 fields of all target channels in the sampler; in float32 the mean, the denoiser's estimate, and the
-        condition. That is 5.7 GB for 24 channels of 1600 x 2400 on 35 of condition, whatever the number of members
+        Five float64 fields of all target channels in the sampler; in float32 the mean, the denoiser's estimate, and the
+        condition. That is 5.0 GB for 24 channels of 1600 x 2400 on 35 of condition, whatever the number of members
         and times.
         """
         targets, features = len(self.trained.features.target_names), len(self.trained.features.names)
         area = self.tiling.area
-        return area.height * area.width * (6 * 8 * targets + 4 * (2 * targets + features))
+        return area.height * area.width * (5 * 8 * targets + 4 * (2 * targets + features))
 
     def forecast(self, url: str, form: Format) -> Forecast:
         """Return the forecast at `url`; nothing is written yet."""

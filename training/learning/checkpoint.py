@@ -17,13 +17,14 @@ from corrstore.datasets.errors import BadInput, DamagedData, writing
 from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.networks.regression import Regression
 from corrstore.training.patches.features import Features, StaticScale
 from corrstore.training.run_config import RunConfig
 
-FORMAT = "corrstore checkpoint 2"
+FORMAT = "corrstore checkpoint 3"
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -32,8 +33,8 @@ class Trained:
     """A trained model on one device: averaged (EMA) weights, in eval mode, without gradients.
 
     A diffusion checkpoint holds the regression that it was trained on, so one file is all that sampling needs.
-    `denoiser` and `residual_scale` are None for a regression. `config` is the run's; `store` describes the store of the
-    training: `url`, `fingerprint`, `fingerprint_fields`; `file` is the checkpoint's.
+    `denoiser`, `residual_scale` and `noise_levels` are None for a regression. `config` is the run's; `store` describes
+    the store of the training: `url`, `fingerprint`, `fingerprint_fields`; `file` is the checkpoint's.
     """
 
     config: RunConfig
@@ -43,6 +44,7 @@ class Trained:
     regression: Regression
     denoiser: Denoiser | None = None
     residual_scale: ResidualScale | None = None
+    noise_levels: NoiseLevels | None = None
     file: Path | None = None
 
     @torch.no_grad()
@@ -101,7 +103,8 @@ def trained_model(content: dict[str, Any], store: Store, device: torch.device | 
     denoiser.load_state_dict(content["ema"])
     regression = parent_model(content, store, device).regression
     residual_scale = ResidualScale(*content["residual_scale"]).to(device)
-    return Trained(*common, regression, frozen(denoiser, device), residual_scale)
+    levels = NoiseLevels(**content["noise_levels"])
+    return Trained(*common, regression, frozen(denoiser, device), residual_scale, levels)
 
 
 def parent_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:

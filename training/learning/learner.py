@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -17,10 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser, LossTerms, edm_loss, loss_terms
-from corrstore.training.diffusion.residual import ResidualScale, residual_sums
+from corrstore.training.diffusion.levels import NoiseLevels
+from corrstore.training.diffusion.residual import ResidualScale, ResidualStatistics
 from corrstore.training.learning.checkpoint import Trained, autocast
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
+from corrstore.training.learning.shares import LossShares
 from corrstore.training.networks.regression import Regression
 from corrstore.training.patches.features import Features, static_scales
 from corrstore.training.patches.loader import Batch, Span
@@ -55,6 +58,8 @@ class Learner:
         self.optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), fused=device.type == "cuda")
         self.channel_weights = torch.tensor(config.weights(self.features.target_names), device=device)
         self.residual_scale: ResidualScale | None = None
+        self.noise_levels: NoiseLevels | None = None
+        self.shares: LossShares | None = None
         self.patches_seen = 0
 
     @property
@@ -95,7 +100,8 @@ class Learner:
         """
         self.model.train()
         self.optimizer.zero_grad()
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        assert self.shares is not None, "they begin with the residual scale"
+        sums, shares = torch.zeros(3, dtype=torch.float64, device=self.device), torch.zeros_like(self.shares.sums)
         for number, batch in enumerate(batches, start=1):
             last = number == self.micro_batches
             with self.distributed.no_sync() if self.distributed and not last else nullcontext():
@@ -103,6 +109,8 @@ class Learner:
                 pixels = terms.error.numel()
                 (terms.total / (pixels * self.micro_batches)).backward()
             sums += torch.stack([terms.total.detach(), terms.known, torch.full_like(terms.total, pixels)])
+            shares += self.shares.of(terms)
+        self.shares.sums += self.processes.summed(shares)
         total, known, pixels = self.processes.summed(sums)
         if 0 < known < pixels:
             for each in self.model.parameters():
@@ -124,28 +132,35 @@ class Learner:
                 scale = self.residual_scale.divisor
                 error, residual = (forward(condition) - target) / scale, (target - base) / scale
                 return loss_terms(error, residual, self.channel_weights[:, None, None])
+            assert self.noise_levels is not None, "they are measured with the scale"
             return edm_loss(
                 forward,
                 self.residual_scale.standardised(target - base),
                 condition,
                 [self._generator(batch.first + i) for i in range(len(target))],
+                levels=self.noise_levels,
                 sigma_data=self.model.sigma_data,
                 channel_weights=self.channel_weights,
-                p_mean=self.config.p_mean,
-                p_std=self.config.p_std,
             )
 
     @torch.no_grad()
     def measure_residual_scale(self, batches: Iterable[Batch]) -> None:
-        """Measure mean and standard deviation of target minus base field, once a run.
+        """Measure mean and standard deviation of target minus base field, and a denoiser's noise levels, once a run.
 
         The base field is the interpolated input for a regression, and the regression's mean for a denoiser.
         """
-        sums = torch.zeros(3, len(self.features.target_names), dtype=torch.float64, device=self.device)
+        found: ResidualStatistics | None = None
         for batch in batches:
             _, base, target = self._fields(batch)
-            sums += residual_sums(target - base)
-        self.residual_scale = ResidualScale.from_sums(self.processes.summed(sums))
+            _, channels, height, width = target.shape
+            found = found or ResidualStatistics(channels, (height, width), self.device)
+            found.add(target - base)
+        assert found is not None
+        self.processes.summed(found.sums)
+        self.residual_scale = found.scale
+        if self.parent:
+            self.noise_levels = self.config.levels(found.noise_levels)
+        self.shares = LossShares(self.features.target_names, found.size, self.noise_levels, self.device)
 
     def trained(self) -> Trained:
         """Return the model with its averaged weights of now."""
@@ -153,7 +168,7 @@ class Learner:
         if isinstance(self.average, Regression):
             return Trained(*common, self.average)
         assert self.parent is not None
-        return Trained(*common, self.parent.regression, self.average, self.residual_scale)
+        return Trained(*common, self.parent.regression, self.average, self.residual_scale, self.noise_levels)
 
     def state(self) -> dict[str, Any]:
         """Return the content of a checkpoint; `resume` reads it."""
@@ -171,6 +186,8 @@ class Learner:
                 "ema": parent.regression.state_dict(),
             },
             "residual_scale": scale and [scale.mean.cpu(), scale.std.cpu()],
+            "noise_levels": self.noise_levels and asdict(self.noise_levels),
+            "shares": self.shares and {"size": self.shares.size, "sums": self.shares.sums.cpu()},
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -181,6 +198,10 @@ class Learner:
         self.average.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.residual_scale = ResidualScale(*content["residual_scale"]).to(self.device)
+        self.noise_levels = content["noise_levels"] and NoiseLevels(**content["noise_levels"])
+        shares = content["shares"]
+        self.shares = LossShares(self.features.target_names, shares["size"], self.noise_levels, self.device)
+        self.shares.sums += shares["sums"].to(self.device)
         self.patches_seen = content["patches_seen"]
 
     def _fields(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

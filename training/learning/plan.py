@@ -13,6 +13,7 @@ from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.ledger import SHARDS
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.learning.models import condition_channels, denoiser_for, regression_for
 from corrstore.training.networks.regression import Regression
 from corrstore.training.patches.loader import ReadCost, split_order
@@ -31,7 +32,7 @@ class TrainingPlan:
 
     `memory_activations` is what the network keeps for its backward pass, reckoned by running it on tensors without
     data; with bfloat16 it is about half of that. `bytes_read` is of decoded inner chunks; `bytes_from_disk` of them as
-    they are compressed.
+    they are compressed. `noise_levels` are a diffusion's.
     """
 
     parameters: int
@@ -45,6 +46,7 @@ class TrainingPlan:
     bytes_read_a_patch: int
     bytes_read: int
     bytes_from_disk: int
+    noise_levels: NoiseLevels | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -58,10 +60,10 @@ class TrainingPlan:
             "memory of activations": f"about {decimal(self.memory_activations)} a micro-batch",
             "bytes of a patch": f"{decimal(self.bytes_used_a_patch)}, read {overhead:.2f} for each used",
             "bytes of the run": f"{decimal(self.bytes_read)}, {decimal(self.bytes_from_disk)} as compressed on disk",
-        }
+        } | ({"noise levels": f"{self.noise_levels}"} if self.noise_levels else {})
 
 
-def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
+def training_plan(store: Store, config: RunConfig, noise_levels: NoiseLevels | None = None) -> TrainingPlan:
     """Return the plan of a run on one device; raise BadInput for settings that do not fit the store."""
     config = config.for_processes(1)
     order = split_order(store, "train", config)
@@ -88,6 +90,7 @@ def training_plan(store: Store, config: RunConfig) -> TrainingPlan:
         read,
         read * config.patches,
         int(read * config.patches * _compressed_share(store)),
+        noise_levels,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from corrstore.datasets.errors import writing
+from corrstore.training.learning.shares import Share
 from corrstore.training.learning.validation import MEASURES, Scores
 
 TRAINING = [
@@ -18,11 +20,12 @@ TRAINING = [
     "stalled_share",
     "bytes_read_per_byte_used",
 ]
+SHARES = ["patches", *Share._fields]
 VALIDATION = ["patches", "channel", *MEASURES]
 
 
 class RunLog:
-    """`log.csv` (a row an update) and `validation.csv` (a row a channel) in the run's folder, and TensorBoard's events.
+    """`log.csv` (a row an update), `validation.csv` (a row a channel), `shares.csv`, and TensorBoard's events.
 
     Rows beyond the clock `patches_seen`, left by a run that was killed after its last checkpoint, are removed.
     """
@@ -31,7 +34,7 @@ class RunLog:
         self._folder = folder
         self._files = {
             name: _continued(folder / name, columns, patches_seen)
-            for name, columns in (("log.csv", TRAINING), ("validation.csv", VALIDATION))
+            for name, columns in (("log.csv", TRAINING), ("validation.csv", VALIDATION), ("shares.csv", SHARES))
         }
         self._board = _tensorboard(folder, patches_seen)
 
@@ -45,6 +48,15 @@ class RunLog:
         for channel, values in scores.items():
             self._write("validation.csv", [patches, channel, *(values[name] for name in MEASURES)])
             self._show(patches, {f"{name}/{channel}": value for name, value in values.items()})
+
+    def add_shares(self, patches: int, shares: Iterable[Share]) -> None:
+        """Write the loss since the last validation, as shares of predicting nothing."""
+        shown: dict[str, float] = {}
+        for each in shares:
+            self._write("shares.csv", [patches, *each])
+            level = f"sigma {each.sigma_from:.2g} to {each.sigma_to:.2g}/" if each.sigma_to else ""
+            shown[f"share/{each.channel}/{level}{each.wavelength} pixels"] = each.share
+        self._show(patches, shown)
 
     def close(self) -> None:
         """Close the files."""

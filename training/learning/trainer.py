@@ -12,6 +12,7 @@ from corrstore.catalog.printing.progress import shown_progress
 from corrstore.datasets.commands import notices, on_signals
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.store.opening import Store
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.learning.checkpoint import (
     BEST,
     LAST,
@@ -30,6 +31,9 @@ from corrstore.training.learning.validation import Scores, score, validate
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.patches.meter import Meter, Throughput, throughput
 from corrstore.training.run_config import CHANGEABLE_SETTINGS, RunConfig
+
+_PLANNED_PATCHES = 64
+"""The patches from which a plan takes the noise levels."""
 
 
 def train(
@@ -70,6 +74,8 @@ def train(
         learner.measure_residual_scale(
             loader.batches(processes.share(config.residual_scale_patches, config.micro_batch))
         )
+        if processes.is_first and learner.noise_levels:
+            notices.print(f"noise levels {learner.noise_levels}: of the residual's spectrum, but where they are set")
     log = RunLog(output, learner.patches_seen) if processes.is_first else None
     batches = loader.batches(learner.spans())
     meter = Meter(loader)
@@ -89,6 +95,8 @@ def train(
             show(learner.patches_seen, f"loss {row['loss']:.4f}")
             if _passed(before, learner.patches_seen, config.validate_every) or done:
                 best = _validated(learner, best, output, log)
+                if log and learner.shares:
+                    log.add_shares(learner.patches_seen, learner.shares.shares())
                 meter.read()
             if _passed(before, learner.patches_seen, config.save_every) or done or stopped:
                 if processes.is_first:
@@ -117,6 +125,20 @@ def measure_throughput(
     loader = Loader(store, split_order(store, "train", config), config.prefetch, pin=device.type == "cuda")
     learner.measure_residual_scale(loader.batches([(0, config.micro_batch)]))
     return throughput(loader, learner.spans(), learner.update, learner.micro_batches, updates)
+
+
+def planned_noise_levels(store: Store, config: RunConfig, regression: Path | None) -> NoiseLevels | None:
+    """Return a diffusion's noise levels, measured on few patches; None for a regression, or where none is named."""
+    if config.stage == "regression" or regression is None:
+        return None
+    device = torch.device("cpu")
+    learner = Learner(config, store, device, _parent(store, config, regression, device))
+    count, size = min(config.residual_scale_patches, _PLANNED_PATCHES), config.micro_batch
+    batches = Loader(store, split_order(store, "train", config), config.prefetch).batches(
+        SINGLE_PROCESS.share(count, size)
+    )
+    learner.measure_residual_scale(batches)
+    return learner.noise_levels
 
 
 def _new_or_resumed(

@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from corrstore.training.diffusion.edm import Denoiser, edm_loss, loss_weight, preconditioning
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.networks.network import NetworkConfig, UNet
 
 STD = [0.5, 2.0]
 SIGMA_DATA = torch.tensor(STD)
+LEVELS = NoiseLevels(0.1, 10.0)
 MEAN = torch.tensor([0.3, -1.5])
 
 
@@ -80,7 +82,7 @@ def test_the_loss_of_the_perfect_denoiser_is_its_known_minimum(weights):
     residual = MEAN[:, None, None] + SIGMA_DATA[:, None, None] * torch.randn(count, *shape)
     denoise, condition = Denoiser(PerfectForGaussian(), STD), torch.zeros(count, 1, 64, 64)
     loss = edm_loss(
-        denoise, residual, condition, generators(count), sigma_data=SIGMA_DATA, channel_weights=weights
+        denoise, residual, condition, generators(count), levels=LEVELS, sigma_data=SIGMA_DATA, channel_weights=weights
     ).mean
     weight = torch.ones(2) if weights is None else weights
     error = math.sqrt(2 * weight.square().mean() / residual.numel())
@@ -88,24 +90,9 @@ def test_the_loss_of_the_perfect_denoiser_is_its_known_minimum(weights):
 
     biased = edm_loss(
         lambda x, sigma, given: denoise(x, sigma, given) + 0.1, residual, condition, generators(count),
-        sigma_data=SIGMA_DATA, channel_weights=weights,
+        levels=LEVELS, sigma_data=SIGMA_DATA, channel_weights=weights,
     ).mean  # fmt: skip
     assert biased.item() > weight.mean().item() + 5 * error
-
-
-def test_noise_levels_are_log_normal():
-    """Kolmogorov-Smirnov: 2,000 levels exceed a distance of 1.63 / sqrt(2000) with probability 0.01."""
-    seen = []
-
-    def spy(x, sigma, _):
-        seen.append(sigma)
-        return x
-
-    residual = torch.zeros(2000, 1, 1, 1)
-    edm_loss(spy, residual, residual, generators(2000), sigma_data=torch.ones(1), p_mean=-1.2, p_std=1.2)
-    z = np.sort((torch.cat(seen).log().numpy() + 1.2) / 1.2)
-    normal = np.array([0.5 * (1 + math.erf(each / math.sqrt(2))) for each in z])
-    assert np.abs(normal - np.arange(0.5, 2000) / 2000).max() < 1.63 / math.sqrt(2000)
 
 
 def test_a_samples_loss_does_not_depend_on_the_batch_it_is_in():
@@ -115,7 +102,7 @@ def test_a_samples_loss_does_not_depend_on_the_batch_it_is_in():
 
     def loss(part):
         return edm_loss(
-            denoise, residual[part], condition[part], generators(4)[part], sigma_data=SIGMA_DATA
+            denoise, residual[part], condition[part], generators(4)[part], levels=LEVELS, sigma_data=SIGMA_DATA
         ).mean.item()
 
     together = loss(slice(0, 4))
@@ -133,7 +120,9 @@ def test_training_on_a_gaussian_approaches_the_known_minimum():
     for step in range(60):
         residual = 1.5 + 0.5 * torch.randn(16, 1, 8, 8)
         optimiser.zero_grad()
-        loss = edm_loss(denoise, residual, condition, generators(16, 16 * step), sigma_data=denoise.sigma_data).mean
+        loss = edm_loss(
+            denoise, residual, condition, generators(16, 16 * step), levels=LEVELS, sigma_data=denoise.sigma_data
+        ).mean
         loss.backward()
         optimiser.step()
         losses.append(loss.item())

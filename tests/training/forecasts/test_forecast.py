@@ -91,12 +91,6 @@ def test_members_are_the_mean_and_white_noise_of_the_residuals_size(sampler, dem
             np.testing.assert_allclose(residual, expected, atol=2e-3)
 
 
-def test_36_steps_are_enough_and_18_are_not():
-    """The reason of the default: CorrDiff's range of noise levels needs more steps than its own 18."""
-    assert gain(SamplerConfig(steps=18)) / 0.5 == pytest.approx(1.13, abs=0.01)
-    assert gain(SamplingSettings(1, (8, 8), 0).sampler) / 0.5 == pytest.approx(1.03, abs=0.005)
-
-
 def test_a_part_is_the_same_drawn_alone_and_differs_from_all_others(stirred):
     parts = [Part(0, None), Part(0, 0), Part(0, 1), Part(1, 1)]
     together = dict(stirred.drawn(parts))

@@ -99,7 +99,7 @@ def drawn(tiling, radius, batch=3, members=2):
     """A draw by tiles and one of the whole domain, under the same noise."""
     denoise = Denoiser(Local(3, 2, radius), [0.5, 1.0]).double()
     condition = torch.randn(1, *DOMAIN, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    config = SamplerConfig(steps=6, churn=3.0)
+    config = SamplerConfig(steps=6, sigma_max=20.0, eta=0.5)
 
     def noise(draw):
         return torch.stack([member_noise(member, draw, (2, *DOMAIN)) for member in range(members)])

@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -30,7 +31,7 @@ from corrstore.training.learning.learner import Learner, learning_rate
 from corrstore.training.learning.models import regression_for
 from corrstore.training.learning.plan import training_plan
 from corrstore.training.learning.processes import SINGLE_PROCESS
-from corrstore.training.learning.trainer import measure_throughput, train
+from corrstore.training.learning.trainer import measure_throughput, planned_noise_levels, train
 from corrstore.training.learning.validation import fair_crps, validate
 from corrstore.training.patches.loader import Batch, Loader, split_order
 from corrstore.training.run_config import PRESETS, parsed_changes, run_config
@@ -162,7 +163,30 @@ def test_stopped_after_every_update_it_comes_to_the_same_bits(demo_store, runs, 
     seen = [train(demo_store, config, tmp_path, below(runs, stage), stop=stop) for _ in range(3)]
     assert seen == [8, 16, 24]
     assert_same_bits(tmp_path, runs / stage)
-    assert (tmp_path / "validation.csv").read_text() == (runs / stage / "validation.csv").read_text()
+    for name in ("validation.csv", "shares.csv"):
+        assert (tmp_path / name).read_text() == (runs / stage / name).read_text()
+
+
+def test_the_log_has_the_loss_as_a_share_of_predicting_nothing(demo_store, runs):
+    """A regression's shares before its first update are 1; a denoiser's lie in the range of its noise levels."""
+    learner = Learner(CONFIG.model_copy(update={"dropout": 0.0}), demo_store, CPU)
+    batches = list(Loader(demo_store, split_order(demo_store, "train", CONFIG)).batches([(0, 4), (4, 8)]))
+    learner.measure_residual_scale(batches)
+    learner.accumulate(batches)
+    shares = list(learner.shares.shares())
+    assert [(each.channel, each.wavelength) for each in shares[:4]] == [("t2m", each) for each in (2, 4, 8, 16)]
+    assert [each.share for each in shares] == pytest.approx([1] * len(shares), rel=1e-4)
+    assert list(learner.shares.shares()) == []
+    with (runs / "diffusion" / "shares.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    levels = load_checkpoint(runs / "diffusion", demo_store).noise_levels
+    assert min(float(row["sigma_from"]) for row in rows) >= levels.sigma_min * 0.999
+    assert max(float(row["sigma_to"]) for row in rows) <= levels.sigma_max * 1.001
+    low, high = (
+        [row for row in rows if float(row["sigma_from"]) * step < 1 < float(row["sigma_to"]) * step]
+        for step in (20, 0.2)
+    )
+    assert np.mean([float(row["share"]) for row in low]) < np.mean([float(row["share"]) for row in high])
 
 
 def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo_store, runs, tmp_path):
@@ -369,6 +393,16 @@ def test_a_plan_tells_parameters_and_bytes_before_anything_is_read(demo_store):
     assert plan.memory_activations > plan.bytes_used_a_patch
     four_times = training_plan(demo_store, CONFIG.model_copy(update={"patch": (32, 32)}))
     assert four_times.memory_activations == pytest.approx(4 * plan.memory_activations, rel=0.1)
+
+
+def test_the_plan_of_a_diffusion_has_the_noise_levels_of_the_run_and_settings_have_their_way(demo_store, runs):
+    config = run_config("diffusion", "demo", {**SETTINGS, "noise_levels": "log-uniform"})
+    levels = planned_noise_levels(demo_store, config, runs / "regression")
+    trained = load_checkpoint(runs / "diffusion", demo_store).noise_levels
+    assert levels == replace(trained, distribution="log-uniform")
+    assert training_plan(demo_store, config, levels).facts["noise levels"].endswith(", log-uniform")
+    fixed = config.model_copy(update={"sigma_max": 7.0})
+    assert planned_noise_levels(demo_store, fixed, runs / "regression") == replace(levels, sigma_max=7.0)
 
 
 def test_the_command_plans_trains_and_goes_on(demo_store, tmp_path):

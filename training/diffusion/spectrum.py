@@ -1,0 +1,53 @@
+"""The spectrum of fields: their cosine modes, gathered into octaves of wavelength."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+def octaves(height: int, width: int) -> list[int]:
+    """Return the shortest wavelength in pixels of each octave of fields of this size: 2, 4, 8 and so on.
+
+    The first has all modes below 4 pixels, the last the mean of the field beside the longest waves.
+    """
+    return [2 ** (1 + octave) for octave in range(max(1, round(math.log2(max(height, width)))))]
+
+
+def octave_power(fields: Tensor) -> Tensor:
+    """Return the power of fields (..., height, width) in each octave, float64 (..., octaves): sums of squared modes.
+
+    The modes are those of the orthonormal type-II cosine transform, which asks for no periodic field; the powers add
+    up to the sum of the squared pixels.
+    """
+    height, width = fields.shape[-2:]
+    rows, columns = (_cosines(size).to(fields) for size in (height, width))
+    power = (rows @ fields @ columns.T).double() ** 2
+    count, octave = len(octaves(height, width)), _octave_of_modes(height, width).to(fields.device)
+    sums = torch.zeros(*fields.shape[:-2], count, dtype=torch.float64, device=fields.device)
+    return sums.index_add_(-1, octave, power.flatten(-2))
+
+
+def modes_of_octaves(height: int, width: int) -> Tensor:
+    """Return the number of modes in each octave, float64."""
+    return torch.bincount(_octave_of_modes(height, width), minlength=len(octaves(height, width))).double()
+
+
+@lru_cache(maxsize=4)
+def _cosines(size: int) -> Tensor:
+    """The rows are the orthonormal cosines over `size` pixels."""
+    mode, pixel = torch.arange(size).double()[:, None], torch.arange(size).double()
+    cosines = torch.cos(torch.pi * mode * (pixel + 0.5) / size) * math.sqrt(2 / size)
+    cosines[0] /= math.sqrt(2)
+    return cosines
+
+
+@lru_cache(maxsize=4)
+def _octave_of_modes(height: int, width: int) -> Tensor:
+    """The octave of each mode, row by row; mode (i, j) has i / height and j / width half waves a pixel."""
+    frequency = torch.hypot(*torch.meshgrid(*(torch.arange(n) / (2 * n) for n in (height, width)), indexing="ij"))
+    octave = torch.floor(-torch.log2(frequency.flatten().double()) + 1e-6) - 1
+    return octave.clamp(0, len(octaves(height, width)) - 1).long()

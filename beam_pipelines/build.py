@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from corrstore.beam_pipelines.changes import changed_splits, keep_in_history, refuse_changes
 from corrstore.beam_pipelines.finish import Report, finish, is_finished, make_static, read_report
+from corrstore.beam_pipelines.healing import Lost, healthy_build_record, refuse_other_constants, remove_damaged
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
@@ -18,24 +20,34 @@ from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.changes import Changes, find_changes
-from corrstore.datasets.samples.checksums import files_in_use, files_without_checksum, with_present_states
+from corrstore.datasets.samples.checksums import (
+    files_in_use,
+    files_without_checksum,
+    restore_checksums,
+    with_present_states,
+)
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.ownership import one_writer
 from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record, write_plans
 from corrstore.datasets.store.constants import Constants, constants_from_records, constants_from_store
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     CHECKSUMS,
+    COPIES,
     LEDGER,
     MEASUREMENTS,
     RECORDS,
     UNFINISHED,
     VERDICT,
+    damaged,
     read_json,
 )
 from corrstore.datasets.store.recorded import Recorded, read_recorded
 from corrstore.datasets.store.records import read_records
 
+_FIRST = ("owner-", *(key.removeprefix(f"{LEDGER}/") for key in (UNFINISHED, CHECKSUMS, COPIES)))
+"""The beginnings of the names in a ledger that a build may write before the build record."""
 _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
 
@@ -58,53 +70,84 @@ def build(
 
     To `repair` is to build again what the last `verify` named; to `refresh`, the samples whose files in the archives
     are other ones now. A finished store with nothing to do is not touched.
-    Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store; a folder
-    that this call made and wrote no sample into is then removed again.
+    Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store, and InUse
+    where another process builds there; a folder that this call made and wrote no sample into is then removed again.
     """
-    build_record = read_build_record(folder)
-    if build_record is None and folder.names(""):
-        raise BadInput(f"{folder.url} holds something that is no store; give another --output")
-    if build_record is not None:
-        refuse_changes(build_record, recipe, folder.url)
+    _begun(recipe, folder, repair)
     is_new = not folder.exists()
     preparation = prepare(recipe)
+    with one_writer(folder, LEDGER, f"builds {recipe.name}"):
+        build_record = _begun(recipe, folder, repair)  # another process may have begun or ended a build
+        try:
+            return _build(recipe, folder, build_record, preparation, runner, console, repair, refresh)
+        except CorrstoreError:
+            if build_record is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
+                for key in ("",) if is_new else (LEDGER, *ROLES):
+                    folder.remove(key)
+            raise
+
+
+def _begun(recipe: Recipe, folder: Folder, repair: bool) -> BuildRecord | None:
+    """Return the build record of a build of the same recipe in the folder; raises BadInput where it holds another."""
+    build_record = healthy_build_record(folder) if repair else read_build_record(folder)
+    if build_record is None:
+        if set(folder.names("")) - {LEDGER} or not all(name.startswith(_FIRST) for name in folder.names(LEDGER)):
+            raise BadInput(f"{folder.url} holds something that is no store; give another --output")
+        return None
+    refuse_changes(build_record, recipe, folder.url)
+    if not repair:
+        refuse_other_constants(folder, build_record)
+    return build_record
+
+
+def _build(
+    recipe: Recipe,
+    folder: Folder,
+    build_record: BuildRecord | None,
+    preparation: Preparation,
+    runner: Runner,
+    console: Console,
+    repair: bool,
+    refresh: bool,
+) -> BuildResult:
+    """Do what `build` says, as the only writer of the folder."""
+    verdict = _read_verdict(folder) if repair else {}
+    lost = remove_damaged(folder) if repair else Lost()
     if build_record is not None and folder.exists("zarr.json") and (changed := changed_splits(build_record, recipe)):
         for key, (was, now) in changed.items():
             console.print(f"{key} was {was} and is now {now}", highlight=False, markup=False, soft_wrap=True)
         keep_in_history(folder, changed)
     constants = build_record.constants if build_record else None
-    try:
-        recorded = read_recorded(folder)
-        pairs = _with_file_states(recipe, folder, preparation, runner, console)
-        changes = find_changes(recipe, build_record.recipe if build_record else recipe, recorded.pairs, pairs)
-        work = _work(recipe, folder, recorded, changes, repair, refresh)
-        if constants is not None and not work.any and is_finished(folder, StorePlan(recipe, constants.normalisations)):
-            return BuildResult(0, read_report(folder), changes.files)
-        _begin(recipe, folder, constants, work, pairs)
-        if constants is None:
-            constants = _constants(recipe, folder, preparation, runner, console)
-            write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
-        plan = StorePlan(recipe, constants.normalisations)
-        spread(WriteSample(folder, plan), work.samples, folder, RECORDS, runner, Progress("writing", console))
-        static = make_static(folder, plan, pairs, keep=not (repair or refresh))
-        problems = [str(problem) for problem in preparation.problems]
-        report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
-        if repair:
-            folder.remove(VERDICT)
-        return BuildResult(len(work.samples), report, {} if refresh else changes.files)
-    except CorrstoreError:
-        if build_record is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
-            for key in ("",) if is_new else (LEDGER, *ROLES):
-                folder.remove(key)
-        raise
+    recorded = read_recorded(folder, of_records=repair)
+    pairs = _with_file_states(recipe, folder, preparation, lost.checksums, runner, console)
+    changes = find_changes(recipe, build_record.recipe if build_record else recipe, recorded.pairs, pairs)
+    work = _work(recipe, folder, recorded, changes, verdict, lost, refresh)
+    if constants is not None and not work.any and is_finished(folder, StorePlan(recipe, constants.normalisations)):
+        return BuildResult(0, read_report(folder), changes.files)
+    _begin(recipe, folder, constants, work, pairs)
+    if constants is None:
+        constants = _constants(recipe, folder, preparation, runner, console)
+        write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
+    else:
+        measure = MeasureSample(folder, recipe)
+        spread(measure, work.measured, folder, MEASUREMENTS, runner, Progress("measuring", console))
+    plan = StorePlan(recipe, constants.normalisations)
+    spread(WriteSample(folder, plan), work.samples, folder, RECORDS, runner, Progress("writing", console))
+    static = make_static(folder, plan, pairs, keep=not (repair or refresh))
+    problems = [str(problem) for problem in preparation.problems]
+    report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
+    if repair:
+        folder.remove(VERDICT)
+    return BuildResult(len(work.samples), report, {} if refresh else changes.files)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """The samples to write, those whose records are to be removed first, and whether other objects need work."""
+    """The samples to write, to remove the records of, and to measure again, and whether other objects need work."""
 
     samples: list[int]
     stale: set[int]
+    measured: list[int]
     others: bool
 
     @property
@@ -114,10 +157,15 @@ class _Work:
 
 
 def _with_file_states(
-    recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console
+    recipe: Recipe, folder: Folder, preparation: Preparation, lost: set[str], runner: Runner, console: Console
 ) -> pa.Table:
-    """Return the pairs with the state of each file: of few bytes the checksums are made here, of many by workers."""
+    """Return the pairs with the state of each file: of few bytes the checksums are made here, of many by workers.
+
+    Those that a ledger has `lost` are made again.
+    """
     used = files_in_use(preparation.files, preparation.pairs)
+    for name in sorted(restore_checksums(used, folder, lost)):
+        console.print(f"{CHECKSUMS}/{name} was damaged, and is of a file that is not there any more", soft_wrap=True)
     unknown = files_without_checksum(used, folder)
     size = pc.sum(used.filter(pc.is_in(used["path"], pa.array(unknown, pa.string())))["bytes"]).as_py() or 0
     if size >= _LITTLE:
@@ -126,40 +174,57 @@ def _with_file_states(
     return with_present_states(preparation.pairs, used, recipe.sources, folder)
 
 
-def _work(recipe: Recipe, folder: Folder, recorded: Recorded, changes: Changes, repair: bool, refresh: bool) -> _Work:
+def _work(
+    recipe: Recipe,
+    folder: Folder,
+    recorded: Recorded,
+    changes: Changes,
+    verdict: dict[str, Any],
+    lost: Lost,
+    refresh: bool,
+) -> _Work:
     """Return what is to be done; nothing is written.
 
-    Samples that were not valid are written again where the archives give other fields now.
+    Samples that were not valid are written again where the archives give other fields now, and all of them where there
+    is a verdict.
     """
-    condemned, damaged = _condemned(folder, recorded) if repair else (set(), False)
+    condemned = set(verdict.get("rebuild", []))
+    if verdict:
+        condemned |= {index for index, status in recorded.statuses.items() if status != "valid"}
     stale = {index for index in changes.samples if refresh or recorded.statuses.get(index) not in ("valid", None)}
     stale = (stale | condemned) - {-1}
     names = set(folder.names(RECORDS))
     axes = recipe.axes
     keys = {index: f"{axes.key(index)}.parquet" for index in axes.due_samples}
     samples = [index for index, key in keys.items() if key not in names or index in stale]
-    return _Work(samples, stale, damaged or (refresh and -1 in changes.samples))
+    measured = [index for index, key in keys.items() if key in lost.measurements]
+    others = bool(verdict.get("damaged") or lost.keys or (refresh and -1 in changes.samples))
+    return _Work(samples, stale, measured, others)
 
 
 def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _Work, pairs: pa.Table) -> None:
     """Write down what is to be done, and remove the records of samples that are written again."""
+    folder.write(UNFINISHED, b"a build is under way, or was stopped\n")
     write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
-    if work.any:
-        folder.write(UNFINISHED, b"a build is under way, or was stopped\n")
     axes = recipe.axes
     for index in work.stale:
         folder.remove(f"{RECORDS}/{axes.key(index)}.parquet")
-    planned = pairs if constants is None else pairs.filter(pc.is_in(pairs["index"], pa.array(work.samples, pa.int64())))
+    wanted = pa.array([*work.samples, *work.measured], pa.int64())
+    planned = pairs if constants is None else pairs.filter(pc.is_in(pairs["index"], wanted))
     write_plans(folder, planned)
 
 
-def _condemned(folder: Folder, recorded: Recorded) -> tuple[set[int], bool]:
-    """Return the samples that `verify` named and those that are not valid, and whether it named anything else."""
+def _read_verdict(folder: Folder) -> dict[str, Any]:
+    """Return what the last `verify` found; raises BadInput where there is nothing."""
     if not folder.exists(VERDICT):
         raise BadInput(f"{folder.url} has no verdict to repair by; run `corrstore verify {folder.url}` first")
     verdict = read_json(folder, VERDICT)
-    invalid = {index for index, status in recorded.statuses.items() if status != "valid"}
-    return set(verdict["rebuild"]) | invalid, bool(verdict["damaged"])
+    rebuild, others = (verdict.get(key) if isinstance(verdict, dict) else None for key in ("rebuild", "damaged"))
+    if not (
+        isinstance(rebuild, list) and all(isinstance(index, int) for index in rebuild) and isinstance(others, list)
+    ):
+        raise damaged(folder, VERDICT, "it lacks the samples or the objects to build again")
+    return verdict
 
 
 def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner: Runner, console: Console) -> Constants:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import BuildRecord
-from corrstore.datasets.store.ledger import HISTORY, read_json
+from corrstore.datasets.store.ledger import HISTORY, read_json, write_json
 
 Key = tuple[str, ...]
 _FREE = {
@@ -55,10 +54,16 @@ def changed_splits(build_record: BuildRecord, new: Recipe) -> dict[str, list[Any
 
 def keep_in_history(folder: Folder, changed: dict[str, list[Any]]) -> None:
     """Add the changes to the store's history with the time of now, once."""
-    history = read_json(folder, HISTORY) if folder.exists(HISTORY) else []
+    history = read_history(folder)
     if not history or history[-1].get("changes") != changed:
         time = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.write(HISTORY, json.dumps([*history, {"time": time, "changes": changed}], indent=1).encode())
+        write_json(folder, HISTORY, {"history": [*history, {"time": time, "changes": changed}]}, twice=True)
+
+
+def read_history(folder: Folder, key: str = HISTORY) -> list[dict[str, Any]]:
+    """Return the changes of the splits, the oldest first; none where there is no history."""
+    found = read_json(folder, key) if folder.exists(key) else []
+    return found["history"] if isinstance(found, dict) else found  # an older corrstore wrote the list alone
 
 
 def _may_change(key: Key, was: Any, now: Any) -> bool:

@@ -215,12 +215,11 @@ def verify(
     Example: `corrstore verify demo/store --against-source`
     """
     from corrstore.beam_pipelines.printing import print_verdict
-    from corrstore.beam_pipelines.verify import verify as run_verify
+    from corrstore.beam_pipelines.verify import verify_folder
     from corrstore.datasets.storage.folder import absolute
-    from corrstore.datasets.store.opening import open_store
 
-    verdict = run_verify(
-        open_store(absolute(store)),
+    verdict = verify_folder(
+        absolute(store),
         _runner(context, workers),
         notices,
         samples if against_source else 0,

@@ -18,6 +18,7 @@ from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.samples.conversion import convert_sample, old_attributes, old_pairs
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.ownership import one_writer
 from corrstore.datasets.store.build_record import (
     BuildRecord,
     read_build_record,
@@ -27,7 +28,7 @@ from corrstore.datasets.store.build_record import (
 )
 from corrstore.datasets.store.constants import Constants
 from corrstore.datasets.store.layout import StorePlan, stored_normalisation
-from corrstore.datasets.store.ledger import BUILD, RECORDS, REPORT, UNFINISHED, read_json
+from corrstore.datasets.store.ledger import BUILD, LEDGER, RECORDS, REPORT, UNFINISHED, read_json
 from corrstore.datasets.store.records import SampleRecord, record_name
 
 
@@ -62,7 +63,15 @@ def convert(old: Folder, new: Folder, runner: Runner, console: Console) -> Repor
         raise BadInput(f"{new.url} holds something else; give the path of a new folder")
     if begun is not None and is_finished(new, plan):
         return read_report(new)
-    pairs = old_pairs(old)
+    with one_writer(new, LEDGER, f"converts {old.url}"):
+        return _convert(old, new, plan, build_record, runner, console)
+
+
+def _convert(
+    old: Folder, new: Folder, plan: StorePlan, build_record: BuildRecord, runner: Runner, console: Console
+) -> Report:
+    """Do what `convert` says, as the only writer of the new folder."""
+    recipe, pairs = plan.recipe, old_pairs(old)
     write_build_record(new, build_record)
     new.write(UNFINISHED, b"a conversion is under way, or was stopped\n")
     done = set(new.names(RECORDS))

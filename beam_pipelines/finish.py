@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 import pyarrow as pa
@@ -26,12 +25,14 @@ from corrstore.datasets.store.ledger import (
     STATIC,
     STATISTICS,
     UNFINISHED,
+    damaged,
     parquet_bytes,
     read_json,
+    write_json,
     write_manifest,
 )
 from corrstore.datasets.store.metadata import metadata_objects
-from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.store.opening import open_store, read_attributes
 from corrstore.datasets.store.records import SampleRecord
 from corrstore.datasets.store.sample_tables import histograms_table, write_sample_tables
 
@@ -59,13 +60,16 @@ def is_finished(folder: Folder, plan: StorePlan) -> bool:
     """Return whether the store is whole and is this recipe's."""
     if folder.exists(UNFINISHED) or not folder.exists("zarr.json"):
         return False
-    attributes = read_json(folder, "zarr.json")["attributes"]["corrstore"]
+    attributes = read_attributes(folder)
     return bool(attributes["recipe"] == plan.recipe.content)
 
 
 def read_report(folder: Folder) -> Report:
     """The report of a finished build."""
-    return Report(**read_json(folder, REPORT))
+    content = read_json(folder, REPORT)
+    if set(content) != {each.name for each in fields(Report)}:
+        raise damaged(folder, REPORT, "it lacks a key, or has one too many")
+    return Report(**content)
 
 
 def finish(
@@ -89,7 +93,7 @@ def finish(
         notes=dict(sorted(notes.items())),
         floored=summary.floored,
     )
-    folder.write(REPORT, json.dumps(asdict(report), indent=1).encode())
+    write_json(folder, REPORT, asdict(report))
     valid = np.zeros(len(axes), bool)
     valid[summary.valid] = True
     folder.sweep()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import uuid
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from corrstore.beam_pipelines.healing import damaged_files, healthy_build_record
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.datasets.errors import DamagedData
@@ -24,8 +24,8 @@ from corrstore.datasets.samples.checking import check_sample
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import StorePlan
-from corrstore.datasets.store.ledger import LEDGER, RECORDS, SOURCES, VERDICT, damaged_objects
-from corrstore.datasets.store.opening import Store
+from corrstore.datasets.store.ledger import LEDGER, METADATA, RECORDS, SOURCES, VERDICT, write_json
+from corrstore.datasets.store.opening import Store, open_store
 from corrstore.datasets.store.records import SampleRecord, read_record, read_records
 
 _CHECKS = f"{LEDGER}/checks"
@@ -87,32 +87,69 @@ def verify(store: Store, runner: Runner, console: Console, against_source: int =
     file is another one now, nothing is compared. The verdict is left in the store's ledger for `build --repair`,
     unless the store cannot be written.
     """
-    damaged = damaged_objects(store.folder)
-    changed, absent = ({}, []) if damaged else changed_files(store.folder, store.table(SOURCES))
+    return _verify(store.folder, store.plan, store, runner, console, against_source, seed)
+
+
+def verify_folder(
+    url: str, runner: Runner, console: Console, against_source: int = 0, seed: int | None = None
+) -> Verdict:
+    """Open the store and `verify` it; by its build record where its metadata is damaged, which the verdict names."""
+    try:
+        store = open_store(url)
+    except DamagedData:
+        folder = Folder(url)
+        build_record = healthy_build_record(folder)
+        if build_record is None or build_record.constants is None:
+            raise
+        plan = StorePlan(build_record.recipe, build_record.constants.normalisations)
+        return _verify(folder, plan, None, runner, console)
+    return verify(store, runner, console, against_source, seed)
+
+
+def _verify(
+    store: Folder,
+    plan: StorePlan,
+    opened: Store | None,
+    runner: Runner,
+    console: Console,
+    against_source: int = 0,
+    seed: int | None = None,
+) -> Verdict:
+    damaged = damaged_files(store)
+    if opened is None and METADATA not in damaged:
+        damaged.append(METADATA)
+    changed, absent = ({}, []) if damaged or opened is None else changed_files(store, opened.table(SOURCES))
     compare = against_source > 0 and not damaged and not changed
-    comparable = np.flatnonzero(store.valid) if compare else np.array([], dtype=np.int64)
+    comparable = np.flatnonzero(opened.valid) if compare and opened else np.array([], dtype=np.int64)
     chosen = np.random.default_rng(seed).permutation(comparable)[:against_source]
-    due = store.axes.due_samples
-    task = CheckSample(store.folder, store.plan, frozenset(int(index) for index in chosen))
-    with _place_for_checks(store.folder) as folder:
+    axes = plan.axes
+    due = axes.due_samples
+    task = CheckSample(store, plan, frozenset(int(index) for index in chosen))
+    with _place_for_checks(store) as folder:
         place = f"{_CHECKS}-{uuid.uuid4().hex[:8]}"
         try:
             spread(task, due, folder, place, runner, Progress("verifying", console))
             checks = [record for record in read_records(folder, place) if record.reasons]
         finally:
             folder.remove(place)
+        faults = {check.index: check.reasons for check in checks}
+        for index in due:
+            key = f"{RECORDS}/{axes.key(index)}.parquet"
+            if key in damaged:
+                damaged.remove(key)
+                faults.setdefault(index, [f"{key} is not what was written"])
         verdict = Verdict(
             checked=len(due),
             compared=len(chosen),
-            faults={check.label: check.reasons for check in checks},
-            rebuild=[check.index for check in checks],
+            faults={axes.label(index): reasons for index, reasons in sorted(faults.items())},
+            rebuild=sorted(faults),
             damaged=damaged,
-            unknown=_unknown_objects(store),
+            unknown=_unknown_objects(store, plan),
             changed=changed,
             absent=absent,
-            drawn=[store.axes.label(index) for index in sorted(chosen)],
+            drawn=[axes.label(index) for index in sorted(chosen)],
         )
-        folder.write(VERDICT, json.dumps(asdict(verdict), indent=1).encode())
+        write_json(folder, VERDICT, asdict(verdict))
     return verdict
 
 
@@ -126,8 +163,8 @@ def _place_for_checks(folder: Folder) -> Iterator[Folder]:
         yield Folder(str(Path(elsewhere)))
 
 
-def _unknown_objects(store: Store) -> list[str]:
+def _unknown_objects(store: Folder, plan: StorePlan) -> list[str]:
     """Objects below `input` and `target` that belong to no sample."""
-    known = {store.plan.shard_key(role, index) for role in store.roles for index in store.axes.due_samples}
-    found = {key for key in store.folder.all_keys() if key.split("/")[0] in ROLES and not key.endswith("zarr.json")}
+    known = {plan.shard_key(role, index) for role in plan.roles for index in plan.axes.due_samples}
+    found = {key for key in store.all_keys() if key.split("/")[0] in ROLES and not key.endswith("zarr.json")}
     return sorted(found - known)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 _EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+_OF_MACHINE = {*_EXHAUSTED, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN}
 
 
 class CorrstoreError(Exception):
@@ -49,6 +50,12 @@ class Stopped(CorrstoreError):
     exit_code = 75
 
 
+class InUse(CorrstoreError):
+    """Another process is writing the store; the same command continues when it has ended (exit code 75)."""
+
+    exit_code = 75
+
+
 def cannot_write(path: object, error: OSError, size: int | None = None) -> CorrstoreError:
     """Return the error for a file that could not be written, with its path, `size` in bytes and the system's reason.
 
@@ -70,6 +77,22 @@ def system_error(error: OSError | MemoryError) -> CorrstoreError:
     if error.errno == errno.EIO:
         return DamagedData(f"{what}; restore the file from a copy")
     return BadInput(what)
+
+
+def fault_of_file(error: Exception) -> str:
+    """Return what a reader of formats said of a file's content; raises the error again where it is of the machine.
+
+    A whole and readable machine is asked for: a file that is gone, a device or a network that fails, and memory that
+    runs out are no faults of a content.
+    """
+    if isinstance(error, MemoryError | OutOfResources | Stopped | InUse):
+        raise error
+    if isinstance(error, OSError) and (isinstance(error, ConnectionError | TimeoutError) or error.errno in _OF_MACHINE):
+        raise error
+    if isinstance(error, CorrstoreError):
+        return str(error)
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said:.300}" if said else type(error).__name__
 
 
 @contextmanager

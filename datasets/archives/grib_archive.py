@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.archives.accumulation import window_start
 from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, INDEX_VERSION, GribIndex, Problem, index_file
+from corrstore.datasets.archives.grib.sections import ProblemKind
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
-from corrstore.datasets.errors import BadInput, DamagedData
-from corrstore.datasets.storage.cache import cache_path, is_cached, tell_unwritable, write_to_cache
+from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file
+from corrstore.datasets.storage.cache import cache_path, read_from_cache, tell_unwritable, write_to_cache
 from corrstore.datasets.storage.containers import unpacked
 from corrstore.datasets.variables.channels import Channel
 
@@ -36,7 +37,8 @@ def index_files(files: list[File]) -> tuple[pa.Table, list[Problem]]:
     A file is scanned once: its index is kept in $XDG_CACHE_HOME/corrstore, by path, size and time of change. Where
     that folder cannot be written, one notice says so and the files are scanned each time.
     """
-    new = [file for file in files if not is_cached(_cache_path(file))]
+    cached = {file: _cached(file) for file in files}
+    new = [file for file in files if cached[file] is None]
     if len(new) >= _POOL_FROM:
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             uncached = dict(zip(new, pool.map(_index_into_cache, new, chunksize=16), strict=True))
@@ -47,7 +49,13 @@ def index_files(files: list[File]) -> tuple[pa.Table, list[Problem]]:
         index = uncached.get(file)
         if index is not None:
             tell_unwritable(_cache_path(file).parents[1])
-        table, found = _parsed(file, _cached(file) if index is None else index)
+        else:
+            index = cached[file] or _cached(file)
+        if index is None:
+            raise DamagedData(
+                f"{_cache_path(file)}, the index of {file[0]}, is gone again; give the same command again"
+            )
+        table, found = _parsed(file, index)
         for name, value in zip(("path", "inside"), file, strict=True):
             table = table.append_column(name, pa.repeat(value, len(table)))
         tables.append(table)
@@ -144,8 +152,9 @@ def _index_into_cache(file: File) -> pa.Table | None:
     """Scan a file and keep its index; return the index where the cache cannot be written."""
     try:
         index = index_file(unpacked(*file))
-    except (BadInput, DamagedData) as error:
-        index = GribIndex(INDEX_SCHEMA.empty_table(), [Problem(file[0], 0, "not_grib", str(error))])
+    except Exception as error:
+        kind: ProblemKind = "not_grib" if isinstance(error, BadInput | DamagedData) else "corrupt"
+        index = GribIndex(INDEX_SCHEMA.empty_table(), [Problem(file[0], 0, kind, fault_of_file(error))])
     problems = [[problem.offset, problem.kind, problem.text] for problem in index.problems]
     table = index.messages.replace_schema_metadata({"problems": json.dumps(problems)})
     sink = pa.BufferOutputStream()
@@ -153,12 +162,13 @@ def _index_into_cache(file: File) -> pa.Table | None:
     return None if write_to_cache(_cache_path(file), sink.getvalue().to_pybytes()) else table
 
 
-def _cached(file: File) -> pa.Table:
+def _cached(file: File) -> pa.Table | None:
+    """Return the index of a file in the cache; None where there is none, or a damaged one, which is made again."""
+    content = read_from_cache(_cache_path(file))
     try:
-        return pq.read_table(_cache_path(file))
-    except pa.ArrowInvalid as error:
-        path = _cache_path(file)
-        raise DamagedData(f"{path}, the index of {file[0]}, cannot be read ({error}); delete it") from None
+        return None if content is None else pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def _parsed(file: File, table: pa.Table) -> tuple[pa.Table, list[Problem]]:

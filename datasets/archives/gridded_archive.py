@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ from corrstore.datasets.archives.gridded.slices import slices
 from corrstore.datasets.archives.gridded.units import rule_in_units
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import Dimensions, SourceTable
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.axes import regular_axis
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import Interval
@@ -76,6 +77,10 @@ def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray
     """Return the referenced slice as float32 [lat, lon] in the file's units and order, and its grid."""
     fixed, axes = _opened(reference, options)
     field = axes.dataset[reference.name].isel(fixed).transpose(axes.name("lat"), axes.name("lon"))
+    chunk = next((given for key in ("chunksizes", "chunks") if (given := field.encoding.get(key))), ())
+    if max(field.size, math.prod(chunk)) > _MOST_POINTS:
+        sizes = f"{' x '.join(map(str, field.shape))} points in chunks of {' x '.join(map(str, chunk)) or 'one'}"
+        raise DamagedData(f"{reference} claims {sizes}, expected at most {_MOST_POINTS:,} at once")
     return np.asarray(field.values, dtype=np.float32), _grid(axes)
 
 
@@ -113,6 +118,9 @@ def _fits(axes: Axes, name: str, channel: Channel, level_in_name: bool) -> bool:
     on_levels = level in variable.dims or level in variable.coords
     once = not any(axes.is_on(name, axis, longer_than=1) for axis in ("time", "init", "lead"))
     return on_levels == (channel.level is not None and not level_in_name) and (once or not channel.variable.static)
+
+
+_MOST_POINTS = 1 << 29
 
 
 @lru_cache(maxsize=8)

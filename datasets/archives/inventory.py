@@ -18,7 +18,6 @@ from corrstore.datasets.archives.gridded.axes import UnknownLayout
 from corrstore.datasets.archives.one_grid import same_grids
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import SourceTable, load_table
-from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.variables.channels import Channel
@@ -78,7 +77,7 @@ def take_inventory(
                     references.append(_gridded(file, spec, table, channels, period))
                 except UnknownLayout:
                     raise
-                except (BadInput, DamagedData) as error:
+                except Exception as error:
                     problems.append(problem_of(str(file), error))
     all_references = _on_one_grid(pa.concat_tables(references), spec)
     return Inventory(all_references, _files(name, described, all_references), problems)

@@ -8,18 +8,19 @@ import pyarrow as pa
 
 from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib import decode
-from corrstore.datasets.archives.references import FieldReference
+from corrstore.datasets.archives.references import FieldReference, faults_of
 from corrstore.datasets.errors import CorrstoreError
 from corrstore.datasets.grids.grid import Grid, turn_onto
 from corrstore.datasets.storage.containers import unpacked
 
 
 def read_grid(reference: FieldReference, options: dict[str, Any]) -> Grid:
-    """Return the grid of the referenced field, whose values are not read; raises BadInput for damaged bytes."""
-    if reference.format == "grib":
-        path = unpacked(reference.path, reference.inside)
-        return decode.read_grid(path, reference.offset, reference.length, reference.part)
-    return gridded_archive.read_grid(reference, options)
+    """Return the grid of the referenced field, whose values are not read; raises as `faults_of`, and BadInput."""
+    with faults_of(reference):
+        if reference.format == "grib":
+            path = unpacked(reference.path, reference.inside)
+            return decode.read_grid(path, reference.offset, reference.length, reference.part)
+        return gridded_archive.read_grid(reference, options)
 
 
 def same_grids(references: pa.Table, options: dict[str, Any]) -> dict[str, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+
+from corrstore.datasets.errors import CorrstoreError, DamagedData, fault_of_file
 
 REFERENCE_SCHEMA = pa.schema(
     [
@@ -61,3 +65,16 @@ class FieldReference:
     def __str__(self) -> str:
         place = f"offset {self.offset}" if self.format == "grib" else f"{self.name} {self.indexers}"
         return f"{self.path}, {self.inside + ', ' if self.inside else ''}{place}"
+
+
+@contextmanager
+def faults_of(reference: FieldReference) -> Iterator[None]:
+    """Raise DamagedData where a reader of formats raises anything in the block; what the machine lacks stays."""
+    try:
+        yield
+    except CorrstoreError:
+        raise
+    except Exception as error:
+        if "://" in reference.path:
+            raise  # of a server, perhaps, which answers again later
+        raise DamagedData(f"{reference} cannot be read: {fault_of_file(error)}") from None

@@ -9,6 +9,7 @@ from typing import Any
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.like import add_like
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
+from corrstore.datasets.recipe.source import refuse_secrets
 from corrstore.datasets.storage.folder import absolute
 from corrstore.datasets.storage.yaml_text import parsed_mapping, parsed_value, read_text
 
@@ -40,7 +41,10 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         _override(content, override)
     add_like(content)
     _add_variables_of_tables(content)
-    return _with_absolute_paths(recipe_from(content, name_or_path))
+    recipe = recipe_from(content, name_or_path)
+    for name, spec in recipe.sources.items():
+        refuse_secrets(name, spec)
+    return _with_absolute_paths(recipe)
 
 
 def _add_variables_of_tables(content: dict[str, Any]) -> None:

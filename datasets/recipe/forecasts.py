@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.part import Duration, Part, PositiveDuration, Time
-from corrstore.datasets.recipe.parts import IntervalSpec
+from corrstore.datasets.recipe.parts import IntervalSpec, refuse_many
 from corrstore.datasets.recipe.periods import Times, parse_duration, parse_time
 from corrstore.datasets.recipe.sample_axes import SampleAxes
 
@@ -19,7 +19,13 @@ Hour = Annotated[int, Field(ge=0, le=23)]
 class InitsSpec(IntervalSpec):
     """The runs that start at these hours of each day, UTC, from start on, before end."""
 
-    hours: Annotated[list[Hour], Field(min_length=1, examples=[[0, 12]])]
+    hours: Annotated[list[Hour], Field(min_length=1, max_length=24, examples=[[0, 12]])]
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        interval = self.interval
+        refuse_many(int((interval.end - interval.start) / np.timedelta64(1, "D")) * len(self.hours), "inits")
+        return self
 
     @property
     def times(self) -> Times:
@@ -78,6 +84,7 @@ class LeadsSpec(Part):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         first, every = parse_duration(self.first), parse_duration(self.every)
+        refuse_many(int((self.longest - first) / every), "leads")
         for end in self.last.values() if isinstance(self.last, dict) else [self.last]:
             reach = parse_duration(end) - first
             if reach < np.timedelta64(0, "s") or reach % every:
@@ -112,5 +119,6 @@ class ForecastSpec(Part):
         times = self.init_times
         if len(times) == 0 or np.any(np.diff(times) <= np.timedelta64(0, "s")):
             raise BadInput("inits: expected at least one run, each later than the one before")
+        refuse_many(len(times) * len(self.leads.times), "inits and leads")
         _ = self.axes
         return self

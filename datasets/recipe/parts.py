@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -37,7 +38,7 @@ def expanded_channels(entries: list[object]) -> list[object]:
 
 
 def _named_once(names: list[str]) -> list[str]:
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise BadInput(f"channels are named twice: {', '.join(repeated)}")
     return names
@@ -52,7 +53,7 @@ ChannelNames = Annotated[
         json_schema_input_type=WrittenChannels,
     ),
     AfterValidator(_named_once),
-    Field(min_length=1),
+    Field(min_length=1, max_length=1000),
 ]
 
 
@@ -73,7 +74,7 @@ class IntervalSpec(Part):
         return self
 
 
-_MOST_SAMPLES = 10_000_000
+MOST_SAMPLES = 1_000_000
 
 
 class PeriodSpec(IntervalSpec):
@@ -84,12 +85,20 @@ class PeriodSpec(IntervalSpec):
     @model_validator(mode="after")
     def _has_samples(self) -> Self:
         samples = (self.interval.end - self.interval.start) / parse_duration(self.frequency)
-        if not 1 <= samples <= _MOST_SAMPLES:
+        if not 1 <= samples <= MOST_SAMPLES:
             raise BadInput(
                 f"frequency {self.frequency} gives {samples:,.2g} samples in {self.interval}; expected 1 to"
-                f" {_MOST_SAMPLES:,}: give the time between two samples, such as 3h"
+                f" {MOST_SAMPLES:,}: give the time between two samples, such as 3h"
             )
         return self
+
+
+def refuse_many(samples: int, key: str) -> None:
+    """Raise BadInput where there are more samples than a store may have."""
+    if samples > MOST_SAMPLES:
+        raise BadInput(
+            f"{key}: gives {samples:,} samples, expected at most {MOST_SAMPLES:,}; make it shorter or coarser"
+        )
 
 
 class SplitsSpec(Part):
@@ -123,6 +132,7 @@ class SplitsSpec(Part):
 
 
 _MOST_POINTS = 100_000  # on a side of a grid
+_MOST_POINTS_IN_ALL = 1_000_000_000
 
 
 class BoxSpec(Part):
@@ -141,6 +151,11 @@ class BoxSpec(Part):
             raise BadInput(
                 f"a step of {self.step:g} degrees gives {points[0]:.3g} x {points[1]:.3g} points, expected at most"
                 f" {_MOST_POINTS:,} on a side; correct step"
+            )
+        if points[0] * points[1] > _MOST_POINTS_IN_ALL:
+            raise BadInput(
+                f"a step of {self.step:g} degrees gives {points[0]:.0f} x {points[1]:.0f} points, expected at most"
+                f" {_MOST_POINTS_IN_ALL:,}; correct step or the box"
             )
         RectilinearGrid.from_box(self.north, self.south, self.west, self.east, self.step)
         return self
@@ -228,7 +243,7 @@ class LikeSpec(Part):
 class NormalisationSpec(Part):
     """The origin of the constants of normalisation: the train split (all samples or every n-th), or another store."""
 
-    every: Annotated[int, Field(ge=1)] = 1
+    every: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     constants_from: str | None = None
 
 
@@ -236,5 +251,7 @@ class StoreSpec(Part):
     """The storage of the numbers: type, chunks and compression."""
 
     dtype: Literal["float16", "float32"] = "float16"
-    chunk: Annotated[int, Field(ge=8, description="height and width of an inner chunk of the target, in pixels")] = 80
+    chunk: Annotated[
+        int, Field(ge=8, le=100_000, description="height and width of an inner chunk of the target, in pixels")
+    ] = 80
     codec: Literal["lz4", "zstd"] = "lz4"

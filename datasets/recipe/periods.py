@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import BadInput
 
 Times = NDArray[np.datetime64]
-_TIME = re.compile(r"^\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.0+)?)?)?)?)?)?Z?$")
-_MOMENT = re.compile(r"^\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?Z?)?)?)?$")
-_DURATION = re.compile(r"^(\d+)\s*(min|h|d)$")
+_TIME = re.compile(r"^\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.0+)?)?)?)?)?)?Z?$", re.ASCII)
+_MOMENT = re.compile(r"^\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?Z?)?)?)?$", re.ASCII)
+_DURATION = re.compile(r"^([0-9]{1,7})\s*(min|h|d)$")
+_EARLIEST, _LATEST = np.datetime64("1700", "s"), np.datetime64("2250", "s")  # nanoseconds end soon outside
 _WHOLE = ("Y", "M", "D")
 _SECONDS = {"min": 60, "h": 3600, "d": 86400}
 
@@ -28,7 +29,13 @@ def parse_time(text: str | datetime) -> np.datetime64:
     except ValueError:
         time = np.datetime64("NaT", "s")
     if np.isnat(time) or time != time.astype("datetime64[m]"):
-        raise BadInput(f"{text!r} is not a UTC time of whole minutes; write it as 2018-01-01 or 2018-01-01T03:00")
+        raise BadInput(
+            f"{written[:40]!r} is not a UTC time of whole minutes; write it as 2018-01-01 or 2018-01-01T03:00"
+        )
+    if not _EARLIEST <= time < _LATEST:
+        raise BadInput(
+            f"{written!r} is not in the years 1700 to 2249, in which every time can be kept to the nanosecond"
+        )
     return time
 
 
@@ -36,7 +43,7 @@ def parse_duration(text: str) -> np.timedelta64:
     """Return a duration in seconds from text such as 30min, 3h or 5d; raise BadInput for other texts."""
     match = _DURATION.match(str(text))
     if match is None:
-        raise BadInput(f"{text!r} is not a duration; write it as 30min, 3h or 5d")
+        raise BadInput(f"{str(text)[:40]!r} is not a duration of at most 7 digits; write it as 30min, 3h or 5d")
     return np.timedelta64(int(match.group(1)) * _SECONDS[match.group(2)], "s")
 
 

@@ -74,6 +74,43 @@ def _is_no_secret(token: object) -> bool:
     return token in names or (isinstance(token, str) and ("/" in token or token.endswith(".json")))
 
 
+_OPTIONS = {
+    *("anon", "token", "profile", "project", "requester_pays", "region", "region_name", "endpoint_url", "account_name"),
+    *("access", "consistency", "cache_timeout", "timeout", "block_size", "default_block_size", "default_cache_type"),
+    *("use_ssl", "version_aware", "use_listings_cache", "client_kwargs", "location_mode", "max_concurrency"),
+}
+"""What `storage_options` may say: no key of these holds a secret. So may `client_kwargs`."""
+_SECRET = (
+    "may hold a secret, and a store keeps its recipe; give credentials by the environment"
+    " (GOOGLE_APPLICATION_CREDENTIALS, AWS_PROFILE), by a named profile, or by the path of a key file"
+)
+
+
+def refuse_secrets(name: str, spec: SourceSpec) -> None:
+    """Raise BadInput, which shows no value, where a source may hold a secret."""
+    for key, value in (*spec.storage_options.items(), *_within(spec.storage_options)):
+        plain = isinstance(value, str | bool | int | float | None) or (
+            key == "client_kwargs" and isinstance(value, dict)
+        )
+        if key not in _OPTIONS or not plain or (isinstance(value, str) and _holds_credentials(value)):
+            raise BadInput(
+                f"sources.{name}.storage_options.{str(key)[:40]} {_SECRET}; the keys that are known to hold none:"
+                f" {', '.join(sorted(_OPTIONS))}"
+            )
+    if spec.path and "://" in spec.path and _holds_credentials(spec.path):
+        raise BadInput(f"sources.{name}.path {_SECRET}")
+
+
+def _within(options: dict[str, Any]) -> list[tuple[str, Any]]:
+    inner = options.get("client_kwargs")
+    return list(inner.items()) if isinstance(inner, dict) else []
+
+
+def _holds_credentials(text: str) -> bool:
+    """Return whether a URL has a user or a query, in which passwords and signatures stand."""
+    return "://" in text and ("@" in text.split("://", 1)[1].split("/", 1)[0] or "?" in text)
+
+
 Derived = Annotated[
     dict[str, str],
     BeforeValidator(_with_derivations, json_schema_input_type=dict[str, str] | WrittenChannels),
@@ -92,7 +129,9 @@ class SourceSpec(Part):
 
     type: str
     path: str | None = None
-    files: list[str] | None = Field(None, description="glob patterns below path, in place of the table's")
+    files: list[str] | None = Field(
+        None, max_length=1000, description="glob patterns below path, in place of the table's"
+    )
     of: str | None = None
     lead: Annotated[LeadRule, BeforeValidator(_lead_rule)] = Field(default_factory=lambda: LeadRule.model_validate({}))
     select: dict[str, str | int] = Field(default_factory=dict, description="key of the index: the value to keep")
@@ -118,4 +157,9 @@ class SourceSpec(Part):
             derivation_of(channel_named(name), derivation)
         if self.type != "coarsened" and self.path is None:
             raise BadInput(f"a source of type {self.type} needs `path`, the folder that its files are in")
+        for pattern in self.files or []:
+            if not pattern or pattern.startswith("/") or ".." in pattern.split("/") or "\0" in pattern:
+                raise BadInput(
+                    f"files: {pattern[:80]!r} leaves the folder; write a pattern below path, such as **/*.grib2"
+                )
         return self

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.recipe.source import SourceSpec
-from corrstore.datasets.storage.cache import cache_path, file_key, write_to_cache
+from corrstore.datasets.storage.cache import cache_path, file_key, read_from_cache, write_to_cache
 from corrstore.datasets.storage.folder import Folder, checksum
-from corrstore.datasets.store.ledger import CHECKSUMS
+from corrstore.datasets.store.ledger import CHECKSUMS, read_own
 
 _READS_AT_ONCE = 16
 _ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 _EPOCH = datetime(1970, 1, 1)
+_CHECKSUM = re.compile("[0-9a-f]{64}([0-9a-f]{8})?")
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,20 @@ class FileChecksum:
     sha256: str
 
     def to_bytes(self) -> bytes:
-        """Return the hexadecimal digits."""
-        return self.sha256.encode()
+        """Return the hexadecimal digits, and those of their CRC-32C."""
+        return f"{self.sha256}{_crc(self.sha256)}".encode()
+
+
+def parsed_checksum(content: bytes) -> str:
+    """Return the SHA-256 that `FileChecksum.to_bytes` encoded, also without its CRC; ValueError for anything else."""
+    text = content.decode("ascii")
+    if not _CHECKSUM.fullmatch(text) or text[64:] not in ("", _crc(text[:64])):
+        raise ValueError("it is no SHA-256 followed by its CRC-32C")
+    return text[:64]
+
+
+def _crc(sha256: str) -> str:
+    return f"{google_crc32c.value(sha256.encode()):08x}"
 
 
 @dataclass(frozen=True)
@@ -70,11 +85,21 @@ def file_checksum(path: str) -> FileChecksum:
 def cached_checksum(path: str) -> str:
     """Return the SHA-256 of a file, from this machine's cache where its present state is there."""
     place = _cache_path(path)
-    if place.exists():
-        return place.read_text()
+    known = read_from_cache(place)
+    if known is not None:
+        return known.decode()
     sha256 = file_checksum(path).sha256
     write_to_cache(place, sha256.encode())
     return sha256
+
+
+def restore_checksums(used: pa.Table, folder: Folder, names: set[str]) -> set[str]:
+    """Write the named checksums of the ledger again from the files in use; returns those that no file has now."""
+    for row in used.to_pylist():
+        if names and row["format"] != "zarr" and (key := _key(row["path"])) in names:
+            folder.write(f"{CHECKSUMS}/{key}", file_checksum(row["path"]).to_bytes())
+            names = names - {key}
+    return names
 
 
 def file_states(used: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> dict[str, FileState]:
@@ -91,7 +116,7 @@ def file_states(used: pa.Table, sources: Mapping[str, SourceSpec], folder: Folde
             metadata = _zarr_metadata(Folder(path, sources[row["source"]].storage_options))
             return FileState(len(metadata), None, checksum(metadata))
         key = _key(path)
-        sha256 = folder.read(f"{CHECKSUMS}/{key}").decode() if key in there else cached_checksum(path)
+        sha256 = read_own(folder, f"{CHECKSUMS}/{key}", parsed_checksum) if key in there else cached_checksum(path)
         return FileState(*size_and_time(path), sha256)
 
     rows = used.to_pylist()

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.archives.grib.index import Problem
-from corrstore.datasets.archives.grib.sections import CorruptMessage
 from corrstore.datasets.archives.inventory import Inventory, take_inventory
 from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import sample_plans
@@ -126,7 +125,7 @@ def _grid(recipe: Recipe, source: str, channel: str, inventory: Inventory) -> tu
     held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
     for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
         reference = FieldReference.from_row(row)
-        with suppress(CorruptMessage):  # the record of its sample reports it
+        with suppress(DamagedData):  # the record of its sample reports it
             return read_grid(reference, recipe.sources[source].storage_options), reference.path
     return None
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.archives import gridded_archive
 from corrstore.datasets.archives.grib.decode import read_field
-from corrstore.datasets.archives.grib.sections import CorruptMessage
-from corrstore.datasets.archives.references import FieldReference
+from corrstore.datasets.archives.references import FieldReference, faults_of
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
@@ -148,7 +148,7 @@ def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
     reference = term.reference
     try:
         values, grid = read_reference(reference, options)
-    except CorruptMessage as error:
+    except (DamagedData, BadInput) as error:
         raise MissingField(str(error)) from None
     scale, offset = term.sign * reference.scale, term.sign * reference.add_offset
     if (scale, offset) != (1.0, 0.0):
@@ -157,9 +157,13 @@ def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
 
 
 def read_reference(reference: FieldReference, options: dict[str, object]) -> tuple[NDArray[np.float32], Grid]:
-    """Return the referenced field [ny, nx] in the archive's units, and its grid; raises BadInput for damaged bytes."""
-    if reference.format == "grib":
-        path = unpacked(reference.path, reference.inside)
-        field = read_field(path, reference.offset, reference.length, reference.part)
-        return field.values, field.grid
-    return gridded_archive.read(reference, options)
+    """Return the referenced field [ny, nx] in the archive's units, and its grid.
+
+    Raises DamagedData, whatever a reader of the format says of the bytes, and BadInput for an unknown kind of grid.
+    """
+    with faults_of(reference):
+        if reference.format == "grib":
+            path = unpacked(reference.path, reference.inside)
+            field = read_field(path, reference.offset, reference.length, reference.part)
+            return field.values, field.grid
+        return gridded_archive.read(reference, options)

@@ -11,6 +11,8 @@ from pathlib import Path
 from corrstore.datasets.errors import CorrstoreError
 from corrstore.datasets.storage.folder import write_file_atomically
 
+_FORM = " with a checksum before it"
+
 
 def file_key(path: Path, version: str = "") -> str:
     """Return a name for a file in its present state: of its path, size, times and the finding's `version`.
@@ -24,23 +26,28 @@ def file_key(path: Path, version: str = "") -> str:
 
 def cache_path(kind: str, path: Path, suffix: str, version: str = "") -> Path:
     """Return the place of a finding about a file: below `$XDG_CACHE_HOME/corrstore`, else `~/.cache/corrstore`."""
-    name = file_key(path, version)
+    name = file_key(path, f"{version}{_FORM}")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     return home / "corrstore" / kind / name[:2] / f"{name}{suffix}"
-
-
-def is_cached(path: Path) -> bool:
-    """Tell whether there is a finding that can be read at the place that `cache_path` returned."""
-    return os.access(path, os.R_OK)
 
 
 def write_to_cache(path: Path, content: bytes) -> bool:
     """Keep a finding at the place that `cache_path` returned; False where the cache cannot be written."""
     try:
-        write_file_atomically(path, content)
+        write_file_atomically(path, hashlib.sha256(content).digest() + content)
     except CorrstoreError:
         return False
     return True
+
+
+def read_from_cache(path: Path) -> bytes | None:
+    """Return the finding at the place that `cache_path` returned; None where there is none, or it is damaged."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return None
+    checksum, content = found[:32], found[32:]
+    return content if hashlib.sha256(content).digest() == checksum else None
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -13,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -24,6 +24,8 @@ SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.x
 HEAD = 512
 _SIGNATURES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 _OPEN: dict[str, Callable[[str, str], IO[bytes]]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}  # type: ignore[dict-item]
+_MOST_BYTES, _LARGEST_RATIO = 1 << 30, 100  # of what is in a container: bytes, or times its own bytes
+_MOST_FILES = 100_000
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile)
 
 
@@ -40,7 +42,10 @@ def heads(path: str, kind: str) -> dict[str, bytes]:
     Raises DamagedData where the container is damaged, BadInput where it is encrypted.
     """
     with _errors(path, kind):
-        return {name: file.read(HEAD) for name, file in _files(path, kind)}
+        found = {name: file.read(HEAD) for name, file in islice(_files(path, kind), _MOST_FILES + 1)}
+    if len(found) > _MOST_FILES:
+        raise BadInput(f"{path} holds more than {_MOST_FILES:,} files; unpack it, and give what is in it")
+    return found
 
 
 def unpacked(path: str, inside: str) -> Path:
@@ -63,13 +68,27 @@ def _unpacked(path: str, _state: str) -> tempfile.TemporaryDirectory[str]:
         kind = container_kind(file.read(HEAD))
     if kind is None:
         raise DamagedData(f"{path} is no container any more; give the same command again")
+    left = max(_MOST_BYTES, _LARGEST_RATIO * Path(path).stat().st_size)
     with _errors(path, kind):
         for name, source in _files(path, kind):
             copy = Path(folder.name) / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             with copy.open("wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+                left = _copied(path, source, target, left)
     return folder
+
+
+def _copied(path: str, source: IO[bytes], target: IO[bytes], left: int) -> int:
+    """Copy a file and return how many bytes more the container may hold; raises DamagedData for too many."""
+    while part := source.read(1 << 20):
+        left -= len(part)
+        if left < 0:
+            raise DamagedData(
+                f"{path} holds more than {_LARGEST_RATIO} times its own bytes, as no archive of fields does; unpack it"
+                " yourself, and give what is in it"
+            )
+        target.write(part)
+    return left
 
 
 def _files(path: str, kind: str) -> Iterator[tuple[str, IO[bytes]]]:

@@ -42,6 +42,16 @@ class Folder:
         else:
             self._remote().pipe_file(self.path(key), content)
 
+    def create(self, key: str, content: bytes) -> bool:
+        """Write the object whole where there is none of that key; False where there is one."""
+        if self.is_local:
+            return create_file(Path(self.path(key)), content)
+        try:
+            self._remote().pipe_file(self.path(key), content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
     def read(self, key: str) -> bytes:
         """The object's bytes; FileNotFoundError where there is none."""
         if self.is_local:
@@ -131,6 +141,27 @@ def write_file_atomically(path: Path, content: bytes) -> None:
         if isinstance(error, OSError):
             raise cannot_write(path, error, len(content)) from None
         raise
+
+
+def create_file(path: Path, content: bytes) -> bool:
+    """Write a file whole where there is none; False where there is one. Raises as `write_file_atomically`."""
+    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    write_file_atomically(temporary, content)
+    try:
+        os.link(temporary, path)  # in one step, also on NFS
+    except FileExistsError:
+        return False
+    except OSError:  # no links here
+        try:
+            with path.open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise cannot_write(path, error, len(content)) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
 
 
 def checksum(content: bytes) -> str:

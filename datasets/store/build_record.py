@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,15 +9,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.constants import Constants
 from corrstore.datasets.store.layout import LAYOUT_VERSION, stored_normalisation
-from corrstore.datasets.store.ledger import BUILD, PLANS, SAMPLES_IN_ROW_GROUP, parquet_bytes, read_json
+from corrstore.datasets.store.ledger import (
+    BUILD,
+    PLANS,
+    SAMPLES_IN_ROW_GROUP,
+    damaged,
+    parquet_bytes,
+    parsed_table,
+    read_json,
+    read_own,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class BuildRecord:
 
 
 def write_build_record(folder: Folder, build_record: BuildRecord) -> None:
-    """Write the build record, which the next start of the build reads."""
+    """Write the build record and its copy, which the next start of the build reads."""
     frozen = build_record.constants
     content: dict[str, Any] = {
         "layout_version": LAYOUT_VERSION,
@@ -45,29 +53,36 @@ def write_build_record(folder: Folder, build_record: BuildRecord) -> None:
             content["constants"][role] = [
                 [each.transform.name, each.mean, each.std] for each in frozen.normalisations[role]
             ]
-    folder.write(BUILD, json.dumps(content, indent=1).encode())
+    write_json(folder, BUILD, content, twice=True)
 
 
-def read_build_record(folder: Folder) -> BuildRecord | None:
-    """Return the build record of the folder; None where there is none.
+def read_build_record(folder: Folder, key: str = BUILD) -> BuildRecord | None:
+    """Return the build record of the folder, or its copy of another key; None where there is none.
 
     Raises DamagedData where it is damaged, and BadInput where an older corrstore wrote it.
     """
-    if not folder.exists(BUILD):
+    if not folder.exists(key):
         return None
-    content = read_json(folder, BUILD)
+    content = read_json(folder, key)
+    if not isinstance(content, dict) or set(content) - {"layout_version"} != {"recipe", "rules", "constants"}:
+        raise damaged(folder, key, "it lacks a key, or has one too many")
     found = content.get("layout_version", 2)
-    if found != LAYOUT_VERSION:
+    if found in range(1, LAYOUT_VERSION):
         raise BadInput(
             f"{folder.url} has layout version {found}, this corrstore writes {LAYOUT_VERSION}; `corrstore convert"
             f" {folder.url} NEW` writes a finished store anew, or give another --output"
         )
-    recipe = recipe_from(content["recipe"], folder.path(BUILD))
-    frozen = content["constants"]
-    if frozen is None:
-        return BuildRecord(recipe, content["rules"])
-    normalisations = {role: [stored_normalisation(*each) for each in frozen[role]] for role in recipe.roles}
-    return BuildRecord(recipe, content["rules"], Constants(normalisations, frozen["notes"]))
+    try:
+        if found != LAYOUT_VERSION:
+            raise ValueError(f"layout version {found}")
+        recipe = recipe_from(content["recipe"])
+        frozen = content["constants"]
+        if frozen is None:
+            return BuildRecord(recipe, content["rules"])
+        normalisations = {role: [stored_normalisation(*each) for each in frozen[role]] for role in recipe.roles}
+        return BuildRecord(recipe, content["rules"], Constants(normalisations, frozen["notes"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(folder, key, f"{type(error).__name__}: {' '.join(str(error).split())}") from None
 
 
 def write_plans(folder: Folder, pairs: pa.Table) -> None:
@@ -83,13 +98,10 @@ def write_plans(folder: Folder, pairs: pa.Table) -> None:
 def read_plan(folder: Folder, index: int) -> SamplePlan:
     """Return the plan of one sample; raises DamagedData where there is none or it cannot be read."""
     key = _block_key(index // SAMPLES_IN_ROW_GROUP)
-    try:
-        rows = pq.read_table(pa.BufferReader(folder.read(key))).cast(PAIRS_SCHEMA)
-    except (pa.ArrowException, OSError):
-        raise DamagedData(f"{folder.path(key)} cannot be read; give the same command again") from None
+    rows = read_own(folder, key, lambda content: parsed_table(content).cast(PAIRS_SCHEMA))
     plan = next(sample_plans(rows.filter(pc.equal(rows["index"], index))), None)
     if plan is None:
-        raise DamagedData(f"{folder.path(key)} has no plan of sample {index}; give the same command again")
+        raise damaged(folder, key, f"it has no plan of sample {index}")
     return plan
 
 

@@ -94,5 +94,9 @@ class StorePlan:
     @property
     def fingerprint(self) -> str:
         """The first 16 hex digits of the SHA-256 of `fingerprint_fields`."""
-        text = json.dumps(self.fingerprint_fields(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return fingerprint_of(self.fingerprint_fields())
+
+
+def fingerprint_of(fields: dict[str, Any]) -> str:
+    """Return the first 16 hex digits of the SHA-256 of the fields of a fingerprint."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]

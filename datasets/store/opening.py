@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import tensorstore as ts
 import zarr
 from numpy.typing import NDArray
@@ -24,10 +23,20 @@ from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.layout import LAYOUT_VERSION, StorePlan, stored_normalisation
+from corrstore.datasets.store.layout import LAYOUT_VERSION, StorePlan, fingerprint_of, stored_normalisation
+from corrstore.datasets.store.ledger import (
+    LEDGER,
+    METADATA,
+    check_objects,
+    damaged,
+    parsed_table,
+    read_own,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
+
+_FIELDS = "fingerprint_fields"
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +75,7 @@ class Store:
     @cached_property
     def plan(self) -> StorePlan:
         """The plan of the store: recipe, constants, grids and channels."""
-        constants = self.attributes["fingerprint_fields"]
+        constants = self.attributes[_FIELDS]
         return StorePlan(
             self.recipe,
             {role: [stored_normalisation(*each) for each in constants[role]["normalisation"]] for role in self.roles},
@@ -91,12 +100,12 @@ class Store:
     def times(self) -> Times:
         """The valid time of each sample."""
         name = "time" if self.axes.inits is None else "valid_time"
-        return np.asarray(self.group[name][...]).ravel().astype("datetime64[s]")  # type: ignore[index]
+        return self._coordinate(name).ravel().astype("datetime64[s]")
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
         """True for each sample that is complete and inside its physical ranges."""
-        return np.asarray(self.group["valid"][...]).ravel()  # type: ignore[index]
+        return self._coordinate("valid").ravel()
 
     def grid(self, role: StoredRole) -> RectilinearGrid:
         """Return the grid of `input` or `target`, also of a target that only the store `like` has."""
@@ -121,7 +130,7 @@ class Store:
     @cached_property
     def static(self) -> NDArray[np.float32]:
         """The static channels [channel, lat, lon] in physical units."""
-        return np.asarray(self.group["static"][...])  # type: ignore[index]
+        return self._coordinate("static")
 
     def stored(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[Any]:
         """Return one sample's normalised values [channel, lat, lon].
@@ -173,6 +182,11 @@ class Store:
 
         return physical_dataset(self.plan, role, list(wanted), partial(self.stored, role, allow_invalid=True))
 
+    def _coordinate(self, name: str) -> NDArray[Any]:
+        """Return an array whose chunks have no checksum, held against the manifest; raises DamagedData."""
+        check_objects(self.folder, lambda key: key.startswith(f"{name}/"))
+        return np.asarray(self.group[name][...])  # type: ignore[index]
+
     def _damaged(self, key: str, index: int, how: str) -> DamagedData:
         return DamagedData(
             f"{self.folder.path(key)}, the shard of sample {index} ({self.axes.label(index)}), {how}; run"
@@ -185,33 +199,42 @@ class Store:
 
     def table(self, key: str) -> pa.Table:
         """Return a table of the ledger by its key, see `datasets.store.ledger`; raises DamagedData where it is none."""
-        content = self.folder.read(key)
-        try:
-            return pq.read_table(pa.BufferReader(content))
-        except pa.ArrowException as error:
-            raise DamagedData(
-                f"{self.folder.path(key)} is damaged ({str(error).splitlines()[0]:.200}); run `corrstore verify`, then"
-                " build with --repair"
-            ) from None
+        content = read_own(self.folder, key, bytes)
+        check_objects(self.folder, lambda each: each == key, {key: content})
+        return read_own(self.folder, key, lambda _: parsed_table(content))
 
 
 def open_store(url: str, storage_options: dict[str, Any] | None = None) -> Store:
-    """Open a finished store; raises BadInput where there is none, it is unfinished, or has another layout version."""
+    """Open a finished store.
+
+    Raises BadInput where there is none, it is unfinished, or has another layout version, and DamagedData where its
+    metadata is not what was written.
+    """
     folder = Folder(str(url), storage_options or {})
-    if not folder.exists("zarr.json"):
-        state = (
-            "is an unfinished build; run the same `corrstore build` again" if folder.exists("ledger") else "has none"
-        )
+    if not folder.exists(METADATA):
+        state = "is an unfinished build; run the same `corrstore build` again" if folder.exists(LEDGER) else "has none"
         raise BadInput(f"no training store at {url}: a store has zarr.json, and this {state}")
-    try:
-        attributes = json.loads(folder.read("zarr.json"))["attributes"]["corrstore"]
-    except (ValueError, KeyError):
-        raise BadInput(f"{url}/zarr.json is not the metadata of a corrstore training store") from None
-    if attributes["layout_version"] != LAYOUT_VERSION:
-        raise BadInput(
-            f"{url} has layout version {attributes['layout_version']}, this corrstore reads {LAYOUT_VERSION};"
-            f" `corrstore convert {url} NEW` writes it anew, without its archives"
-        )
-    store = Store(folder, attributes)
+    store = Store(folder, read_attributes(folder))
     _ = store.group  # read at once: a later extension of the store does not change this object
     return store
+
+
+def read_attributes(folder: Folder) -> dict[str, Any]:
+    """Return corrstore's attributes of a store's metadata; raises as `open_store`."""
+    content = folder.read(METADATA)
+    try:
+        attributes = json.loads(content)["attributes"]["corrstore"]
+        version, fingerprint, fields = (attributes[key] for key in ("layout_version", "fingerprint", _FIELDS))
+    except (ValueError, KeyError, TypeError):
+        if folder.exists(LEDGER):
+            raise damaged(folder, METADATA, "it lacks corrstore's attributes") from None
+        raise BadInput(f"{folder.url}/zarr.json is not the metadata of a corrstore training store") from None
+    if version in range(1, LAYOUT_VERSION):
+        raise BadInput(
+            f"{folder.url} has layout version {version}, this corrstore reads {LAYOUT_VERSION};"
+            f" `corrstore convert {folder.url} NEW` writes it anew, without its archives"
+        )
+    check_objects(folder, lambda key: key == METADATA, {METADATA: content})
+    if version != LAYOUT_VERSION or fingerprint_of(fields) != fingerprint:
+        raise damaged(folder, METADATA, "its constants have another fingerprint than it states")
+    return attributes

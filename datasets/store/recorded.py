@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import PAIRS, SAMPLES, STATIC, UNFINISHED
+from corrstore.datasets.store.ledger import PAIRS, SAMPLES, STATIC, UNFINISHED, damaged, parsed_table, read_own
 from corrstore.datasets.store.records import SampleRecord, Status, read_record, read_records
 
 
@@ -24,10 +23,10 @@ class Recorded:
     statuses: dict[int, Status]
 
 
-def read_recorded(folder: Folder) -> Recorded:
+def read_recorded(folder: Folder, of_records: bool = False) -> Recorded:
     """Return what the samples of a store were made of: of a finished one from its tables, else from the records."""
-    if folder.exists(PAIRS) and folder.exists(SAMPLES) and not folder.exists(UNFINISHED):
-        samples = pq.read_table(pa.BufferReader(folder.read(SAMPLES)), columns=["index", "status"]).to_pydict()
+    if not of_records and folder.exists(PAIRS) and folder.exists(SAMPLES) and not folder.exists(UNFINISHED):
+        samples = read_own(folder, SAMPLES, parsed_table).to_pydict()
         return Recorded(read_pairs(folder), dict(zip(samples["index"], samples["status"], strict=True)))
     records = list(read_static_record(folder))
     statuses: dict[int, Status] = {}
@@ -61,12 +60,13 @@ def read_pairs(folder: Folder, filters: list[tuple[str, str, int]] | None = None
     """
     try:
         with folder.open(PAIRS) as file:
-            return pq.read_table(file, filters=filters).cast(PAIRS_SCHEMA)
-    except pa.ArrowException as error:
-        raise DamagedData(
-            f"{folder.path(PAIRS)} is damaged ({str(error).splitlines()[0]:.200}); run `corrstore verify`, then build"
-            " with --repair"
-        ) from None
+            return pq.read_table(file, filters=filters, page_checksum_verification=True).cast(PAIRS_SCHEMA)
+    except (pa.ArrowException, ValueError, KeyError) as error:
+        raise damaged(folder, PAIRS, str(error)) from None
+    except OSError as error:
+        if error.errno and not isinstance(error, FileNotFoundError):
+            raise
+        raise damaged(folder, PAIRS, str(error)) from None
 
 
 def read_sample_plan(folder: Folder, index: int) -> SamplePlan | None:

@@ -8,14 +8,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import TERMS_SCHEMA
 from corrstore.datasets.recipe.sample_axes import NO_RUN, sample_key, sample_label
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import RECORDS, parquet_bytes
+from corrstore.datasets.store.ledger import RECORDS, parquet_bytes, parsed_table, read_own
 
 Status = Literal["valid", "partial", "missing"]
 SHARD_FIELDS = pa.struct([("role", pa.string()), ("key", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
@@ -97,7 +95,7 @@ class SampleRecord:
     @classmethod
     def from_bytes(cls, content: bytes) -> SampleRecord:
         """Return the record that `to_bytes` encoded."""
-        table = pq.read_table(pa.BufferReader(content))
+        table = parsed_table(content)
         init_time = table[INIT_TIME.name][0].as_py() if INIT_TIME.name in table.column_names else None
         table = table.select(RECORD_SCHEMA.names).cast(RECORD_SCHEMA)
         row: dict[str, Any] = table.select(
@@ -155,10 +153,4 @@ def read_records(folder: Folder, place: str = RECORDS) -> Iterator[SampleRecord]
 
 def read_record(folder: Folder, key: str) -> SampleRecord:
     """Return one sample record; raises DamagedData where the file is no record."""
-    content = folder.read(key)
-    try:
-        return SampleRecord.from_bytes(content)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError):
-        raise DamagedData(
-            f"{folder.path(key)} is damaged: it is no sample record; run `corrstore verify`, then build with --repair"
-        ) from None
+    return read_own(folder, key, SampleRecord.from_bytes)

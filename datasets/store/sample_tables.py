@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
@@ -22,6 +21,7 @@ from corrstore.datasets.store.ledger import (
     SHARDS,
     SOURCES,
     STATISTICS,
+    SealedWriter,
     parquet_bytes,
 )
 from corrstore.datasets.store.recorded import pairs_of, read_static_record
@@ -85,8 +85,7 @@ def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
     tables = {STATISTICS: STATISTICS_SCHEMA, SHARDS: SHARDS_SCHEMA, SAMPLES: SAMPLES_SCHEMA, PAIRS: PAIRS_SCHEMA}
     if of_runs:
         tables |= {key: tables[key].append(INIT_TIME) for key in (STATISTICS, SAMPLES)}
-    sinks = {key: pa.BufferOutputStream() for key in tables}
-    writers = {key: pq.ParquetWriter(sinks[key], schema, compression="zstd") for key, schema in tables.items()}
+    writers = {key: SealedWriter(schema) for key, schema in tables.items()}
     static = list(read_static_record(folder))
     if static:
         writers[PAIRS].write_table(pairs_of(static))
@@ -109,8 +108,7 @@ def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
         writers[SAMPLES].write_table(_samples_table(batch, tables[SAMPLES]))
         writers[PAIRS].write_table(pairs_of(batch))
     for key, writer in writers.items():
-        writer.close()
-        folder.write(key, sinks[key].getvalue().to_pybytes())
+        folder.write(key, writer.content())
     folder.write(SOURCES, parquet_bytes(sources.table()))
     return SampleSummary(statuses, valid, reasons, floored)
 

@@ -21,7 +21,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import format_time, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import HISTORY, SAMPLES, SHARDS, STATISTICS
+from corrstore.datasets.store.ledger import HISTORY, MANIFEST, SAMPLES, SHARDS, STATISTICS, copy_of
 from corrstore.datasets.store.opening import open_store
 from tests.conftest import QUIET, brief_content, build_in_process, small_recipe_content
 from tests.digests import digest
@@ -60,12 +60,12 @@ def test_a_store_that_grew_is_the_store_that_was_built_at_once(recipe, archive, 
     assert (folder / "target/c/0/0/0/0").stat().st_mtime_ns == first
     assert open_store(str(folder)).fingerprint == short.fingerprint == demo_store.fingerprint
     test = {key: str(value) for key, value in recipe.content["splits"]["test"].items()}
-    (entry,) = json.loads((folder / HISTORY).read_text())
+    (entry,) = json.loads((folder / HISTORY).read_text())["history"]
     assert {key: str(now) for key, (was, now) in entry["changes"].items() if was is None} == {
         f"splits.test.{key}": value for key, value in test.items()
     }
-    (folder / HISTORY).unlink()
-    assert digest(folder) == digest(Path(demo_store.folder.url))
+    of_history = (HISTORY, copy_of(HISTORY), MANIFEST)
+    assert digest(folder, *of_history) == digest(Path(demo_store.folder.url), *of_history)
 
 
 def test_changed_splits_of_a_finished_store_are_told_and_kept(archive, copy):
@@ -75,7 +75,7 @@ def test_changed_splits_of_a_finished_store_are_told_and_kept(archive, copy):
     told = io.StringIO()
     build(recipe_from(content), Folder(str(copy)), Runner(workers=1), Console(file=told))
     assert f"splits.test.start was {before}" in told.getvalue() and "is now None" in told.getvalue()
-    (entry,) = json.loads((copy / HISTORY).read_text())
+    (entry,) = json.loads((copy / HISTORY).read_text())["history"]
     assert entry["changes"]["splits.test.start"] == [f"{before}:00Z", None]
     assert datetime.fromisoformat(entry["time"]).tzinfo == UTC
 

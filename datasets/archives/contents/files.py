@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from corrstore.datasets.archives.grib.index import OTHER_FORMATS, Problem
-from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.errors import BadInput, fault_of_file
 from corrstore.datasets.storage.containers import HEAD, container_kind, heads
 from corrstore.datasets.storage.listing import ZARR_MARKERS, files_below, is_zarr
 
@@ -59,7 +59,7 @@ def files_at(path: Path) -> tuple[list[ArchiveFile], list[Problem]]:
     else:
         try:
             found = _files_in(str(path), heads(str(path), container))
-        except CorrstoreError as error:
+        except Exception as error:
             return [], [problem_of(str(path), error)]
     problems = [Problem(str(file), 0, "not_grib", f"{file.format}; neither GRIB nor NetCDF") for file in found]
     return found, [problem for file, problem in zip(found, problems, strict=True) if file.format not in READ]
@@ -67,7 +67,7 @@ def files_at(path: Path) -> tuple[list[ArchiveFile], list[Problem]]:
 
 def problem_of(path: str, error: Exception) -> Problem:
     """Return a file's error as a problem: damaged, or sound and of a kind that is not read."""
-    return Problem(path, 0, "not_read" if isinstance(error, BadInput) else "corrupt", str(error))
+    return Problem(path, 0, "not_read" if isinstance(error, BadInput) else "corrupt", fault_of_file(error))
 
 
 def _files_in(path: str, found: dict[str, bytes]) -> list[ArchiveFile]:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.archives.grib.grid import scanned_grid
-from corrstore.datasets.archives.grib.handle import eccodes, message_handle
+from corrstore.datasets.archives.grib.handle import eccodes, integer_key, message_handle
 from corrstore.datasets.archives.grib.sections import END, CorruptMessage, FieldSections, Read, message_at
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.grids.grid import Grid
 
+_MOST_POINTS, _MOST_POINTS_IN_A_BYTE = 1 << 27, 64  # a field of zeros has no bits at all
 _DECODED_AS_FLOAT64 = {"grid_jpeg", "grid_png", "grid_ieee"}
 """Packings that ecCodes does not decode to float32."""
 
@@ -38,6 +39,7 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
     name, alone, section = _message_of_one_field(source, offset, length, part)
     try:
         with message_handle(alone) as handle:
+            _refuse_size(name, offset, handle, length)
             scanned = scanned_grid(handle, section)
             values = _values(handle)
     except eccodes.CodesInternalError as error:
@@ -56,6 +58,7 @@ def read_grid(source: str | Path | bytes, offset: int, length: int, part: int = 
     name, alone, section = _message_of_one_field(source, offset, length, part)
     try:
         with message_handle(alone) as handle:
+            _refuse_size(name, offset, handle, length)
             return scanned_grid(handle, section).grid
     except eccodes.CodesInternalError as error:
         raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
@@ -83,6 +86,16 @@ def _message_of_one_field(source: str | Path | bytes, offset: int, length: int, 
         )
     field = found.fields[part]
     return name, message if len(found.fields) == 1 else _single_field_message(read, field), field.grid
+
+
+def _refuse_size(name: str, offset: int, handle: int, length: int) -> None:
+    """Raise CorruptMessage where a header claims more points than its message can hold, before they are allocated."""
+    most = max(_MOST_POINTS, _MOST_POINTS_IN_A_BYTE * length)
+    sides = [integer_key(handle, key) or 1 for key in ("Ni", "Nj")]
+    claimed = max(sides[0] * sides[1], integer_key(handle, "numberOfDataPoints") or 1)
+    if claimed > most:
+        reason = f"it claims {claimed:,} points, expected at most {most:,} in {length:,} bytes"
+        raise CorruptMessage(name, offset, "corrupt", reason)
 
 
 def _read(path: str | Path, offset: int, length: int) -> bytes:

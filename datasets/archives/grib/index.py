@@ -13,11 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from corrstore.datasets.archives.grib.handle import eccodes
 from corrstore.datasets.archives.grib.header import field_header, reference_time
 from corrstore.datasets.archives.grib.scan import Problem, messages
 from corrstore.datasets.archives.grib.sections import FieldSections, ProblemKind, Read
-from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.errors import BadInput, fault_of_file
 
 __all__ = ["INDEX_SCHEMA", "INDEX_VERSION", "GribIndex", "Problem", "index_file", "index_ranges"]
 
@@ -123,8 +122,8 @@ def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
             try:
                 rows.append((found.offset, found.length, part, *_described(field)))
                 problems += _of_unknown_process(name, found.offset, rows[-1])
-            except (CorrstoreError, eccodes.CodesInternalError) as error:
-                problems.append(Problem(name, found.offset, "corrupt", f"field {part}: {error}"))
+            except Exception as error:
+                problems.append(Problem(name, found.offset, "corrupt", f"field {part}: {fault_of_file(error)}"))
     if not rows and {problem.kind for problem in problems} <= {"not_grib", "padding"}:
         raise BadInput(f"{name}: not a GRIB file: it begins with {read(0, 16)!r}, and GRIB is nowhere in it")
     columns = zip(*rows, strict=True) if rows else [[]] * len(INDEX_SCHEMA)

@@ -21,7 +21,7 @@ from scipy.interpolate import RegularGridInterpolator
 from corrstore.catalog.pages.report import write_report
 from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.recipe import recipe_from
-from corrstore.datasets.store.ledger import REPORT, SAMPLES
+from corrstore.datasets.store.ledger import MANIFEST, REPORT, SAMPLES
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.store.sample_tables import SAMPLES_SCHEMA
 from tests.html_page import check_accessible, parse
@@ -54,6 +54,7 @@ def changed(demo_store, tmp_path):
     """A copy of the store that a test may change, and what opens it again and gives its page."""
     folder = tmp_path / "store"
     shutil.copytree(demo_store.folder.path(), folder)
+    (folder / MANIFEST).unlink()  # by which a changed file would be refused
 
     def reported():
         write_report(open_store(str(folder)), tmp_path / "report.html")
@@ -267,6 +268,7 @@ def test_what_a_store_says_is_text_and_never_markup(changed):
     build = json.loads((folder / REPORT).read_text())
     problem = "a.grib2: <iframe src='javascript:alert(2)'></iframe>"
     note = "<b onclick=alert(3)>{{ 7 * 7 }}</b>"
+    del build["sha256"]
     (folder / REPORT).write_text(json.dumps({**build, "problems": [problem], "notes": {note: 1}}))
     hostile = reported()
     assert not hostile.all("script") and not hostile.all("iframe")

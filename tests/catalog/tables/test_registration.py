@@ -25,7 +25,7 @@ from corrstore.catalog.tables.registration import register, register_store
 from corrstore.catalog.tables.schemas import SCHEMAS, TABLES
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import HISTOGRAMS, SHARDS, STATISTICS, UNFINISHED
+from corrstore.datasets.store.ledger import HISTOGRAMS, MANIFEST, SHARDS, STATISTICS, UNFINISHED
 from tests.catalog_made import made, register_one, register_over_and_over
 
 AT_ONCE = timedelta(0)
@@ -189,6 +189,7 @@ def test_a_reader_never_sees_half_a_registration(tmp_path):
 def test_moved_changed_and_vanished_stores(tmp_path, demo_store):
     location = tmp_path / "store"
     shutil.copytree(demo_store.folder.url, location)
+    (location / MANIFEST).unlink()  # by which a changed file would be refused
     url = str(tmp_path / "catalog")
     register_store(url, str(location))
     register(Folder(url), made(tmp_path, "gone"))
@@ -238,7 +239,7 @@ def test_a_store_under_way_and_no_store_are_refused(tmp_path, demo_store):
         register_store(str(tmp_path / "catalog"), str(location))
     (location / UNFINISHED).unlink()
     (location / "ledger" / "samples.parquet").unlink()
-    with pytest.raises(DamagedData, match=r"lacks .*samples\.parquet"):
+    with pytest.raises(DamagedData, match=r"samples\.parquet is damaged \(it is not there\)"):
         register_store(str(tmp_path / "catalog"), str(location))
     with pytest.raises(BadInput, match="no training store"):
         register_store(str(tmp_path / "catalog"), str(tmp_path))

@@ -22,8 +22,12 @@ from corrstore.datasets.archives.table import Dimensions, SourceTable
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.axes import regular_axis
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.grids.scattered.points import PointsGrid
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
+
+_ALONG_GRID = {"x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind"}
+_WRF = {"U", "V", "U10", "V10"}
 
 
 def references(
@@ -62,26 +66,27 @@ def references(
                     "part": 0,
                     "grid_hash": _grid(axes).hash,
                     "add_offset": in_our_units.offset,
-                    "grid_relative": False,
+                    "grid_relative": _is_along_grid(axes, variable),
                 }
                 found.append(_table(common, columns, has_no_run=bool(table.analysis)))
     return pa.concat_tables(found)
 
 
-def read_grid(reference: FieldReference, options: dict[str, Any]) -> RectilinearGrid:
+def read_grid(reference: FieldReference, options: dict[str, Any]) -> RectilinearGrid | PointsGrid:
     """Return the grid of the field that `read` would return, without its values."""
     return _grid(_opened(reference, options)[1])
 
 
-def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, RectilinearGrid]:
-    """Return the referenced slice as float32 [lat, lon] in the file's units and order, and its grid."""
+def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, RectilinearGrid | PointsGrid]:
+    """Return the referenced slice as float32 [row, column] in the file's units and order, and its grid."""
     fixed, axes = _opened(reference, options)
-    field = axes.dataset[reference.name].isel(fixed).transpose(axes.name("lat"), axes.name("lon"))
+    field = axes.dataset[reference.name].isel(fixed).transpose(*axes.plane)
     chunk = next((given for key in ("chunksizes", "chunks") if (given := field.encoding.get(key))), ())
     if max(field.size, math.prod(chunk)) > _MOST_POINTS:
         sizes = f"{' x '.join(map(str, field.shape))} points in chunks of {' x '.join(map(str, chunk)) or 'one'}"
         raise DamagedData(f"{reference} claims {sizes}, expected at most {_MOST_POINTS:,} at once")
-    return np.asarray(field.values, dtype=np.float32), _grid(axes)
+    grid = _grid(axes)
+    return np.asarray(field.values, dtype=np.float32).reshape(grid.shape), grid
 
 
 def _opened(reference: FieldReference, options: dict[str, Any]) -> tuple[dict[str, int], Axes]:
@@ -123,8 +128,17 @@ def _fits(axes: Axes, name: str, channel: Channel, level_in_name: bool) -> bool:
 _MOST_POINTS = 1 << 29
 
 
+def _is_along_grid(axes: Axes, name: str) -> bool:
+    """Return whether a wind component is along the grid's rows or columns: by its CF standard name, or WRF's name."""
+    standard_name = axes.dataset[name].attrs.get("standard_name")
+    return standard_name in _ALONG_GRID or (standard_name is None and "MAP_PROJ" in axes.dataset.attrs and name in _WRF)
+
+
 @lru_cache(maxsize=8)
-def _grid_of(lat: bytes, lon: bytes) -> RectilinearGrid:
+def _grid_of(lat: bytes, lon: bytes, shape: tuple[int, ...] | None) -> RectilinearGrid | PointsGrid:
+    """Return the grid of these axes or, with a `shape`, of these points."""
+    if shape is not None:
+        return PointsGrid(np.frombuffer(lat).reshape(shape), np.frombuffer(lon).reshape(shape))
     return RectilinearGrid(_regular(np.frombuffer(lat)), _regular(np.frombuffer(lon)))
 
 
@@ -136,9 +150,9 @@ def _regular(axis: NDArray[np.float64]) -> NDArray[np.float64]:
     return exact if np.allclose(exact, axis, rtol=0, atol=1e-4) else axis
 
 
-def _grid(axes: Axes) -> RectilinearGrid:
-    lat_name, lon_name = axes.name("lat"), axes.name("lon")
-    if lat_name is None or lon_name is None:
-        raise BadInput(f"no latitude and longitude among {', '.join(map(str, axes.dataset.variables))}")
-    lat, lon = (np.asarray(axes.dataset[name].values, dtype=np.float64) for name in (lat_name, lon_name))
-    return _grid_of(lat.tobytes(), lon.tobytes())
+def _grid(axes: Axes) -> RectilinearGrid | PointsGrid:
+    is_rectilinear = len(set(axes.plane)) == 2 and len(axes.space(str(axes.name("lat"))).dims) == 1
+    lat, lon = (np.asarray(axes.space(str(axes.name(each))).values, dtype=np.float64) for each in ("lat", "lon"))
+    return _grid_of(lat.tobytes(), lon.tobytes(), None if is_rectilinear else lat.shape)
+
+

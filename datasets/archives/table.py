@@ -33,8 +33,8 @@ class Dimensions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    lat: Names = ["latitude", "lat"]
-    lon: Names = ["longitude", "lon"]
+    lat: Names = ["latitude", "lat", "XLAT", "clat"]
+    lon: Names = ["longitude", "lon", "XLONG", "clon"]
     level: Names = ["pressure_level", "level", "isobaricInhPa", "plev"]
     time: Names = ["valid_time", "time"]
     init: Names = ["init_time", "forecast_reference_time"]

@@ -1,4 +1,4 @@
-"""Grids of both kinds: their description as JSON, and the named grids."""
+"""Grids of all kinds: their description as JSON, and the named grids."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import Axis, axis_from_json
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.grids.scattered.points import PointsGrid
 
-Grid = RectilinearGrid | ProjectedGrid
+Grid = RectilinearGrid | ProjectedGrid | PointsGrid
 
 
-def grid_from_dict(description: Mapping[str, Any]) -> Grid:
+def grid_from_dict(description: Mapping[str, Any]) -> RectilinearGrid | ProjectedGrid:
     """Return the grid that `to_dict` described; raises BadInput that names what is missing or unknown."""
     try:
         match description["type"]:
@@ -56,11 +57,11 @@ def turn_onto(grid: Grid, other: Grid) -> Turn | None:
         return (rows, columns) if near else None
     if type(grid) is not type(other):
         return None
-    corners = np.ix_([0, -1], [0, -1])
-    (lat, lon), (other_lat, other_lon) = ([each[corners] for each in one.latlon()] for one in (grid, other))
-    cell = np.hypot(np.ptp(lat), np.ptp(lon)) / max(1, *grid.shape)
+    looked_at = np.ix_([0, -1], [0, -1]) if isinstance(grid, ProjectedGrid) else ...
+    (lat, lon), (other_lat, other_lon) = ([each[looked_at] for each in one.latlon()] for one in (grid, other))
+    cell = np.hypot(np.ptp(lat[np.isfinite(lat)]), np.ptp(lon[np.isfinite(lon)])) / max(1, *grid.shape)
     away = np.hypot(lat - other_lat, _around(lon - other_lon) * np.cos(np.deg2rad(lat)))
-    return (rows, columns) if away.max() <= min(_ROUNDING, _PART_OF_CELL * cell) else None
+    return (rows, columns) if np.nanmax(away) <= min(_ROUNDING, _PART_OF_CELL * cell) else None
 
 
 def _around(degrees: Axis) -> Axis:

@@ -20,7 +20,12 @@ from corrstore.datasets.grids.fields import FieldArray, check_shape, output_arra
 from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.grids.regrid_kernels import average_cells, interpolate_axes, interpolate_points
+from corrstore.datasets.grids.regrid_kernels import (
+    average_cells,
+    interpolate_axes,
+    interpolate_points,
+    interpolate_triangles,
+)
 from corrstore.datasets.grids.regrid_weights import (
     Overlaps,
     TwoPoints,
@@ -29,6 +34,8 @@ from corrstore.datasets.grids.regrid_weights import (
     nearest_index,
     two_points,
 )
+from corrstore.datasets.grids.scattered.points import PointsGrid
+from corrstore.datasets.grids.scattered.triangles import TriangleInterpolation, nearest_weights, triangle_weights
 
 Method = Literal["bilinear", "conservative", "nearest"]
 
@@ -62,7 +69,7 @@ class PointInterpolation(NamedTuple):
     column_weight: NDArray[np.float32]
 
 
-Weights = PointSelection | AxisInterpolation | CellAverage | PointInterpolation
+Weights = PointSelection | AxisInterpolation | CellAverage | PointInterpolation | TriangleInterpolation
 
 
 def regridder(source: Grid, destination: RectilinearGrid, method: Method = "bilinear") -> Regridder:
@@ -115,6 +122,8 @@ class Regridder:
                 average_cells(planes, *rows, *columns, into)
             case PointInterpolation():
                 interpolate_points(planes, *self.weights, into)
+            case TriangleInterpolation(corners, weights):
+                interpolate_triangles(planes, corners, weights, into)
         return result
 
     def __reduce__(self) -> tuple[Callable[..., Regridder], tuple[Grid, RectilinearGrid, Method]]:
@@ -123,6 +132,8 @@ class Regridder:
 
 @lru_cache(maxsize=16)
 def _regridder(source: Grid, destination: RectilinearGrid, method: Method) -> Regridder:
+    if isinstance(source, PointsGrid):
+        return Regridder(source, destination, method, _scattered_weights(source, destination, method))
     if isinstance(source, ProjectedGrid):
         return Regridder(source, destination, method, _projected_weights(source, destination, method))
     return Regridder(source, destination, method, _rectilinear_weights(source, destination, method))
@@ -144,11 +155,7 @@ def _rectilinear_weights(source: RectilinearGrid, destination: RectilinearGrid, 
 
 
 def _projected_weights(source: ProjectedGrid, destination: RectilinearGrid, method: Method) -> Weights:
-    if method == "conservative":
-        raise BadInput(
-            f"method: got 'conservative' from a projected grid ({source}), expected 'bilinear' or 'nearest': "
-            "go 'bilinear' to a latitude by longitude grid as fine as the source, from there 'conservative'"
-        )
+    _refuse_conservative("a projected grid", source, method)
     height, width = source.shape
     corner = np.empty(destination.shape, np.int32)
     row_weight, column_weight = (
@@ -164,6 +171,19 @@ def _projected_weights(source: ProjectedGrid, destination: RectilinearGrid, meth
         corner[row] = rows.lower * width + columns.lower
         row_weight[row], column_weight[row] = rows.weight_upper, columns.weight_upper
     return PointInterpolation(corner, row_weight, column_weight)
+
+
+def _scattered_weights(source: PointsGrid, destination: RectilinearGrid, method: Method) -> TriangleInterpolation:
+    _refuse_conservative("scattered points", source, method)
+    return (triangle_weights if method == "bilinear" else nearest_weights)(source, destination)
+
+
+def _refuse_conservative(kind: str, source: Grid, method: Method) -> None:
+    if method == "conservative":
+        raise BadInput(
+            f"method: got 'conservative' from {kind} ({source}), expected 'bilinear' or 'nearest': "
+            "go 'bilinear' to a latitude by longitude grid as fine as the source, from there 'conservative'"
+        )
 
 
 def _slice_if_regular(index: NDArray[np.int64]) -> slice | NDArray[np.int64]:

@@ -94,3 +94,24 @@ def interpolate_points(
                 upper = source[first] + along * (source[first + right] - source[first])
                 lower = source[below] + along * (source[below + right] - source[below])
                 out[plane, row, column] = upper + across * (lower - upper)
+
+
+@njit(cache=True, nogil=True)
+def interpolate_triangles(
+    planes: Planes, corners: NDArray[np.int32], weights: NDArray[np.float32], out: Planes
+) -> None:
+    """Interpolate linearly between the three `corners` [h, w, 3] of each point, indices of a flattened plane.
+
+    `weights` [h, w, 2] are those of the last two. A corner of no weight is not read.
+    """
+    for plane in range(out.shape[0]):
+        source = planes[plane].reshape(-1)
+        for row in range(out.shape[1]):
+            for column in range(out.shape[2]):
+                first = source[corners[row, column, 0]]
+                value = first
+                for corner in range(2):
+                    weight = weights[row, column, corner]
+                    if weight != 0:
+                        value += weight * (source[corners[row, column, corner + 1]] - first)
+                out[plane, row, column] = value

@@ -10,13 +10,15 @@ from numpy.typing import ArrayLike
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.scattered.points import PointsGrid
 
 
-def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[FieldArray, FieldArray]:
+def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid | PointsGrid) -> tuple[FieldArray, FieldArray]:
     """Return the eastward and northward wind [..., y, x], float32, in the unit of `u` and `v`.
 
     `u` is the component along rising x and `v` along rising y of the grid's projection, which is conformal
-    (Lambert, polar stereographic, Mercator) or has a rotated pole; in GRIB `uvRelativeToGrid` is 1. The angle
+    (Lambert, polar stereographic, Mercator) or has a rotated pole, or along the columns and the rows of a curvilinear
+    grid; in GRIB `uvRelativeToGrid` is 1. The angle
     between the grid's y axis and north is the meridian convergence (Snyder 1987, USGS Professional Paper 1395).
     Raises BadInput where the shapes do not fit.
     """
@@ -31,6 +33,6 @@ def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid) -> tuple[Fie
 
 
 @lru_cache(maxsize=4)
-def _convergence(grid: ProjectedGrid) -> tuple[FieldArray, FieldArray]:
+def _convergence(grid: ProjectedGrid | PointsGrid) -> tuple[FieldArray, FieldArray]:
     angle = np.deg2rad(grid.convergence())
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)

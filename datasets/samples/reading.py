@@ -14,7 +14,6 @@ from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.archives.references import FieldReference, faults_of
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
-from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import Method, regridder
 from corrstore.datasets.grids.winds import earth_relative
@@ -91,7 +90,7 @@ class FieldReader:
 
     def _earth_relative(self, source: str, channel: Channel) -> GriddedField:
         found = self._read(source, channel)
-        if not (found.grid_relative and channel.vector_partner and isinstance(found.grid, ProjectedGrid)):
+        if not (found.grid_relative and channel.vector_partner) or isinstance(found.grid, RectilinearGrid):
             return found
         other = self._read(source, channel.vector_partner)
         eastward = channel.variable.standard_name == "eastward_wind"

@@ -20,6 +20,7 @@ from corrstore.datasets.grids.proj import Proj
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.rotated_pole import RotatedPole
+from corrstore.datasets.grids.scattered.points import PointsGrid
 
 _I_NEGATIVE, _J_POSITIVE, _J_CONSECUTIVE, _ALTERNATING, _STAGGERED = 0x80, 0x40, 0x20, 0x10, 0x0F
 """Scanning mode, WMO FM 92 GRIB2 flag table 3.4."""
@@ -29,9 +30,12 @@ _ROTATED = {"rotated_ll", "rotated_gg"}
 _PROJECTED = {"lambert", "mercator", "polar_stereographic"}
 _SAME_LATITUDE = 2e-3
 _SPECTRAL = "it holds the coefficients of a spectral field; transform it to a grid first, as with `cdo sp2gp IN OUT`"
-_REDUCED = "make it regular first, as with `cdo setgridtype,regular IN OUT`"
+_REDUCED = {"reduced_gg", "reduced_ll"}
 _OTHER = "regrid it to latitudes and longitudes first, with a program that turns the winds to east and north too"
-_ADVICE = {"sh": _SPECTRAL, "reduced_gg": _REDUCED, "reduced_ll": _REDUCED}
+_ADVICE = {
+    "sh": _SPECTRAL,
+    "unstructured_grid": "the coordinates of its points are not in the message; regrid it first, as with ICON's tools",
+}
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def scanned_grid(handle: int, section: bytes) -> ScannedGrid:
     """Return the grid and scanning mode of a message; messages with equal grid `section` share one.
 
     Regular latitude-longitude and Gaussian grids are rectilinear; those around a rotated pole, Lambert, Mercator and
-    polar stereographic ones projected. Raises BadInput, with the fix, for other grids, and DamagedData for those that
-    contradict themselves.
+    polar stereographic ones projected; reduced ones are points. Raises BadInput, with the fix, for other grids, and
+    DamagedData for those that contradict themselves.
     """
     if section not in _scanned_grids:
         _scanned_grids[section] = _scanned_grid(handle)
@@ -71,6 +75,9 @@ def scanned_grid(handle: int, section: bytes) -> ScannedGrid:
 
 def _scanned_grid(handle: int) -> ScannedGrid:
     kind = eccodes.codes_get(handle, "gridType")
+    if kind in _REDUCED:
+        lat, lon = (eccodes.codes_get_array(handle, key) for key in ("latitudes", "longitudes"))
+        return ScannedGrid(PointsGrid(lat, lon), scanning_mode=0)
     if kind not in _RECTILINEAR | _ROTATED | _PROJECTED:
         raise BadInput(f"its grid is {kind}, which is not read: {_ADVICE.get(kind, _OTHER)}")
     scanning_mode = integer_key(handle, "scanningMode") or 0

@@ -64,6 +64,30 @@ class Axes:
         held = {*self.dataset.variables, *self.dataset.dims}
         return next((name for name in getattr(self.names, axis) if name in held), None)
 
+    @property
+    def plane(self) -> tuple[str, ...]:
+        """The dimensions of a slice: latitude and longitude, or those that two-dimensional ones or points have.
+
+        Raises BadInput where there are no latitudes and longitudes.
+        """
+        lat, lon = self.name("lat"), self.name("lon")
+        if lat is None or lon is None:
+            raise BadInput(f"no latitude and longitude among {', '.join(map(str, self.dataset.variables))}")
+        along_lat, along_lon = (self.space(name).dims for name in (lat, lon))
+        if len(along_lat) == 1 and len(along_lon) == 1 and along_lat != along_lon:
+            return str(along_lat[0]), str(along_lon[0])
+        if along_lat != along_lon or len(along_lat) not in (1, 2):
+            raise BadInput(f"{lat} has the dimensions {along_lat} and {lon} {along_lon}, expected one or two, the same")
+        return tuple(map(str, along_lat))
+
+    def space(self, name: str) -> xr.Variable:
+        """Return a coordinate in space in degrees; of one that has a time too, as WRF's, that of the first time."""
+        coordinate = self.dataset[name].variable
+        if len(coordinate.dims) == 3:
+            coordinate = coordinate[0]
+        in_radians = str(coordinate.attrs.get("units", "")).startswith("radian")
+        return coordinate.copy(data=np.rad2deg(coordinate.values)) if in_radians else coordinate
+
     def is_on(self, variable: str, axis: str, longer_than: int = 0) -> bool:
         """Return whether the variable has that axis as a dimension of more than so many positions."""
         name = self.name(axis)

@@ -75,7 +75,7 @@ def _places(
     stated = axes.dataset[expver].variable if expver else xr.Variable((), "")
     versions = stated.values
     rest = _rest(axes, name, {*level, *moments.positions, axes.name("member"), expver})
-    plane = _plane(axes)
+    plane = _names_of_plane(axes)
     for at, (number, position), version in product(listed, wanted, each_version):
         of_time = {dimension: places[at] for dimension, places in moments.positions.items()}
         fixed = {**level, **of_time, **position, **({str(expver): version} if several_versions else {}), **rest}
@@ -121,9 +121,7 @@ def _members(axes: Axes, name: str, has_run: bool) -> list[tuple[int | None, dic
 
 def _rest(axes: Axes, name: str, known: set[str | None]) -> dict[str, int]:
     """Return the position 0 of each other dimension; UnknownLayout where one of them has several positions."""
-    rest = [
-        each for each in map(str, axes.dataset[name].dims) if each not in {*known, axes.name("lat"), axes.name("lon")}
-    ]
+    rest = [each for each in map(str, axes.dataset[name].dims) if each not in {*known, *axes.plane}]
     for dimension in rest:
         if (size := axes.dataset.sizes[dimension]) > 1:
             raise UnknownLayout(
@@ -133,7 +131,7 @@ def _rest(axes: Axes, name: str, known: set[str | None]) -> dict[str, int]:
     return dict.fromkeys(rest, 0)
 
 
-def _plane(axes: Axes) -> dict[str, None]:
-    """Return the dimensions of a slice, latitude first, where their names are not the usual ones."""
+def _names_of_plane(axes: Axes) -> dict[str, None]:
+    """Return the names of latitude and longitude where they are not the usual ones."""
     names, usual = ([each.name("lat"), each.name("lon")] for each in (axes, Axes(axes.dataset, Dimensions())))
     return {} if names == usual else dict.fromkeys(map(str, names))

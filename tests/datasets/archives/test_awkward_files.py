@@ -18,6 +18,7 @@ from corrstore.datasets.archives.grib.index import index_file
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.grids.scattered.points import PointsGrid
 from tests.paths import SHARED, needs_shared
 
 pytestmark = needs_shared
@@ -71,7 +72,7 @@ EXPECTED: dict[str, Holds | Refuses] = {
     "lambert_grid.grib": Holds(1, (475, 475), (58.93909, 352.67650), (48.37827, 11.01163)),
     "missing_values.grib2": Holds(1, (73, 144), (90, 0), (-90, 357.5)),
     "no-radius-shapeOfEarth-7.grb2": Holds(1, (401, 701), (49.36381, 8.09824), (45.80395, 17.45183)),
-    "reduced_gg.grib": Refuses(1, "reduced_gg, which is not read: make it regular first"),
+    "reduced_gg.grib": Holds(1, (1, 13280), (88.572169, 0.0), (-88.572169, 342.0)),
     "regular_gg_ml_g2.grib": Holds(3, (160, 320), (89.1415, 0), (-89.1415, 358.875)),
     "regular_gg_wrong_increment.grib": Refuses(1, "64 x 192 points, but there are 18432 values"),
     "scanning_mode96.grib2": Holds(1, (3, 2), (2, 0), (0, 1)),
@@ -115,6 +116,12 @@ def values_at(field, lat, lon):
         column = np.abs((lon[:, None] - grid.lon + 180) % 360 - 180).argmin(axis=1)
         np.testing.assert_allclose(grid.lat[row], lat, atol=1e-4)
         np.testing.assert_allclose((grid.lon[column] - lon + 180) % 360, 180, atol=1e-4)
+    elif isinstance(grid, PointsGrid):
+        row = np.zeros(lat.size, int)
+        away = (
+            np.hypot(grid.lat - one, (grid.lon - other + 180) % 360 - 180) for one, other in zip(lat, lon, strict=True)
+        )
+        column = np.array([each.argmin() for each in away])
     else:
         x, y = Proj(grid.crs)(lon, lat)
         row, column = np.abs(y[:, None] - grid.y).argmin(axis=1), np.abs(x[:, None] - grid.x).argmin(axis=1)
@@ -141,11 +148,9 @@ def test_the_first_field_lies_north_first_and_west_first(name):
     field = first_field(name)
     assert field.values.shape == field.grid.shape == expected.shape
     if isinstance(field.grid, ProjectedGrid):
-        lat, lon = field.grid.latlon()
         assert field.grid.y[0] > field.grid.y[-1]
         assert field.grid.x[0] < field.grid.x[-1]
-    else:
-        lat, lon = np.meshgrid(field.grid.lat, field.grid.lon, indexing="ij")
+    lat, lon = field.grid.latlon()
     assert (lat[0, 0], lon[0, 0] % 360) == pytest.approx(expected.north_west, abs=1e-4)
     assert (lat[-1, -1], lon[-1, -1] % 360) == pytest.approx(expected.south_east, abs=1e-4)
 

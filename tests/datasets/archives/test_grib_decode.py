@@ -371,7 +371,6 @@ def test_grib1_axes_of_an_oblate_earth():
 @pytest.mark.parametrize(
     ("sample", "says"),
     [
-        ("reduced_gg_pl_32_grib2", "reduced_gg.*cdo setgridtype,regular"),
         ("sh_pl_grib2", "spectral.*cdo sp2gp"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The paths of real data, which is not part of the project."""
+"""The paths of real data and of cases, which are not part of the project."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"real data files are not at {SHARED}")
+
+CASES = ROOT.parent / "shared" / "cases"
+"""Small SYNTHETIC inputs that showed a fault."""
+
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"the cases are not at {CASES}")

@@ -154,5 +154,3 @@ def _grid(axes: Axes) -> RectilinearGrid | PointsGrid:
     is_rectilinear = len(set(axes.plane)) == 2 and len(axes.space(str(axes.name("lat"))).dims) == 1
     lat, lon = (np.asarray(axes.space(str(axes.name(each))).values, dtype=np.float64) for each in ("lat", "lon"))
     return _grid_of(lat.tobytes(), lon.tobytes(), None if is_rectilinear else lat.shape)
-
-

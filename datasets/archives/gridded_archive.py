@@ -19,7 +19,7 @@ from corrstore.datasets.archives.gridded.slices import slices
 from corrstore.datasets.archives.gridded.units import rule_in_units
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import Dimensions, SourceTable
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.grids.axes import regular_axis
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.scattered.points import PointsGrid

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import SIGMA_DATA
 from corrstore.training.diffusion.levels import NoiseLevels
@@ -57,3 +58,12 @@ def gain(config: SamplerConfig, std: float = SIGMA_DATA) -> float:
             d = (1 + 1 / (2 * r)) * estimates[-1] - 1 / (2 * r) * estimates[-2]
         x = lower / sigma * x - (np.exp(-steps[-1]) - 1) * d
     return float(x * std**2 / (std**2 + levels[-1] ** 2))
+
+
+def floor_error(store: Store, role: StoredRole, position: int) -> float:
+    """Return how far above its floor a number of the channel may be that is read as the floor; 0 without a floor."""
+    of_role = store.plan.normalisations[role][position : position + 1]
+    if not of_role or of_role[0].exact is None:
+        return 0.0
+    floor = of_role[0].exact.physical
+    return of_role[0].error_bound(floor, floor, store.recipe.store.dtype)

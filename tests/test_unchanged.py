@@ -15,7 +15,7 @@ from tests.results import arrays_digest, forecast_of, pictures_digest, scores_di
 
 DEMO = "d6efbf85ae066ad6780ee0e26ab5927e6441495cb544cfc93fdd23399853b5b4"
 HRRR = "a979bae374e472e75539d4efb40ad09f40ff0fc03fc28cf7e25e7da0b5f0aada"
-SCORES = "c40221edabd7b908236f5200ac5f532b791d05f6be1e99620b290a978175b39e"
+SCORES = "b67da80d31a6dc9b3ce3773a16bf7047d84350037e4ad8fecaded80490b87abd"
 PICTURES = "564c0368bd5fd0cd5f97828559cf5cca067d4bc2ba7c53203e3d8ee86d0c2eb8"
 
 

@@ -59,8 +59,10 @@ def _shard_faults(
     recorded = merged_by_channel(record.statistics)
     for position, channel in enumerate(plan.channels(role)):
         edges = physical_edges(channel.variable)
-        block = stored_statistics(stored[position], plan.normalisations[role][position], edges)
-        if not _same(block, recorded[role, channel.name]):
+        normalisation, theirs = plan.normalisations[role][position], recorded[role, channel.name]
+        block = stored_statistics(stored[position], normalisation, edges)
+        plain = normalisation.keeping(None, plan.recipe.store.dtype)  # of records that older versions wrote
+        if not (_same(block, theirs) or _same(stored_statistics(stored[position], plain, edges), theirs)):
             yield f"{role} {channel.name} has other statistics than its record"
         if record.status == "valid":
             yield from (f"{role} {channel.name}: {fault}" for fault in quality_faults(plan, role, position, block))

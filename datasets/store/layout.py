@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,13 @@ _INPUT_CHUNK = 32
 """Largest inner chunk of the input, on its coarse grid: it holds 256 target pixels at 0.25 to 0.03 degree."""
 
 
+def role_normalisations(fields: Mapping[str, Any], role: StoredRole) -> list[Normalisation]:
+    """Return the normalisations of a role's channels from the fields of a fingerprint; floors are kept exactly."""
+    channels = zip(fields[role]["channels"], fields[role]["normalisation"], strict=True)
+    floors, dtype = fields["floors"], fields["dtype"]
+    return [stored_normalisation(*each).keeping(floors.get(name), dtype) for name, each in channels]
+
+
 def stored_normalisation(transform: str, mean: float, std: float) -> Normalisation:
     """Return the normalisation that a store keeps as the name of its transform, mean and standard deviation."""
     return Normalisation(transform_named(transform), mean, std)
@@ -32,10 +40,24 @@ def stored_normalisation(transform: str, mean: float, std: float) -> Normalisati
 
 @dataclass(frozen=True)
 class StorePlan:
-    """The recipe and the constants: beside the archives, all that the bytes of a store's samples depend on."""
+    """The recipe and the constants: beside the archives, all that the bytes of a store's samples depend on.
+
+    Its `normalisations` keep the recipe's floors exactly.
+    """
 
     recipe: Recipe
     normalisations: Normalisations
+
+    def __post_init__(self) -> None:
+        floors, dtype = self.recipe.floors, self.recipe.store.dtype
+        kept: Normalisations = {
+            role: [
+                each.keeping(floors.get(channel.name), dtype)
+                for channel, each in zip(self.channels(role), constants, strict=True)
+            ]
+            for role, constants in self.normalisations.items()
+        }
+        object.__setattr__(self, "normalisations", kept)
 
     @property
     def roles(self) -> tuple[StoredRole, ...]:

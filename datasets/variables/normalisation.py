@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numba import njit
@@ -22,16 +22,26 @@ _MANTISSA_BITS = {"float16": 10, "float32": 23}
 _LEAST_EXPONENT = {"float16": -14, "float32": -126}
 
 
+class ExactNumber(NamedTuple):
+    """A physical number that storing keeps exactly, and the normalised numbers that stand for it."""
+
+    physical: float
+    normalised: float
+    tolerance: float
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """The constants of one channel: stored = (transform(physical) - mean) / std.
 
-    `mean` and `std` are in transformed units. Errors: BadInput where they are not finite or std is not above zero.
+    `mean` and `std` are in transformed units. What is stored within rounding of the `exact` number is that number.
+    Errors: BadInput where constants are not finite or std is not above zero.
     """
 
     transform: Transform
     mean: float
     std: float
+    exact: ExactNumber | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
@@ -40,8 +50,35 @@ class Normalisation:
                 "take the constants from a period in which the channel varies"
             )
 
-    def __reduce__(self) -> tuple[type[Normalisation], tuple[Transform, float, float]]:
-        return Normalisation, (self.transform, self.mean, self.std)
+    def __reduce__(self) -> tuple[type[Normalisation], tuple[Transform, float, float, ExactNumber | None]]:
+        return Normalisation, (self.transform, self.mean, self.std, self.exact)
+
+    def keeping(self, physical: float | None, dtype: StoredType) -> Normalisation:
+        """Return the constants with this number as the exact one of a store of `dtype`.
+
+        Normalised numbers that `dtype` rounds to the same stand for it. Without a number, or with one that cannot be
+        stored, nothing is exact.
+        """
+        plain = replace(self, exact=None)
+        if physical is None:
+            return plain
+        try:
+            stored = plain.encode(np.array([physical], np.float32), dtype)[0]
+        except BadInput:
+            return plain
+        ends = (np.nextafter(stored, stored.dtype.type(end)) for end in (-np.inf, np.inf))
+        tolerance = min(abs(float(end) - float(stored)) for end in ends) / 2
+        return replace(self, exact=ExactNumber(float(physical), float(stored), tolerance))
+
+    def exactly(self, physical: Any, normalised: Any, library: Any = np) -> Any:
+        """Return decoded physical numbers, of these normalised ones, with the exact number where they stand for it.
+
+        `library` is `numpy` for arrays, `torch` for tensors.
+        """
+        if self.exact is None:
+            return physical
+        near = library.abs(normalised - self.exact.normalised) <= self.exact.tolerance
+        return library.where(near, self.exact.physical, physical)
 
     def encode(self, physical: NDArray[Any], dtype: StoredType, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The numbers to store for a physical field.
@@ -86,7 +123,7 @@ class Normalisation:
             _round_to_half(normalised.view(np.uint32), stored.view(np.uint16))
 
     def decode(self, stored: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the physical values: inverse(stored * std + mean), computed in float64, of the stored shape."""
+        """Return the physical values: inverse(stored * std + mean), in float64, and the exact number where it is."""
         if stored.dtype == np.float16:
             return self.decoded_codes[stored.view(np.uint16)]
         return self._decoded(stored.astype(np.float64))
@@ -104,15 +141,16 @@ class Normalisation:
 
     def _decoded(self, normalised: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(over="ignore", invalid="ignore"):
-            decoded: NDArray[np.float64] = self.transform.inverse(normalised * self.std + self.mean)
-        return decoded
+            decoded = self.transform.inverse(normalised * self.std + self.mean)
+            found: NDArray[np.float64] = self.exactly(decoded, normalised)
+        return found
 
     def error_bound(self, low: float, high: float, dtype: StoredType) -> float:
         """An upper bound, in physical units, of |decode(encode(x)) - x| for every float x in [low, high].
 
         Half a unit in the last place of the largest normalised magnitude, and the float32 and float64 rounding on
         the way, times std, times the steepest slope of the inverse, which is at one of the two ends (mean value
-        theorem).
+        theorem); or the distance of the exact number to the last number that is stored as it.
         Errors: BadInput for an interval that is empty, leaves the transform's domain or cannot be stored in `dtype`.
         """
         stored_type(dtype)
@@ -131,6 +169,10 @@ class Normalisation:
         transformed = self.std * rounding + 8 * _EPSILON * magnitude
         steepest = self.transform.inverse_slope(np.array([ends[0] - transformed, ends[1] + transformed])).max()
         error = float(transformed * steepest)
+        if self.exact is not None and low <= self.exact.physical <= high:
+            reach = 2.01 * self.exact.tolerance * np.array([-1, 1])  # there is twice the room above a power of 2
+            last = self.transform.inverse((self.exact.normalised + reach) * self.std + self.mean)
+            error = max(error, float(np.abs(last - self.exact.physical).max()))
         return error + 8 * _EPSILON * (max(abs(low), abs(high)) + error)
 
 

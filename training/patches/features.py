@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corrstore.datasets.grids.regrid_weights import TwoPoints
-from corrstore.datasets.store.layout import stored_normalisation
+from corrstore.datasets.store.layout import role_normalisations
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.patches.patches import Geometry, Patch
@@ -41,6 +41,7 @@ class UnitConversion:
     """The conversion of normalised channels (batch, channels, height, width) to physical units and back, float32."""
 
     def __init__(self, normalisations: Sequence[Normalisation], device: torch.device | str) -> None:
+        self.normalisations = list(normalisations)
         self.transforms = [each.transform for each in normalisations]
         self.mean, self.std = (
             torch.tensor([getattr(each, name) for each in normalisations], device=device)[:, None, None]
@@ -48,8 +49,12 @@ class UnitConversion:
         )
 
     def decode(self, normalised: Tensor) -> Tensor:
-        """Return the physical numbers of normalised ones."""
-        return self._each([each.inverse for each in self.transforms], normalised * self.std + self.mean)
+        """Return the physical numbers of normalised ones, as `Normalisation.decode` does."""
+        physical = self._each([each.inverse for each in self.transforms], normalised * self.std + self.mean)
+        for i, each in enumerate(self.normalisations):
+            if each.exact is not None:
+                physical[:, i] = each.exactly(physical[:, i], normalised[:, i], torch)
+        return physical
 
     def encode(self, physical: Tensor) -> Tensor:
         """Return the normalised numbers of physical ones, also of those that `decode` gives below a domain."""
@@ -83,9 +88,7 @@ class Features:
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
         self.target_names, self.input_names = (list(fields[role]["channels"]) for role in ("target", "input"))
         self.names = [*self.input_names, *(each.name for each in scales), *POSITION]
-        inputs, targets = (
-            [stored_normalisation(*each) for each in fields[role]["normalisation"]] for role in ("input", "target")
-        )
+        inputs, targets = role_normalisations(fields, "input"), role_normalisations(fields, "target")
         self.input_conversion, self.target_conversion = (UnitConversion(each, device) for each in (inputs, targets))
         self._fixed = torch.from_numpy(
             np.concatenate([_standardised(store.static, scales), _position(self.geometry.domain)])

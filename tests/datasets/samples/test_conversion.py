@@ -50,7 +50,10 @@ def test_a_converted_store_is_the_store_that_the_archives_give(old, tmp_path, mo
             key = one.plan.shard_key(role, index)
             assert new.read(key) == two.folder.read(key)
     for key in (STATISTICS, SHARDS, SAMPLES):
-        assert_frame_equal(one.table(key).to_pandas(), two.table(key).to_pandas())
+        frames = [store.table(key).to_pandas() for store in (one, two)]
+        if key == STATISTICS:  # those of the older store are of floors that were rounded
+            frames = [frame[~frame["channel"].isin(list(recipe.floors))].reset_index(drop=True) for frame in frames]
+        assert_frame_equal(*frames)
     places = ["index", "source", "wanted", "sign", "valid_time", "path", "inside", "offset", "length", "file_sha256"]
     assert one.table(PAIRS).select(places).equals(two.table(PAIRS).select(places))
     np.testing.assert_array_equal(one.static, two.static)

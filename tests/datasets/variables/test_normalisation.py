@@ -179,6 +179,33 @@ def test_the_bound_is_reached_within_a_factor_of_two(name, mean, std, low, high,
     assert error <= one.error_bound(low, high, dtype) <= 2 * error
 
 
+@settings(max_examples=200)
+@given(
+    st.sampled_from(["identity", "log1p", "sqrt"]),
+    st.floats(-5, 300),
+    st.floats(0.01, 50),
+    st.sampled_from(["float16", "float32"]),
+    st.floats(0, 100, width=32),
+)
+def test_a_floor_is_exactly_kept_and_the_error_stays_within_its_bound(name, mean, std, dtype, floor):
+    plain = normalisation(name, mean, std)
+    kept = plain.keeping(floor, dtype)
+    around = np.float32(floor) * np.float32([1, 1.0001, 1.0005, 1.01]) + np.float32([0, 1e-7, 1e-4, 1])
+    physical = np.concatenate([around, np.linspace(floor, floor + 2, 2000).astype(np.float32)])
+    stored = plain.encode(physical, dtype)
+    np.testing.assert_array_equal(bits(kept.encode(physical, dtype)), bits(stored))
+    decoded, same = kept.decode(stored), stored == stored[0]
+    assert (decoded[same] == floor).all()
+    np.testing.assert_array_equal(decoded[~same], plain.decode(stored[~same]))
+    low, high = float(physical.min()), float(physical.max())
+    assert np.abs(decoded - physical.astype(np.float64)).max() <= kept.error_bound(low, high, dtype)
+    assert kept.keeping(None, dtype) == plain
+
+
+def test_a_number_that_cannot_be_stored_is_not_kept():
+    assert normalisation("log1p").keeping(-1.0, "float16").exact is None
+
+
 @pytest.mark.parametrize(("low", "high"), [(-1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
 def test_a_bound_over_no_proper_interval_is_refused(low, high):
     with pytest.raises(BadInput, match="expected a finite interval"):
@@ -192,7 +219,7 @@ def test_a_bound_over_what_cannot_be_stored_is_refused(high):
 
 
 def test_a_normalisation_travels_to_another_process_without_its_table():
-    one = normalisation("log1p", 0.3, 0.7)
+    one = normalisation("log1p", 0.3, 0.7).keeping(0, "float16")
     one.decode(np.zeros(1, np.float16))
     packed = pickle.dumps(one)
     assert len(packed) < 1000

@@ -106,8 +106,9 @@ def test_an_untrained_regression_is_plain_interpolation_as_numpy_reckons_it(demo
     for name, error in errors.items():
         assert scores[name]["interpolation_mae"] == pytest.approx(np.abs(error).mean(), rel=5e-4)
         assert scores[name]["interpolation_rmse"] == pytest.approx(np.sqrt(np.square(error).mean()), rel=5e-4)
-        assert scores[name]["mae"] == pytest.approx(scores[name]["interpolation_mae"], rel=1e-3)
-        assert scores[name]["rmse"] == pytest.approx(scores[name]["interpolation_rmse"], rel=1e-3)
+        rel = 5e-3 if name in demo_store.recipe.floors else 1e-3  # what is just above the floor is read as the floor
+        assert scores[name]["mae"] == pytest.approx(scores[name]["interpolation_mae"], rel=rel)
+        assert scores[name]["rmse"] == pytest.approx(scores[name]["interpolation_rmse"], rel=rel)
         assert scores[name]["crps"] == pytest.approx(scores[name]["mae"], rel=1e-6)
 
 

@@ -37,6 +37,19 @@ def test_units_decode_as_the_store_does_and_encode_undoes_it(name, values):
     np.testing.assert_allclose(units.encode(decoded), stored, rtol=1e-4, atol=1e-4)
 
 
+@given(names, st.sampled_from(["float16", "float32"]), st.lists(st.floats(-3, 3, width=16), min_size=1, max_size=20))
+def test_a_floor_is_exactly_kept_by_both(name, dtype, values):
+    plain = stored_normalisation(name, 0.52, 1.47)
+    kept = [plain.keeping(0.3, dtype), plain]
+    floor = plain.encode(np.float32([0.3]), dtype)[0]
+    stored = np.array([floor, *values], dtype)
+    by_torch = UnitConversion(kept, "cpu").decode(torch.from_numpy(np.float32([[[stored], [stored]]]))).numpy()
+    by_numpy = [each.decode_float32(stored) for each in kept]
+    np.testing.assert_array_equal(by_torch[0, 0, 0] == np.float32(0.3), by_numpy[0] == np.float32(0.3))
+    assert by_torch[0, 0, 0, 0] == by_numpy[0][0] == np.float32(0.3)
+    np.testing.assert_allclose(by_torch[0, :, 0], by_numpy, rtol=1e-5, atol=1e-6)
+
+
 def test_an_unknown_transform_is_refused():
     with pytest.raises(BadInput, match=r"unknown transform 'log2'.*identity, log1p, sqrt"):
         UnitConversion([stored_normalisation("log2", 0.0, 1.0)], "cpu")

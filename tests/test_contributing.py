@@ -38,6 +38,7 @@ def test_the_examples_can_be_followed_and_pass_their_own_tests(tmp_path):
     assert len([name for name in changed if name.startswith("tests/")]) == 4
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(copy), "PATH": path}
+    environment["NUMBA_DISABLE_JIT"] = "1"  # to compile for a copy takes longer than its tests
     ended = subprocess.run(
         ["sh", "-e", "-c", commands.text],
         cwd=copy,

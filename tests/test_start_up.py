@@ -84,7 +84,8 @@ print(*ThreadPoolExecutor(4).map(centre, range(90, 110)))
     assert (shown.returncode, shown.stdout) == (0, f"{mean}\n{' '.join(f'{lon}.0' for lon in range(90, 110))}\n")
 
 
-@pytest.mark.parametrize("first", ["import cfgrib", pytest.param("import pyproj", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["import cfgrib", "import pyproj"])
 def test_after_other_libraries_a_store_is_built(first, archive, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(brief_content(archive)))

@@ -35,6 +35,7 @@ def messages(path, **keys: object) -> list[NDArray[np.float64]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_lead_of_hrrr_is_that_of_its_run(tmp_path):
     """41 runs; the two files that are named f02 and f03 hold lead 1 h, by their headers, and nothing of other leads."""
     content = load_recipe("hrrr_rme", [f"sources.hrrr.path={HRRR}"]).content

@@ -132,7 +132,8 @@ def test_times_that_are_not_complete_are_left_out_and_counted(demo_store, foreca
     assert found.times[0] == forecast.header.valid_times[1]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_stopped_evaluation_ends_with_75_in_one_line_and_leaves_no_worker(demo_store, forecast, tmp_path, name):
     words = ["--store", demo_store.folder.path(), "--forecast", forecast.folder.path(), "--output", tmp_path / "scores"]
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"

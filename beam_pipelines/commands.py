@@ -1,4 +1,4 @@
-"""The commands of the work at scale: synth, plan, build, verify."""
+"""The commands of the work at scale: synth, archive, plan, build, verify."""
 
 from __future__ import annotations
 
@@ -108,6 +108,36 @@ def synth(
     results.print(f"{len(files)} SYNTHETIC files in {directory}")
     for fault_made in faults_made:
         results.print(f"damaged on purpose: {fault_made}", highlight=False)
+
+
+@app.command()
+@stopped_by_signals()
+def archive(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A folder, a file, or a Zarr group (also gs://...).")],
+    type: Annotated[
+        str, typer.Option(help="A source type, or the path of a table: whose variables the fields are.")
+    ] = "",
+    table: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a source table to start from.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an archive holds, without a recipe: files, fields, grids, times, and which variables they would be.
+
+    Example: `corrstore archive /data/era5 --type era5 --table mine.yaml`
+    """
+    from corrstore.datasets.archives.contents.printing import as_dict, as_lines, as_table
+    from corrstore.datasets.archives.contents.survey import survey
+    from corrstore.datasets.errors import writing
+
+    contents, known = survey(path, type)
+    if table is not None:
+        with writing(table):
+            table.write_text(as_table(contents, known, table.stem), encoding="utf-8")
+        notices.print(f"wrote {table}: check each line, and give its path as the source's type", highlight=False)
+    if as_json:
+        print_json(as_dict(contents, known))
+        return
+    for each in as_lines(contents, known):
+        results.print(each, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -50,6 +50,7 @@ def references(
         for name in rule.names if rule else []:
             variable = name.format(level=channel.level)
             if rule and variable in axes.dataset and _fits(axes, variable, channel, level_in_name=variable != name):
+                grid = _grid(axes)
                 try:
                     in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
                     columns = slices(axes, variable, channel, in_our_units, period, member)
@@ -64,7 +65,7 @@ def references(
                     "offset": 0,
                     "length": 0,
                     "part": 0,
-                    "grid_hash": _grid(axes).hash,
+                    "grid_hash": grid.hash,
                     "add_offset": in_our_units.offset,
                     "grid_relative": _is_along_grid(axes, variable),
                 }

@@ -59,7 +59,7 @@ def take_inventory(
         found = _on_one_grid(_gridded(ArchiveFile(path, "", "zarr"), spec, table, channels, period), spec)
         return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
-    listed = archive_paths(name, path, spec.files or table.files)
+    listed = archive_paths(f"sources.{name}.path", path, spec.files or table.files)
     for first in range(0, len(listed), _FILES_AT_ONCE):
         files = []
         for each in listed[first : first + _FILES_AT_ONCE]:

@@ -29,21 +29,22 @@ class ArchiveFile:
         return f"{self.path}, {self.inside}" if self.inside else self.path
 
 
-def archive_paths(name: str, root: str, patterns: list[str]) -> list[Path]:
-    """Return the files and Zarr groups of the source `name` below its path; the path itself where it is a file.
+def archive_paths(where: str, root: str, patterns: list[str]) -> list[Path]:
+    """Return the files and Zarr groups below a path; the path itself where it is a file.
 
-    Raises BadInput where there is none.
+    `where` is the key of the path, for messages. Raises BadInput where there is none.
     """
     folder = Path(root)
     if "://" in root:
-        raise BadInput(f"sources.{name}.path {root}: GRIB and NetCDF are read from mounted folders; mount it")
+        raise BadInput(f"{where} {root}: GRIB and NetCDF are read from mounted folders; mount it")
     if not folder.exists():
-        raise BadInput(f"sources.{name}.path {folder} does not exist; correct it or --set sources.{name}.path=FOLDER")
+        set_it = f" or --set {where}=FOLDER" if where.startswith("sources.") else ""
+        raise BadInput(f"{where} {folder} does not exist; correct it{set_it}")
     if folder.is_file():
         return [folder]
     found = files_below(folder, patterns)
     if not found:
-        raise BadInput(f"sources.{name}.path {folder} holds no file that matches {', '.join(patterns)}")
+        raise BadInput(f"{where} {folder} holds no file that matches {', '.join(patterns)}")
     return found
 
 
@@ -61,7 +62,7 @@ def files_at(path: Path) -> tuple[list[ArchiveFile], list[Problem]]:
             found = _files_in(str(path), heads(str(path), container))
         except Exception as error:
             return [], [problem_of(str(path), error)]
-    problems = [Problem(str(file), 0, "not_grib", f"{file.format}; neither GRIB nor NetCDF") for file in found]
+    problems = [Problem(str(file), 0, "not_grib", f"{file.format}, neither GRIB nor NetCDF") for file in found]
     return found, [problem for file, problem in zip(found, problems, strict=True) if file.format not in READ]
 
 

@@ -160,10 +160,11 @@ def test_what_no_derivation_makes_is_to_be_removed_and_what_one_lacks_is_named(a
     said = str(refusal.value)
     assert "holds no field of q2m, sp in the period; it has d2m" in said
     assert "; remove q2m, sp or extend the source's table" in said
-    assert said.endswith(
+    assert (
         "; q2m could be derived from d2m and sp by specific_humidity_from_dew_point"
-        " or from r2m, t2m and sp by specific_humidity_from_relative_humidity"
-    )
+        " or from r2m, t2m and sp by specific_humidity_from_relative_humidity\n"
+    ) in said
+    assert "sp: sp (GRIB2, discipline 0, category 3, number 0" in said
 
 
 def test_a_plan_foresees_what_ingredients_lack(faulty, tmp_path):

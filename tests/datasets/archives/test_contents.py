@@ -1,0 +1,69 @@
+"""What an archive holds, without a recipe: every real file, and what a refusal tells of it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from corrstore.datasets.archives.contents.printing import as_lines, as_table
+from corrstore.datasets.archives.contents.survey import survey
+from corrstore.datasets.archives.table import load_table
+from tests.command import corrstore
+from tests.grib_made import made
+from tests.paths import ROOT, SHARED, needs_shared
+
+FIELDS = 5
+GOLDEN = ROOT / "tests" / "datasets" / "archives" / "real_files.txt"
+
+
+def table_of_real_files() -> str:
+    """The contents of every real file and folder of files, each under its name; of many fields the first ones."""
+    said = []
+    for path in sorted(SHARED.glob("*/*")):
+        contents, table = survey(str(path))
+        few = replace(contents, fields=contents.fields[:FIELDS])
+        said += [f"== {path.relative_to(SHARED)}, {len(contents.fields)} distinct fields", *as_lines(few, table)]
+    return "\n".join(said).replace(f"{SHARED}/", "") + "\n"
+
+
+@needs_shared
+@pytest.mark.slow
+def test_every_real_file_is_told_as_it_was():
+    assert table_of_real_files() == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four hours, one of which lacks, of 2 m temperature; gusts as hourly maxima; and a text."""
+    folder = tmp_path_factory.mktemp("contents")
+    hours = [made(typeOfFirstFixedSurface=103, level=2, parameterNumber=0, stepRange=hour) for hour in (0, 1, 3, 4)]
+    gust = {"discipline": 0, "parameterCategory": 2, "parameterNumber": 22, "typeOfFirstFixedSurface": 103, "level": 10}
+    maximum = made(productDefinitionTemplateNumber=8, typeOfStatisticalProcessing=2, **gust, stepRange="0-1")
+    (folder / "a.grib").write_bytes(b"".join([*hours, maximum]))
+    (folder / "note.txt").write_text("a text", encoding="utf-8")
+    return folder
+
+
+def test_fields_are_told_apart_and_compared_with_a_table(folder):
+    ran = corrstore("archive", folder, "--type", "cma_rra", "--json")
+    assert ran.returncode == 0, ran.stderr
+    t2m, gust = json.loads(ran.stdout)["fields"]
+    assert (t2m["is"], t2m["times"]["count"], len(t2m["holes"]), t2m["leads"]) == (["t2m"], 4, 1, [0, 4 * 3600])
+    assert (gust["process"], gust["window"], gust["levels"]) == ("max", 3600, [10.0])
+    assert "level_type: 103, level: 10, process: max}], accumulates: encoded}" in gust["line"]
+
+
+def test_a_table_to_start_from_is_a_table(folder, tmp_path):
+    written = tmp_path / "mine.yaml"
+    assert corrstore("archive", folder, "--table", written).returncode == 0
+    assert yaml.safe_load(written.read_text(encoding="utf-8"))["fields"]["t2m"]["grib"][0]["level"] == 2
+    contents, table = survey(str(folder), str(written))
+    assert "  is t2m of the table mine" in list(as_lines(contents, table))
+    assert load_table(str(written)).name == "mine"
+    assert as_table(contents, table, "again").startswith("name: again\nlike: mine\n")
+
+
+def test_what_is_no_data_is_told_by_its_first_bytes(folder):
+    contents, table = survey(str(folder))
+    assert [line for line in as_lines(contents, table) if "note.txt" in line and "begins with b'a text'" in line]

@@ -26,7 +26,7 @@ demo: install
 	  --output demo/diffusion
 	$(BIN)/corrstore sample --processes 2 --store demo/store --checkpoint demo/diffusion --members 4 \
 	  --tile 160 240 --threads 1 --output demo/forecast
-	$(BIN)/corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation
+	$(BIN)/corrstore evaluate --truth demo/store --forecast demo/forecast --output demo/evaluation
 	$(BIN)/corrstore build demo_forecast --output demo/forecast_input
 	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 \
 	  --tile 160 240 --output demo/downscaled

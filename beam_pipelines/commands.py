@@ -193,7 +193,7 @@ def build(
     from corrstore.datasets.storage.folder import Folder, absolute
 
     made = load_recipe(recipe, override)
-    result = run_build(made, Folder(absolute(output)), _runner(context, workers), notices, repair, refresh)
+    result = run_build(made, Folder(absolute(output)), beam_runner(context, workers), notices, repair, refresh)
     if catalog is not None:
         register_store(catalog, absolute(output))
     report = result.report
@@ -222,7 +222,7 @@ def convert(
     from corrstore.beam_pipelines.printing import print_report
     from corrstore.datasets.storage.folder import Folder, absolute
 
-    report = run_convert(Folder(absolute(old)), Folder(absolute(new)), _runner(context, workers), notices)
+    report = run_convert(Folder(absolute(old)), Folder(absolute(new)), beam_runner(context, workers), notices)
     if as_json:
         print_json({"store": new, **asdict(report)})
     else:
@@ -250,7 +250,7 @@ def verify(
 
     verdict = verify_folder(
         absolute(store),
-        _runner(context, workers),
+        beam_runner(context, workers),
         notices,
         samples if against_source else 0,
         seed,
@@ -262,7 +262,7 @@ def verify(
     raise typer.Exit(0 if verdict.passed else 1)
 
 
-def _runner(context: typer.Context, workers: int | None) -> Runner:
+def beam_runner(context: typer.Context, workers: int | None) -> Runner:
     """Return Beam's runner by the options that are not the command's own; raises BadInput where nobody has one."""
     from corrstore.beam_pipelines.spreading.options import refuse_unknown
     from corrstore.beam_pipelines.spreading.spread import Runner

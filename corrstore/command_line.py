@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import corrstore.beam_pipelines.commands
+import corrstore.beam_pipelines.evaluation.commands
 import corrstore.catalog.commands
 import corrstore.training.commands
 import corrstore.training.sampling_commands
@@ -25,6 +26,7 @@ app.add_typer(corrstore.beam_pipelines.commands.app)
 app.add_typer(corrstore.catalog.commands.app)
 app.add_typer(corrstore.training.commands.app)
 app.add_typer(corrstore.training.sampling_commands.app)
+app.add_typer(corrstore.beam_pipelines.evaluation.commands.app)
 
 
 def _print_version(asked: bool) -> None:

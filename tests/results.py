@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from math import isfinite
 
@@ -17,6 +18,8 @@ from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.sampler import SamplerConfig
+from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION
+from corrstore.training.evaluation.results import ScoreRow
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Header
 
@@ -64,14 +67,22 @@ def forecast_of(store: Store, url: str, times: list[int]) -> Forecast:
     return forecast
 
 
-def scores_digest(csv: str) -> str:
-    """The SHA-256 of a scores.csv whose numbers are rounded to six digits."""
-    rounded = re.sub(r"-?\d+\.\d+(e[+-]\d+)?", lambda number: f"{float(number[0]):.5e}", csv)
+def scores_digest(rows: Iterable[ScoreRow]) -> str:
+    """The SHA-256 of the scores of the forecast's parts, as comma-separated values rounded to six digits."""
+    names = ("mae", "rmse", "bias", "crps", "spread", "spread_skill", "spectral_distance", "fss")
+    columns = ("channel", "units", "predictor", "score", "threshold", "width_km", "value")
+    lines = [",".join(columns)]
+    for row in rows:
+        if row.predictor in (INTERPOLATION, REGRESSION, MEAN, ENSEMBLE) and row.score in names:
+            where = ["" if each is None else each for each in (row.threshold, row.width_km)]
+            lines.append(",".join(map(str, [*row[:4], *where, row.value])))
+    rounded = re.sub(r"-?\d+\.\d+(e[+-]\d+)?", lambda number: f"{float(number[0]):.5e}", "\n".join(lines) + "\n")
     return hashlib.sha256(rounded.encode()).hexdigest()
 
 
 def pictures_digest(html: str) -> str:
-    """The SHA-256 of the pixels of a page's PNG pictures, in no order."""
+    """The SHA-256 of the pixels of a page's PNG pictures, but for differences from the truth, in no order."""
+    html = re.sub(r'<figure class="map">\s*<figcaption><b>[^<]*− truth.*?</figure>', "", html, flags=re.DOTALL)
     found = set()
     for content in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html):
         picture = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA")

@@ -80,7 +80,7 @@ def test_a_variable_of_the_users_own_goes_the_whole_way(archive, tmp_path):
     changes = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
     said_by("train", "--stage", "regression", "--store", store, "--preset", "demo", "--output", run, *changes)
     said_by("sample", "--store", store, "--checkpoint", run, "--output", forecast, "--members=0")
-    said_by("evaluate", "--store", store, "--forecast", forecast, "--output", tmp_path / "evaluation")
+    said_by("evaluate", "--truth", store, "--forecast", forecast, "--output", tmp_path / "evaluation")
     rows = (tmp_path / "evaluation" / "scores.csv").read_text()
     assert "cape,J kg-1,regression,rmse" in rows and "cape,1,regression,fss,25.0" in rows
     assert CAPE["long_name"] in (tmp_path / "evaluation" / "report.html").read_text()

@@ -79,8 +79,11 @@ def test_samples_of_the_train_split_are_drawn_and_scored(folder, tmp_path, monke
     refused = corrstore(*drawing.split())
     assert refused.returncode == 2 and "has no split 'test'; give one of train, or all" in refused.stderr
     done(f"{drawing} --times 2020-06-01T06 --members 2 --steps 2 --sigma-max 20")
-    done(f"evaluate --store store --forecast {tmp_path / 'forecast'} --output {tmp_path / 'scores'}")
-    assert (tmp_path / "scores" / "report.html").exists()
+    scoring = f"evaluate --truth store --forecast {tmp_path / 'forecast'} --output {tmp_path / 'scores'} --workers 1"
+    refused = corrstore(*scoring.split())
+    assert refused.returncode == 2 and "1 of 1 truth times lie in" in refused.stderr
+    done(scoring, "--allow-training")
+    assert "Not independent" in (tmp_path / "scores" / "report.html").read_text()
 
 
 def test_physicsnemo_reads_it(folder):

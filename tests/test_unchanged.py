@@ -7,15 +7,15 @@ import pytest
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
-from corrstore.training.evaluation.evaluate import evaluate
-from corrstore.training.evaluation.report import write_evaluation_report
+from corrstore.training.evaluation.evaluate import compare, evaluate, make_agenda
+from corrstore.training.evaluation.pages.report import write_evaluation_report
 from tests.conftest import build_in_process
 from tests.paths import needs_shared
 from tests.results import arrays_digest, forecast_of, pictures_digest, scores_digest
 
 DEMO = "d6efbf85ae066ad6780ee0e26ab5927e6441495cb544cfc93fdd23399853b5b4"
 HRRR = "a979bae374e472e75539d4efb40ad09f40ff0fc03fc28cf7e25e7da0b5f0aada"
-SCORES = "b67da80d31a6dc9b3ce3773a16bf7047d84350037e4ad8fecaded80490b87abd"
+SCORES = "d21361b48651d06df097b468199518baba96f94f5be37e7c528d3eed212e84ec"
 PICTURES = "564c0368bd5fd0cd5f97828559cf5cca067d4bc2ba7c53203e3d8ee86d0c2eb8"
 
 
@@ -36,6 +36,7 @@ def test_the_store_of_real_hrrr_is_what_it_was(hrrr_build):
 def test_scores_and_pictures_are_what_they_were(demo_store, tmp_path):
     forecast = forecast_of(demo_store, str(tmp_path / "forecast"), [11, 12, 13])
     found = evaluate(demo_store.folder.url, forecast.folder.url)
-    assert scores_digest(found.csv) == SCORES
-    write_evaluation_report(found, demo_store, forecast, tmp_path / "report.html")
+    assert scores_digest(found.rows) == SCORES
+    agenda = make_agenda(compare(demo_store.folder.url, forecast.folder.url))
+    write_evaluation_report(found, agenda, tmp_path / "report.html")
     assert pictures_digest((tmp_path / "report.html").read_text(encoding="utf-8")) == PICTURES

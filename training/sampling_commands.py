@@ -1,4 +1,4 @@
-"""The commands that use a trained model: sample, evaluate."""
+"""The command that uses a trained model: sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from corrstore.datasets.commands import notices, process_rank, results, stopped_by_signals
+from corrstore.datasets.commands import notices, process_rank, stopped_by_signals
 
 app = typer.Typer()
 
@@ -152,40 +152,3 @@ def sample(
                 show(number, "")
         if world_size == 1:
             notices.print(f"wrote {output}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-@stopped_by_signals()
-def evaluate(
-    store: StoreOption,
-    forecast: Annotated[str, typer.Option(metavar="FORECAST", help="The forecast that `corrstore sample` wrote.")],
-    output: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="The folder that report.html and scores.csv are written to.")
-    ],
-    workers: Annotated[int, typer.Option(min=1, help="Processes, each of which scores one time after the other.")] = 1,
-) -> None:
-    """Score a forecast against a store's truth, beside its regression and plain interpolation, and write a report.
-
-    Example: `corrstore evaluate --store demo/store --forecast demo/forecast --output demo/evaluation`
-    """
-    from rich import box
-    from rich.table import Table
-
-    from corrstore.catalog.printing.wording import number, units
-    from corrstore.datasets.storage.folder import write_file_atomically
-    from corrstore.datasets.store.opening import open_store
-    from corrstore.training.evaluation.evaluate import evaluate as evaluated
-    from corrstore.training.evaluation.report import MEASURES, score_rows, write_evaluation_report
-    from corrstore.training.forecasts.files import open_forecast
-
-    found = evaluated(store, forecast, workers)
-    table = Table("", *(name.replace("_", "\n") for name in MEASURES), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for channel in found.channels:
-        table.add_row(f"[bold]{channel.name}[/bold] {units(channel.variable.units)}")
-        for row in score_rows(found, channel):
-            numbers = [number(float(row.scores[name].value), 3) for name in MEASURES]
-            table.add_row(row.predictor, *numbers)
-    results.print(table)
-    write_file_atomically(output / "scores.csv", found.csv.encode())
-    write_evaluation_report(found, open_store(store), open_forecast(forecast), output / "report.html")
-    notices.print(f"wrote {output / 'report.html'} and {output / 'scores.csv'}")

@@ -1,4 +1,4 @@
-"""Scores of deterministic and ensemble forecasts, from tallies; and the intervals that they lie in.
+"""Scores of deterministic and ensemble forecasts, from tallies.
 
 A score is a function of a `Tally` of sums over samples, and has a number for each of its rows.
 """
@@ -6,8 +6,6 @@ A score is a function of a `Tally` of sums over samples, and has a number for ea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -70,6 +68,83 @@ def fss(tally: Tally) -> Floats:
         return 1 - tally.fractions[..., 0] / tally.fractions[..., 1]
 
 
+def tail_crps(tally: Tally) -> Floats:
+    """The fair CRPS of values raised to the threshold [row, threshold], in the channel's units (weights the tail)."""
+    return tally.tail_crps / tally.weight[:, None]
+
+
+def quantile_score(tally: Tally) -> Floats:
+    """The quantile score [row, quantile], in the channel's units."""
+    return tally.quantile_loss / tally.weight[:, None]
+
+
+def brier(tally: Tally) -> Floats:
+    """The Brier score of the share of members with an event [row, threshold]."""
+    return tally.brier / tally.weight[:, None]
+
+
+def pod(tally: Tally) -> Floats:
+    """Probability of detection, hits / (hits + misses) [row, threshold]."""
+    hits, _, misses, _ = np.moveaxis(tally.events, -1, 0)
+    return _ratio(hits, hits + misses)
+
+
+def far(tally: Tally) -> Floats:
+    """False alarm ratio, false alarms / (hits + false alarms) [row, threshold]."""
+    hits, false_alarms, _, _ = np.moveaxis(tally.events, -1, 0)
+    return _ratio(false_alarms, hits + false_alarms)
+
+
+def csi(tally: Tally) -> Floats:
+    """Critical success index, hits / (hits + misses + false alarms) [row, threshold]."""
+    hits, false_alarms, misses, _ = np.moveaxis(tally.events, -1, 0)
+    return _ratio(hits, hits + false_alarms + misses)
+
+
+def frequency_bias(tally: Tally) -> Floats:
+    """Events forecast over events observed [row, threshold]."""
+    hits, false_alarms, misses, _ = np.moveaxis(tally.events, -1, 0)
+    return _ratio(hits + false_alarms, hits + misses)
+
+
+def ets(tally: Tally) -> Floats:
+    """Equitable threat score: the CSI without the hits that chance gives [row, threshold]."""
+    hits, false_alarms, misses, correct = np.moveaxis(tally.events, -1, 0)
+    chance = _ratio((hits + misses) * (hits + false_alarms), hits + false_alarms + misses + correct)
+    return _ratio(hits - chance, hits + false_alarms + misses - chance)
+
+
+def hss(tally: Tally) -> Floats:
+    """Heidke skill score [row, threshold]."""
+    hits, false_alarms, misses, correct = np.moveaxis(tally.events, -1, 0)
+    chance = (hits + misses) * (misses + correct) + (hits + false_alarms) * (false_alarms + correct)
+    return _ratio(2 * (hits * correct - false_alarms * misses), chance)
+
+
+def outside(tally: Tally) -> Floats:
+    """The share of pixels outside the physical range."""
+    return tally.outside / tally.weight
+
+
+def above_temperature(tally: Tally) -> Floats:
+    """The share of pixels whose dew point is above their temperature; NaN of other channels."""
+    return tally.above / tally.weight
+
+
+def energy(tally: Tally) -> Floats:
+    """The fair energy score of whole fields, in the channel's units."""
+    return tally.energy / tally.samples
+
+
+def variogram(tally: Tally) -> Floats:
+    """The variogram score of order 1/2, in the channel's units."""
+    return tally.variogram / tally.samples
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
+
+
 def spectral_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
     """Return the distance of the spectrum from the truth's, in dB: the root mean square of 10 log10 of their ratio.
 
@@ -78,34 +153,3 @@ def spectral_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
     ours, theirs = tally.spectrum[:, wavenumbers.resolved], tally.truth_spectrum[:, wavenumbers.resolved]
     ratio = np.divide(ours, theirs, out=np.full_like(ours, np.nan), where=(ours > 0) & (theirs > 0))
     return 10 * np.sqrt(np.mean(np.log10(ratio) ** 2, axis=1))
-
-
-class Score(NamedTuple):
-    """A score and the interval that it lies in with the bootstrap's confidence."""
-
-    value: Floats
-    low: Floats
-    high: Floats
-
-
-def with_interval(
-    score: Callable[[Tally], Floats], tally: Tally, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> Score:
-    """A score of all samples and its percentile interval by the circular block bootstrap (Politis and Romano 1992).
-
-    Samples that follow one another are alike, so that blocks of n^(1/3) of them are drawn (Hall et al. 1995,
-    Biometrika 82, 561), the same ones for the same number of samples and seed. Of one sample there is no interval.
-    """
-    value = score(tally.total)[0]
-    samples = len(tally.weight)
-    if samples == 1:
-        nothing = np.full_like(value, np.nan)
-        return Score(value, nothing, nothing)
-    length = round(samples ** (1 / 3))
-    starts = np.random.default_rng(seed).integers(samples, size=(resamples, -(-samples // length), 1))
-    drawn = ((starts + np.arange(length)) % samples).reshape(resamples, -1)[:, :samples]
-    counts = np.zeros((resamples, samples))
-    np.add.at(counts, (np.arange(resamples)[:, None], drawn), 1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(score(tally.summed(counts)), [tail, 1 - tail], axis=0)
-    return Score(value, low, high)

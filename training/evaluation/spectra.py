@@ -60,6 +60,13 @@ class Wavenumbers:
         power = np.square(waves, dtype=np.float64).ravel() / field.size
         return np.asarray(np.bincount(self._bins, power, minlength=len(self.widths) + 1)[1:], np.float64)
 
+    def noise(self, spectrum: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return Gaussian noise of mean 0 whose expected variance in each bin is the spectrum's."""
+        counts = np.bincount(self._bins, minlength=len(self.widths) + 1)
+        power = np.append(0.0, spectrum) / np.maximum(counts, 1) * self._bins.size
+        waves = rng.standard_normal(self.shape) * np.sqrt(power[self._bins]).reshape(self.shape)
+        return np.asarray(scipy.fft.idctn(waves, norm="ortho"))
+
     @cached_property
     def _lengths(self) -> NDArray[np.float64]:
         down, along = (np.arange(n) / (2 * n * step) for n, step in zip(self.shape, self.spacing, strict=True))

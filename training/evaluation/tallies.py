@@ -15,6 +15,15 @@ from corrstore.training.evaluation.spectra import Wavenumbers
 
 Floats = NDArray[np.float64]
 
+QUANTILES = (0.1, 0.5, 0.9, 0.99)
+"""The quantiles whose score is taken."""
+
+PROBABILITIES = 11
+"""Number of bins of forecast probability in a reliability diagram, each a tenth wide and centred on a tenth."""
+
+LAGS = (1, 4, 16)
+"""The distances in pixels, along rows and along columns, of the pairs of the variogram score."""
+
 SPREAD_CLASSES = 10
 """Number of classes, of equally many pixels by the ensemble's variance, in the reliability of the spread."""
 
@@ -52,6 +61,14 @@ class Tally:
     pixels in each class of spread, NaN of fewer than four members. `fractions` [sample, threshold, width, 2] is as in
     neighbourhoods.py; `spectrum` and `truth_spectrum` [sample, bin] as in spectra.py, and zero where `whole` [sample]
     is, because a pixel is missing.
+
+    Of events, values at or above a threshold, as means over the members: `events` [sample, threshold, 4], the weights
+    of hits, false alarms, misses and correct negatives; of the share of members as a probability: `brier` [sample,
+    threshold] and `reliability` [sample, threshold, probability, 3], weight, probability and event. `tail_crps`
+    [sample, threshold] is fair, of values raised to the threshold. `quantile_loss` [sample, quantile]; `outside`
+    [sample], the weight of what lies outside the physical range; `above` [sample], of what lies above the ceiling, such
+    as a dew point above the temperature, NaN without a ceiling; `samples` [sample] is 1 where there is any truth, and
+    `energy` and `variogram` [sample] are of the whole field.
     """
 
     weight: Floats
@@ -66,6 +83,16 @@ class Tally:
     whole: Floats
     spectrum: Floats
     truth_spectrum: Floats
+    events: Floats
+    brier: Floats
+    reliability: Floats
+    tail_crps: Floats
+    quantile_loss: Floats
+    outside: Floats
+    above: Floats
+    samples: Floats
+    energy: Floats
+    variogram: Floats
 
     @property
     def members(self) -> int:
@@ -94,6 +121,8 @@ def tally(
     domain: Domain,
     thresholds: Sequence[float] = (),
     seed: Sequence[int] = (0,),
+    valid_range: tuple[float, float] = (-np.inf, np.inf),
+    ceiling: NDArray[np.float32] | None = None,
 ) -> Tally:
     """Return the tally of one sample of one channel.
 
@@ -119,10 +148,20 @@ def tally(
         "variance": weights @ variance,
         "ranks": np.bincount(ranks.astype(np.intp), weights, minlength=len(ensemble) + 1),
         "classes": _spread_classes(members, truths, weights),
-        "fractions": [fraction_errors(ensemble, truth, each, domain.widths) for each in thresholds],
+        "fractions": np.reshape(
+            [fraction_errors(ensemble, truth, each, domain.widths) for each in thresholds],
+            (len(thresholds), len(domain.widths), 2),
+        ),
         "whole": whole,
         "spectrum": np.mean(spectra, axis=0),
         "truth_spectrum": truth_spectrum,
+        **_events(members, truths, weights, thresholds),
+        "quantile_loss": _quantile_losses(members, truths, weights),
+        "outside": weights @ np.mean((members < valid_range[0]) | (members > valid_range[1]), axis=0),
+        "above": np.nan if ceiling is None else weights @ np.mean(members > ceiling[:, present], axis=0),
+        "samples": bool(weights.size),
+        "energy": _energy(members, truths, weights),
+        "variogram": _variogram(ensemble, truth) if weights.size else 0.0,
     }
     return Tally(**{name: np.asarray(sums, np.float64)[None] for name, sums in row.items()})
 
@@ -137,6 +176,66 @@ def fair_crps(ensemble: NDArray[np.float32], truth: NDArray[np.floating]) -> Flo
     members = np.ascontiguousarray(ensemble, np.float32).reshape(len(ensemble), -1)
     _score_pixels(members, truth.astype(np.float64).ravel(), pixels)
     return pixels[1].reshape(truth.shape)
+
+
+def _events(
+    members: NDArray[np.float32], truth: Floats, weights: Floats, thresholds: Sequence[float]
+) -> dict[str, Floats]:
+    """The sums of events, by threshold."""
+    count = len(thresholds)
+    events, brier, tail = np.zeros((count, 4)), np.zeros(count), np.zeros(count)
+    reliability = np.zeros((count, PROBABILITIES, 3))
+    for i, threshold in enumerate(thresholds):
+        share, seen = np.mean(members >= threshold, axis=0, dtype=np.float64), (truth >= threshold).astype(np.float64)
+        events[i] = [
+            weights @ each for each in (share * seen, share * (1 - seen), (1 - share) * seen, (1 - share) * (1 - seen))
+        ]
+        brier[i] = weights @ (share - seen) ** 2
+        bins = np.floor(share * (PROBABILITIES - 1) + 0.5).astype(np.intp)
+        for j, each in enumerate((weights, weights * share, weights * seen)):
+            reliability[i, :, j] = np.bincount(bins, each, minlength=PROBABILITIES)
+        raised = np.maximum(members, np.float32(threshold))
+        tail[i] = weights @ fair_crps(raised, np.maximum(truth, threshold))
+    return {"events": events, "brier": brier, "reliability": reliability, "tail_crps": tail}
+
+
+def _quantile_losses(members: NDArray[np.float32], truth: Floats, weights: Floats) -> list[float]:
+    """The quantile score of Koenker and Bassett 1978: (y - x) q above x, (x - y) (1 - q) below it."""
+    if not weights.size:
+        return [0.0] * len(QUANTILES)
+    errors = truth - np.quantile(members, QUANTILES, axis=0)
+    return [float(weights @ np.maximum(q * each, (q - 1) * each)) for q, each in zip(QUANTILES, errors, strict=True)]
+
+
+def _energy(members: NDArray[np.float32], truth: Floats, weights: Floats) -> float:
+    """The fair energy score of the field; its norm is the root of the weighted mean square over the pixels."""
+    if not weights.size:
+        return 0.0
+    share, count = weights / weights.sum(), len(members)
+
+    def norm(difference: NDArray[np.floating]) -> float:
+        return float(np.sqrt(share @ np.square(difference, dtype=np.float64)))
+
+    pairs = sum(norm(members[i] - members[j]) for i in range(count) for j in range(i))
+    distance = sum(norm(each - truth) for each in members) / count
+    return distance - (pairs / (count * (count - 1)) if count > 1 else 0.0)
+
+
+def _variogram(ensemble: NDArray[np.float32], truth: NDArray[np.floating]) -> float:
+    """The variogram score of order 1/2 (Scheuerer and Hamill 2015, Mon. Wea. Rev. 143, 1321), mean of LAGS' pairs."""
+    total = count = 0.0
+    for axis in (0, 1):
+        for lag in LAGS:
+            if lag >= truth.shape[axis]:
+                continue
+            near, far = [slice(None)] * 2, [slice(None)] * 2
+            near[axis], far[axis] = slice(None, -lag), slice(lag, None)
+            a, b = tuple(near), tuple(far)
+            ours = np.mean(np.sqrt(np.abs(ensemble[:, *a] - ensemble[:, *b])), axis=0, dtype=np.float64)
+            squares = np.square(np.sqrt(np.abs(truth[a] - truth[b])) - ours)
+            known = ~np.isnan(squares)
+            total, count = total + float(squares[known].sum()), count + int(known.sum())
+    return total / count if count else 0.0
 
 
 def _spread_classes(ensemble: NDArray[np.float32], truth: NDArray[np.floating], weights: Floats) -> Floats:

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from html.parser import HTMLParser
 
 import numpy as np
-import psutil
 import pytest
 import xarray as xr
 from scores.probability import crps_for_ensemble
 
-from corrstore.datasets.errors import BadInput
+from corrstore.beam_pipelines.evaluation.evaluate import evaluate as spread_evaluation
+from corrstore.beam_pipelines.spreading.spread import Runner
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.store.ledger import parquet_bytes
 from corrstore.training.diffusion.sampler import SamplerConfig
-from corrstore.training.evaluation.evaluate import evaluate
-from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, PREDICTORS, REGRESSION
-from corrstore.training.evaluation.report import write_evaluation_report
-from corrstore.training.forecasts.files import Forecast, open_forecast
+from corrstore.training.evaluation.evaluate import compare, evaluate, make_agenda
+from corrstore.training.evaluation.pages.report import write_evaluation_report
+from corrstore.training.evaluation.predictions import (
+    ENSEMBLE,
+    INTERPOLATION,
+    MEAN,
+    MEMBER,
+    PREDICTORS,
+    REGRESSION,
+    SHAPED,
+    WHITE,
+)
+from corrstore.training.evaluation.registry import BY_NAME
+from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.header import Header, Part
 from corrstore.training.forecasts.selection import Selection
 from corrstore.training.forecasts.settings import SamplingSettings
+from tests.conftest import QUIET
 from tests.models import trained_on
-from tests.paths import ROOT
+from tests.results import forecast_of
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def mean_of(field):
 def test_every_predictor_of_every_channel_is_scored(evaluation, demo_store):
     assert len(evaluation.times) == 2 and evaluation.incomplete == 0
     for channel in evaluation.channels:
-        expected = [each for each in PREDICTORS if each != INTERPOLATION or channel.name != "refc"]
+        expected = [each for each in PREDICTORS if channel.name != "refc" or not each.startswith(INTERPOLATION)]
         assert evaluation.predictors(channel) == expected
 
 
@@ -110,13 +117,10 @@ def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
         perfect.write(part, demo_store.physical("target", index).astype(np.float32))
     found = evaluate(demo_store.folder.url, str(tmp_path / "perfect"))
     for row in found.rows:
-        if row.predictor == INTERPOLATION or row.score == "spread_skill":
+        if row.predictor not in (REGRESSION, MEAN, ENSEMBLE) or np.isnan(row.value):
             continue
-        if row.score == "fss":
-            assert row.value == 1 or np.isnan(row.value)
-        else:
-            alone = row.score == "spread" and row.predictor != ENSEMBLE
-            assert row.value == pytest.approx(np.nan if alone else 0, abs=1e-6, nan_ok=True), row
+        best = {"highest": 1, "one": 1, "lowest": 0, "zero": 0}[BY_NAME[row.score].best]
+        assert row.value == pytest.approx(best, abs=1e-6), row
     assert any(row.score == "fss" and row.value == 1 for row in found.rows)
 
 
@@ -132,30 +136,28 @@ def test_times_that_are_not_complete_are_left_out_and_counted(demo_store, foreca
     assert found.times[0] == forecast.header.valid_times[1]
 
 
+def test_workers_leave_records_that_are_not_made_again(demo_store, forecast, evaluation, tmp_path):
+    agenda, folder = make_agenda(compare(demo_store.folder.url, forecast.folder.url)), Folder(str(tmp_path))
+    assert spread_evaluation(agenda, folder, Runner(workers=1), QUIET).csv == evaluation.csv
+    place = tmp_path / "records" / agenda.digest
+    (tmp_path / "records" / "older").mkdir()
+    (place / "scores" / f"{agenda.keys[0]}.parquet").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in [*place.glob("fits/*"), *place.glob("scores/*")]}
+    assert len(kept) == 3
+    assert spread_evaluation(agenda, folder, Runner(workers=1), QUIET).table.equals(evaluation.table)
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    assert [path.name for path in (tmp_path / "records").iterdir()] == [agenda.digest]
+    (place / "scores" / f"{agenda.keys[0]}.parquet").write_bytes(b"nothing")
+    with pytest.raises(DamagedData, match="remove it"):
+        spread_evaluation(agenda, folder, Runner(workers=1), QUIET)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_stopped_evaluation_ends_with_75_in_one_line_and_leaves_no_worker(demo_store, forecast, tmp_path, name):
-    words = ["--store", demo_store.folder.path(), "--forecast", forecast.folder.path(), "--output", tmp_path / "scores"]
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += "from corrstore.command_line import main\nmain()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "evaluate", "--workers", "2", *map(str, words)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while not (workers := psutil.Process(process.pid).children()):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(getattr(signal, name))
-        _, said = process.communicate(timeout=300)
-    assert (process.returncode, said) == (75, f"corrstore: stopped by {name}; the same command continues\n")
-    psutil.wait_procs(workers, timeout=300)
-    assert not any(worker.is_running() for worker in workers)
-
-
-def test_several_workers_find_what_one_does(demo_store, forecast, evaluation):
-    assert evaluate(demo_store.folder.url, forecast.folder.url, workers=2).csv == evaluation.csv
+def test_two_processes_find_what_one_does(demo_store, tmp_path):
+    forecast = forecast_of(demo_store, str(tmp_path / "forecast"), list(range(9, 14)))
+    agenda = make_agenda(compare(demo_store.folder.url, forecast.folder.url))
+    found = [spread_evaluation(agenda, Folder(str(tmp_path / str(n))), Runner(workers=n), QUIET).table for n in (1, 2)]
+    assert parquet_bytes(found[0]) == parquet_bytes(found[1])
 
 
 def test_channels_that_the_store_lacks_are_left_out(demo_store, forecast, tmp_path):
@@ -180,14 +182,12 @@ def test_a_store_of_another_grid_is_refused(demo_store, forecast, tmp_path):
 
 def test_the_csv_holds_every_score(evaluation):
     rows = list(csv.DictReader(io.StringIO(evaluation.csv)))
-    assert {row["score"] for row in rows} == {
-        *("mae", "rmse", "bias", "crps", "spread", "spread_skill", "spectral_distance", "fss")
-    }
+    assert {row["score"] for row in rows} == set(BY_NAME)
     rain = [row for row in rows if row["score"] == "fss" and row["channel"] == "tp" and row["predictor"] == REGRESSION]
     assert {float(row["threshold"]) for row in rain} == {0.1, 1, 5, 10}
     assert {round(float(row["width_km"]), 1) for row in rain} == {3.3, 16.7, 43.4, 103.4}
     kelvin = next(row for row in rows if row["channel"] == "t2m" and row["score"] == "mae")
-    assert kelvin["units"] == "K" and float(kelvin["low"]) <= float(kelvin["value"]) <= float(kelvin["high"])
+    assert kelvin["units"] == "K" and float(kelvin["value"]) > 0
 
 
 class Page(HTMLParser):
@@ -215,15 +215,16 @@ class Page(HTMLParser):
 
 
 def test_the_report_shows_every_channel_and_its_scores(evaluation, demo_store, forecast, tmp_path):
-    write_evaluation_report(evaluation, demo_store, forecast, tmp_path / "report.html")
+    agenda = make_agenda(compare(demo_store.folder.url, forecast.folder.url))
+    write_evaluation_report(evaluation, agenda, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
     assert list(page.articles) == [channel.name for channel in evaluation.channels]
     for channel in evaluation.channels:
         found = page.articles[channel.name]
         maps = [image["alt"] for image in found["img"] if image["alt"].startswith("Map of")]
-        assert len(maps) == len(evaluation.predictors(channel)) + 2
-        assert len(found["path"]) == 1 + len(evaluation.predictors(channel)) + 2 + 2
+        assert len(maps) == 1 + 2 * (4 + (INTERPOLATION in evaluation.predictors(channel)))
+        assert len(found["path"]) >= len(evaluation.predictors(channel)) + 2 + 2
         for predictor in evaluation.predictors(channel):
             for score in ("mae", "rmse", "crps"):
                 expected = evaluation.score(channel, predictor, score).value
@@ -243,8 +244,8 @@ def test_a_report_of_a_regression_alone(demo_store, tmp_path):
     alone.create()
     list(sampler.draw(alone, alone.header.parts))
     found = evaluate(demo_store.folder.url, str(tmp_path / "mean"))
-    assert found.predictors(found.channels[0]) == [INTERPOLATION, REGRESSION]
-    write_evaluation_report(
-        found, open_store(demo_store.folder.url), open_forecast(str(tmp_path / "mean")), tmp_path / "r.html"
-    )
+    assert {MEAN, MEMBER, ENSEMBLE}.isdisjoint(found.predictors(found.channels[0]))
+    assert {WHITE, SHAPED} < set(found.predictors(found.channels[0]))
+    agenda = make_agenda(compare(demo_store.folder.url, str(tmp_path / "mean")))
+    write_evaluation_report(found, agenda, tmp_path / "r.html")
     assert "0 members" in (tmp_path / "r.html").read_text()

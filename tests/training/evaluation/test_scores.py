@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from scores.spatial import fss_2d_single_field
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.training.evaluation import scores
 from corrstore.training.evaluation.neighbourhoods import fraction_errors
-from corrstore.training.evaluation.scores import with_interval
 from corrstore.training.evaluation.spectra import EARTH_RADIUS_KM, Wavenumbers
 from corrstore.training.evaluation.tallies import Domain, fair_crps, merged, tally
 
@@ -224,26 +222,6 @@ def test_scores_of_merged_samples_do_not_depend_on_how_they_were_merged():
         np.testing.assert_array_equal(score(at_once.total), score(by_parts.total))
     mean_squared = np.mean([scores.rmse(part)[0] ** 2 for part in parts])
     assert scores.rmse(at_once.total)[0] == pytest.approx(math.sqrt(mean_squared))
-
-
-def test_the_interval_of_a_mean_covers_as_often_as_it_says():
-    """Errors N(0, 1), independent from sample to sample: the bias's interval is about +-1.96 / sqrt(n)."""
-    errors = normal((120, 40), 1, np.float64)
-    fields = tally(np.zeros((1, *GRID.shape), np.float32), np.zeros(GRID.shape), DOMAIN)
-    held, widths = 0, []
-    for row in errors:
-        sample = replace(fields.summed(np.ones((40, 1))), error=row * fields.weight)
-        found = with_interval(scores.bias, sample, resamples=200)
-        assert found.value == pytest.approx(row.mean())
-        held += found.low <= 0 <= found.high
-        widths.append(found.high - found.low)
-    assert 0.82 <= held / 120 <= 0.98
-    assert np.mean(widths) == pytest.approx(2 * 1.96 / math.sqrt(40), rel=0.15)
-
-
-def test_the_interval_of_one_sample_is_unknown():
-    found = with_interval(scores.mae, several(1)[0])
-    assert found.value > 0 and np.isnan(found.low) and np.isnan(found.high)
 
 
 def test_a_sample_without_any_truth_changes_nothing():

@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 from typer.testing import CliRunner
 
+from corrstore.command_line import app
 from corrstore.datasets.errors import BadInput, OutOfResources
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.recipe import recipe_from
@@ -27,7 +28,6 @@ from corrstore.training.forecasts.header import Part
 from corrstore.training.forecasts.selection import Selection, region_patch
 from corrstore.training.forecasts.settings import SamplingSettings, tile_size
 from corrstore.training.learning.checkpoint import load_checkpoint
-from corrstore.training.sampling_commands import app
 from tests.command import corrstore
 from tests.conftest import brief_content, build_in_process, small_recipe_content
 from tests.digests import digest
@@ -248,9 +248,11 @@ def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo
     before = digest(output)
     assert "0 of 6 parts" in command(*shared)
     assert digest(output) == before
-    table = command("evaluate", "--store", store, "--forecast", output, "--output", tmp_path / "evaluation")
+    table = command("evaluate", "--truth", store, "--forecast", output, "--output", tmp_path / "evaluation")
     assert "CorrDiff ensemble" in table
-    assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == ["report.html", "scores.csv"]
+    assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == [
+        *("records", "report.html", "scores.csv", "scores.parquet")
+    ]
 
 
 @pytest.mark.parametrize(

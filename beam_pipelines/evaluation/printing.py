@@ -1,0 +1,28 @@
+"""The result of an evaluation on a terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table
+
+from corrstore.catalog.printing.wording import number, units
+from corrstore.datasets.commands import results
+from corrstore.training.evaluation.pages.scorecard import cards, verdict
+from corrstore.training.evaluation.registry import SHOWN
+from corrstore.training.evaluation.results import Evaluation
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print the verdict in words, and the scores over all samples."""
+    found = cards(evaluation)
+    for sentence in verdict(evaluation, found):
+        results.print(sentence, highlight=False, markup=False)
+    table = Table(
+        "", *(title.replace(" ", "\n") for title in SHOWN.values()), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for channel in evaluation.channels:
+        table.add_row(f"[bold]{channel.name}[/bold] {units(channel.variable.units)}")
+        for predictor in evaluation.predictors(channel):
+            scores = (evaluation.score(channel, predictor, name) for name in SHOWN)
+            table.add_row(predictor, *(number(float(each.value), 3) for each in scores))
+    results.print(table)

@@ -1,0 +1,262 @@
+"""The result of an evaluation: scores with intervals, by lead, period and region, and gains over a baseline."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from corrstore.datasets.recipe.periods import Times
+from corrstore.datasets.recipe.sample_axes import format_lead
+from corrstore.datasets.variables.channels import Channel
+from corrstore.training.evaluation.predictions import INTERPOLATION, PREDICTORS
+from corrstore.training.evaluation.registry import BY_NAME, functions, places
+from corrstore.training.evaluation.tallies import Domain, Floats, Tally
+from corrstore.training.evaluation.uncertainty import Estimate, estimated, significant
+
+ALL = "all"
+_SEASONS = np.array(["DJF", "MAM", "JJA", "SON"])
+
+
+class ScoreRow(NamedTuple):
+    """A score of a channel's predictor; None is what it has not: threshold, width, quantile, or an interval."""
+
+    channel: str
+    units: str
+    predictor: str
+    score: str
+    threshold: float | None
+    width_km: float | None
+    quantile: float | None
+    value: float
+    low: float | None
+    high: float | None
+    effective: float | None
+    samples: int
+    region: str = ALL
+    lead: str = ALL
+    period: str = ALL
+
+
+class Group(NamedTuple):
+    """Samples that are scored together, in a region."""
+
+    region: str
+    lead: str
+    period: str
+    samples: NDArray[np.bool_]
+
+
+class Gain(NamedTuple):
+    """The share of the baseline's score that a predictor gains, its interval, and its effective samples."""
+
+    channel: str
+    lead: str
+    value: float
+    low: float
+    high: float
+    effective: float
+    significant: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The tallies of all the samples that were scored, by region, channel and predictor.
+
+    `incomplete` counts the samples of the forecast that were not scored.
+
+    `left_out` by channel and predictor ('' for any) is pixels that it lacks and pixels that the truth has. `notes` and
+    `marked` are as an Agenda's.
+    """
+
+    channels: list[Channel]
+    domain: Domain
+    times: Times
+    inits: Times
+    incomplete: int
+    regional: dict[tuple[str, str, str], Tally]
+    left_out: dict[tuple[str, str], Floats]
+    baselines: list[str]
+    notes: list[str]
+    marked: str = ""
+
+    @cached_property
+    def tallies(self) -> dict[tuple[str, str], Tally]:
+        """The tallies of the whole domain, by channel and predictor."""
+        return {key[1:]: found for key, found in self.regional.items() if key[0] == ALL}
+
+    def predictors(self, channel: Channel) -> list[str]:
+        """Return the predictors of a channel, in the order of PREDICTORS, then the baselines."""
+        found = [predictor for name, predictor in self.tallies if name == channel.name]
+        return [each for each in PREDICTORS if each in found] + [each for each in found if each not in PREDICTORS]
+
+    @property
+    def leads(self) -> list[str]:
+        """The leads, ascending; none of a forecast of valid times."""
+        if np.isnat(self.inits).all():
+            return []
+        return [format_lead(each) for each in np.unique(self.times - self.inits)]
+
+    @property
+    def clusters(self) -> list[Any]:
+        """What each sample is resampled with: its run, or its time."""
+        return list((self.times if np.isnat(self.inits).all() else self.inits).tolist())
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """All samples, then each lead, then each season, month and hour of the day, in every region."""
+        everything = np.ones(len(self.times), bool)
+        leads = {ALL: everything}
+        for lead in self.leads:
+            leads[lead] = np.array([format_lead(each) == lead for each in self.times - self.inits])
+        months, hours = self.times.astype("datetime64[M]").astype(int) % 12, self.times.astype("datetime64[h]")
+        labels = [
+            _SEASONS[(months + 1) % 12 // 3],
+            np.array([f"month {month + 1:02d}" for month in months]),
+            np.array([f"{hour:02d} UTC" for hour in hours.astype(int) % 24]),
+        ]
+        periods = {ALL: everything}
+        for each in labels:
+            names = np.unique(each)
+            periods |= {str(name): each == name for name in names if len(names) > 1}
+        regions = dict.fromkeys(region for region, _, _ in self.regional)
+        return [
+            Group(region, lead, period, of_lead & of_period)
+            for region in regions
+            for lead, of_lead in leads.items()
+            for period, of_period in periods.items()
+            if (of_lead & of_period).any()
+        ]
+
+    def score(self, channel: Channel, predictor: str, name: str, lead: str = ALL) -> Estimate:
+        """Return a score by its name (registry.py) over the whole domain, with its interval."""
+        group = next(each for each in self.groups if each[:3] == (ALL, lead, ALL))
+        return self._scores(group, channel.name, predictor)[name]
+
+    @property
+    def rows(self) -> Iterator[ScoreRow]:
+        """Every score of every channel and predictor over all samples and the whole domain."""
+        yield from self._rows(self.groups[0])
+
+    @property
+    def grouped_rows(self) -> Iterator[ScoreRow]:
+        """Those rows, and the same of every group."""
+        for group in self.groups:
+            yield from self._rows(group)
+
+    @property
+    def table(self) -> pa.Table:
+        """The rows of all groups as a table."""
+        columns = list(zip(*self.grouped_rows, strict=True))
+        texts = {"channel", "units", "predictor", "score", "region", "lead", "period"}
+        kinds = [
+            pa.string() if name in texts else pa.int64() if name == "samples" else pa.float64()
+            for name in ScoreRow._fields
+        ]
+        return pa.table(
+            [pa.array(column, kind, from_pandas=True) for column, kind in zip(columns, kinds, strict=True)],
+            list(ScoreRow._fields),
+        )
+
+    @property
+    def csv(self) -> str:
+        """The rows of all groups as comma-separated values."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(ScoreRow._fields)
+        writer.writerows(self.grouped_rows)
+        return text.getvalue()
+
+    @property
+    def reference(self) -> str:
+        """The predictor that gains are over: the first baseline, else interpolation."""
+        return self.baselines[0] if self.baselines else INTERPOLATION
+
+    def gains(self, predictor: str, reference: str, score: str = "crps") -> list[Gain]:
+        """Return the gain of a predictor over the reference for each channel and lead, on the same resamples.
+
+        Significant is what remains at a false discovery rate of 5 % among all of them.
+        """
+        found: dict[tuple[str, str], Estimate] = {}
+        for group in (each for each in self.groups if each.region == each.period == ALL):
+            if (group.lead == ALL) == bool(self.leads):
+                continue
+            for channel in self.channels:
+                keys = [(channel.name, each) for each in (predictor, reference)]
+                if all(key in self.tallies for key in keys):
+                    found[channel.name, group.lead] = self._gain(group, keys, score)
+        sure = significant(np.array([float(each.p) for each in found.values()]))
+        return [
+            Gain(*key, float(each.value), float(each.low), float(each.high), float(each.effective), bool(one))
+            for (key, each), one in zip(found.items(), sure, strict=True)
+        ]
+
+    def _gain(self, group: Group, keys: Sequence[tuple[str, str]], score: str) -> Estimate:
+        measure, units = functions(self.domain)[score], self._units(group)
+        ours, theirs = (self.tallies[key] for key in keys)
+
+        def gained(counts: Floats) -> Floats:
+            return 1 - measure(ours.summed(counts @ units)) / measure(theirs.summed(counts @ units))
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return estimated(gained, len(units))
+
+    def _units(self, group: Group) -> Floats:
+        """The samples of each unit [unit, sample]: of each run of a group, or of each time."""
+        clusters = [each for each, inside in zip(self.clusters, group.samples, strict=True) if inside]
+        places = {each: place for place, each in enumerate(sorted(set(clusters)))}
+        units = np.zeros((len(places), len(self.times)))
+        units[[places[each] for each in clusters], np.flatnonzero(group.samples)] = 1
+        return units
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str, str, str, str], dict[str, Estimate]]:
+        return {}
+
+    def _scores(self, group: Group, channel: str, predictor: str) -> dict[str, Estimate]:
+        key = (*group[:3], channel, predictor)
+        if key in self._found:
+            return self._found[key]
+        tally, units = self.regional[group.region, channel, predictor], self._units(group)
+        every = functions(self.domain)
+        shapes = {name: function(tally.total).shape[1:] for name, function in every.items()}
+
+        def scored(counts: Floats) -> Floats:
+            sums = tally.summed(counts @ units)
+            return np.concatenate([each(sums).reshape(len(counts), -1) for each in every.values()], axis=1)
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if group.period == ALL:
+                whole = estimated(scored, len(units))
+            else:  # a part of the period, whose units do not follow one another
+                value = scored(np.ones((1, len(units))))[0]
+                whole = Estimate(value, *(np.full_like(value, np.nan) for _ in range(4)))
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
+        parts = zip(*(np.split(each, ends) for each in whole), strict=True)
+        self._found[key] = {
+            name: Estimate(*(each.reshape(shape) for each in part))
+            for (name, shape), part in zip(shapes.items(), parts, strict=True)
+        }
+        return self._found[key]
+
+    def _rows(self, group: Group) -> Iterator[ScoreRow]:
+        count = int(group.samples.sum())
+        for channel in self.channels:
+            for predictor in self.predictors(channel):
+                for name, found in self._scores(group, channel.name, predictor).items():
+                    measure = BY_NAME[name]
+                    unit = channel.variable.units if measure.unit is None else measure.unit
+                    of = places(measure, channel.variable.thresholds, self.domain)
+                    values = (found.value, found.low, found.high, found.effective)
+                    for place, *numbers in zip(of, *(np.ravel(each) for each in values), strict=True):
+                        low, high, effective = (None if np.isnan(each) else float(each) for each in numbers[1:])
+                        where = (place.get("threshold"), place.get("width_km"), place.get("quantile"))
+                        row = (channel.name, unit, predictor, name, *where, float(numbers[0]), low, high, effective)
+                        yield ScoreRow(*row, count, *group[:3])

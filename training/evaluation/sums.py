@@ -1,0 +1,59 @@
+"""The record of a sample's sums: what a worker leaves, and the driver merges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.ledger import parquet_bytes
+
+Key = tuple[str, str, str, str]
+"""Region, channel, predictor, and the name of the sum; empty where it has none."""
+
+SUMS_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("region", "channel", "predictor", "sum")),
+        ("shape", pa.list_(pa.int32())),
+        ("values", pa.list_(pa.float64())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SumsRecord:
+    """The sums of one sample, each an array; `key` is the sample's name."""
+
+    key: str
+    sums: dict[Key, NDArray[np.float64]]
+
+    @property
+    def name(self) -> str:
+        """The name of the record's file."""
+        return f"{self.key}.parquet"
+
+    def to_bytes(self) -> bytes:
+        """Return the record as Parquet, a row a sum (SUMS_SCHEMA)."""
+        rows: dict[str, list[Any]] = {name: [] for name in SUMS_SCHEMA.names}
+        for key, values in self.sums.items():
+            for name, value in zip(SUMS_SCHEMA.names, (*key, values.shape, values.ravel()), strict=True):
+                rows[name].append(value)
+        return parquet_bytes(pa.table(rows, SUMS_SCHEMA))
+
+
+def read_sums(folder: Folder, place: str, key: str) -> SumsRecord:
+    """Return the record of a sample; raises DamagedData where the file is none."""
+    file = f"{place}/{key}.parquet"
+    try:
+        columns = pq.read_table(pa.BufferReader(folder.read(file))).select(SUMS_SCHEMA.names).to_pydict()
+    except (pa.ArrowException, KeyError):
+        raise DamagedData(f"{folder.path(file)} is damaged; remove it, and give the same command again") from None
+    *keys, shapes, values = (columns[name] for name in SUMS_SCHEMA.names)
+    arrays = [np.array(each, np.float64).reshape(shape) for each, shape in zip(values, shapes, strict=True)]
+    return SumsRecord(key, dict(zip(zip(*keys, strict=True), arrays, strict=True)))

@@ -26,6 +26,7 @@ from corrstore.datasets.samples.checksums import (
     restore_checksums,
     with_present_states,
 )
+from corrstore.datasets.samples.input_shift import read_shift
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.storage.ownership import one_writer
@@ -55,12 +56,14 @@ _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 class BuildResult:
     """The number of samples that a build wrote, the report of the whole store, and the changes of the archives.
 
-    `changed` maps each file of an archive that is another one now to the number of samples made of it as it was.
+    `changed` maps each file of an archive that is another one now to the number of samples made of it as it was;
+    `shift` has the rows of the table of the input's shift, see `datasets.samples.input_shift`.
     """
 
     written: int
     report: Report
     changed: dict[str, int] = field(default_factory=dict)
+    shift: list[dict[str, Any]] = field(default_factory=list)
 
 
 def build(
@@ -123,7 +126,7 @@ def _build(
     changes = find_changes(recipe, build_record.recipe if build_record else recipe, recorded.pairs, pairs)
     work = _work(recipe, folder, recorded, changes, verdict, lost, refresh)
     if constants is not None and not work.any and is_finished(folder, StorePlan(recipe, constants.normalisations)):
-        return BuildResult(0, read_report(folder), changes.files)
+        return BuildResult(0, read_report(folder), changes.files, read_shift(folder))
     _begin(recipe, folder, constants, work, pairs)
     if constants is None:
         constants = _constants(recipe, folder, preparation, runner, console)
@@ -138,7 +141,7 @@ def _build(
     report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
     if repair:
         folder.remove(VERDICT)
-    return BuildResult(len(work.samples), report, {} if refresh else changes.files)
+    return BuildResult(len(work.samples), report, {} if refresh else changes.files, read_shift(folder))
 
 
 @dataclass(frozen=True)

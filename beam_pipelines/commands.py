@@ -198,7 +198,8 @@ def build(
         register_store(catalog, absolute(output))
     report = result.report
     if as_json:
-        print_json({"store": output, "written": result.written, "changed": result.changed, **asdict(report)})
+        head = {"store": output, "written": result.written, "changed": result.changed}
+        print_json({**head, "input_shift": result.shift, **asdict(report)})
     else:
         print_report(output, result)
     fall_short(report.missing_share, made.max_missing_share, report.samples - report.valid, report.samples)

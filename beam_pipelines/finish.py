@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from corrstore.datasets.pairing.sample_plan import SamplePlan, sample_plans
+from corrstore.datasets.samples.input_shift import has_shift, input_shift, stored_input_rows
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
 from corrstore.datasets.storage.folder import Folder, checksum
@@ -21,6 +22,7 @@ from corrstore.datasets.store.ledger import (
     REPORT,
     SAMPLES,
     SHARDS,
+    SHIFT,
     SOURCES,
     STATIC,
     STATISTICS,
@@ -83,6 +85,10 @@ def finish(
     axes = plan.axes
     summary = write_sample_tables(folder, of_runs=axes.inits is not None)
     folder.write(HISTOGRAMS, parquet_bytes(histograms_table(plan)))
+    made = [STATISTICS, SHARDS, SAMPLES, SOURCES, HISTOGRAMS, PAIRS]
+    if has_shift(plan.recipe):
+        folder.write(SHIFT, parquet_bytes(input_shift(plan.recipe, stored_input_rows(folder))))
+        made.append(SHIFT)
     report = Report(
         samples=len(axes.due_samples),
         valid=summary.statuses.get("valid", 0),
@@ -98,8 +104,7 @@ def finish(
     valid[summary.valid] = True
     folder.sweep()
     objects = metadata_objects(plan, valid, static, checksum(folder.read(SOURCES)))
-    tables = {key: folder.read(key) for key in (STATISTICS, SHARDS, SAMPLES, SOURCES, HISTOGRAMS, PAIRS)}
-    write_manifest(folder, {**tables, **objects})
+    write_manifest(folder, {**{key: folder.read(key) for key in made}, **objects})
     for key, content in objects.items():
         folder.write(key, content)
     folder.remove(PLANS)

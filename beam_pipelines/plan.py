@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from corrstore.beam_pipelines.changes import refuse_changes
 from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.recipe import Recipe
+from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.samples.changes import find_changes
 from corrstore.datasets.samples.checksums import files_in_use, with_present_states
+from corrstore.datasets.samples.input_shift import has_shift, input_shift
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.samples.probe import Cost, probe
+from corrstore.datasets.samples.sample import build_sample
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.build_record import read_build_record
-from corrstore.datasets.store.constants import storage_error
+from corrstore.datasets.store.constants import constants_from_store, storage_error
+from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.recorded import read_recorded
+from corrstore.datasets.store.records import with_init_time
 
 _PROBED = 2
+_SHIFTED, _SHIFTED_LEADS = 24, 12  # samples and leads whose inputs are compared with the training data
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Plan:
     preparation: Preparation
     cost: Cost
     changed: dict[str, int] = field(default_factory=dict)
+    shift: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def samples(self) -> int:
@@ -81,6 +92,7 @@ class Plan:
             "missing": {self.time_of(index): reasons for index, reasons in sorted(self.preparation.missing.items())},
             "storage_errors": self.storage_errors,
             "changed": self.changed,
+            "input_shift": self.shift,
         }
 
     @property
@@ -109,4 +121,34 @@ def plan(recipe: Recipe, folder: Folder | None = None) -> Plan:
     probed = whole or sorted(set(due) - preparation.absent)[:_PROBED]
     rows = preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(probed)))
     changed = {} if folder is None else changed_since(recipe, preparation, folder)
-    return Plan(recipe, preparation, probe(recipe, list(sample_plans(rows))), changed)
+    shift = input_shift(recipe, _few_inputs(recipe, preparation)).to_pylist() if has_shift(recipe) else []
+    return Plan(recipe, preparation, probe(recipe, list(sample_plans(rows))), changed, shift)
+
+
+def _few_inputs(recipe: Recipe, preparation: Preparation) -> Iterator[pa.Table]:
+    """Yield the statistics of the inputs of a few whole samples: at most 24, two to four of each of up to 12 leads."""
+    chosen = _few_of_each_lead(recipe.axes, set(preparation.missing))
+    rows = preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(chosen)))
+    inputs = recipe.model_copy(update={"target": None})
+    plan = StorePlan(inputs, constants_from_store(inputs, str(recipe.constants_from)).normalisations)
+    for sample in sample_plans(rows):
+        record = build_sample(plan, sample).record
+        if record.status == "valid":
+            yield with_init_time(record.statistics, record.init_time)
+
+
+def _few_of_each_lead(axes: SampleAxes, missing: set[int]) -> list[int]:
+    """Return samples that lack nothing, spread evenly over the leads and, for each lead, over the runs."""
+    leads = axes.lead_times.astype(np.int64)
+    whole = np.array([index for index in axes.due_samples if index not in missing], np.int64)
+    every_lead = np.unique(leads[whole])
+    number = max(_SHIFTED // min(len(every_lead), _SHIFTED_LEADS), 1) if axes.leads is not None else _SHIFTED
+    chosen: list[int] = []
+    for lead in _spread(every_lead, _SHIFTED_LEADS):
+        chosen += _spread(whole[leads[whole] == lead], min(number, 4) if axes.leads is not None else number).tolist()
+    return chosen
+
+
+def _spread(numbers: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of the numbers, the first and the last among them."""
+    return numbers[np.unique(np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int))]

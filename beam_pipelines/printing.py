@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 from rich.filesize import decimal
 from rich.table import Table
 
@@ -12,8 +14,11 @@ from corrstore.beam_pipelines.plan import Plan
 from corrstore.beam_pipelines.verify import Verdict
 from corrstore.datasets.commands import results
 from corrstore.datasets.recipe.sample_axes import format_lead
+from corrstore.datasets.statistics.shift import LEAST_MATCHED
 
 _MOST_LINES = 20  # of one kind; --json has them all
+_MOST_LEADS = 4  # of a channel's shift; --json has them all
+Row = dict[str, Any]
 
 
 def print_plan(plan: Plan) -> None:
@@ -35,6 +40,7 @@ def print_plan(plan: Plan) -> None:
     for name, error in plan.storage_errors.items():
         errors.add_row(name, f"{error:.3g} {recipe.channel(name).variable.units}")
     results.print(errors)
+    _print_shift(plan.shift)
     _print_lines("note", (f"{note}: {count}" for note, count in plan.preparation.notes.items()))
     _print_lines("problem", map(str, plan.preparation.problems))
     _print_lines("missing", (_first(plan.time_of(index), reasons) for index, reasons in sorted(missing.items())))
@@ -61,6 +67,7 @@ def print_report(output: str, result: BuildResult) -> None:
             "written now": result.written or "none: the store was finished",
         },
     )
+    _print_shift(result.shift)
     _print_lines("note", (f"{note}: {count}" for note, count in report.notes.items()))
     _print_lines("note", (f"{name}: {pixels} numbers raised to the floor" for name, pixels in report.floored.items()))
     _print_lines("problem", report.problems)
@@ -113,3 +120,55 @@ def _print_lines(kind: str, lines: Iterable[str]) -> None:
 
 def _first(time: str, reasons: list[str]) -> str:
     return f"{time}: {reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
+
+
+def _print_shift(rows: Sequence[Row]) -> None:
+    """Print the rows of the table of the input's shift, of each channel at most four leads; nothing for no rows."""
+    if not rows:
+        return
+    leads = sorted({row["lead_seconds"] for row in rows if row["lead_seconds"] is not None})
+    places = np.linspace(0, len(leads) - 1, min(len(leads), _MOST_LEADS)).round().astype(int)
+    shown = {leads[place] for place in places} | {None}
+    table = Table(
+        *("channel", "lead", "mean shift", "ratio of std", "beyond the range", "small-scale power"),
+        title="input, compared with what the model was trained on",
+        title_justify="left",
+    )
+    for row in (row for row in rows if row["lead_seconds"] in shown):
+        lead = "" if row["lead_seconds"] is None else format_lead(np.timedelta64(row["lead_seconds"], "s"))
+        beyond = _with_error(row, "beyond", 100, "%")
+        table.add_row(
+            *(row["channel"], lead, _with_error(row, "mean_shift", sign="+"), _with_error(row, "std_ratio")),
+            *(beyond, _with_error(row, "power_ratio")),
+        )
+    results.print(table)
+    for line in _notes(rows, len(leads) - len(places)):
+        results.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _with_error(row: Row, measure: str, factor: float = 1, unit: str = "", sign: str = "") -> str:
+    value, error = row[measure], row[f"{measure}_error"]
+    if value is None:
+        return "not known"
+    return f"{factor * value:{sign}.2f}{unit} ± {'?' if error is None else f'{factor * error:.2f}'}"
+
+
+def _notes(rows: Sequence[Row], more_leads: int) -> Iterator[str]:
+    few, many = (end(row["samples"] for row in rows) for end in (min, max))
+    of_each = f"{few}" if few == many else f"{few} to {many}"
+    yield f"mean shift is in standard deviations of the training data; {of_each} samples of each lead"
+    for matched in (True, False):
+        counts = {row["training_samples"] for row in rows if row["matched"] is matched}
+        span = " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else ""
+        if counts and matched:
+            yield f"compared with {span} training samples of the same months and hours of day"
+        elif counts:
+            leads = {row["lead_seconds"] for row in rows if not row["matched"]}
+            yield (
+                f"fewer than {LEAST_MATCHED} training samples have the same months and hours of day as {len(leads)} of"
+                f" the leads: these are compared with all {span} of them, whatever their season and hour"
+            )
+    if all(row["power_ratio"] is None for row in rows):
+        yield "small-scale power is not known of the training store, which was built before it was counted"
+    if more_leads:
+        yield f"{more_leads} more leads; --json has them all"

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan
-from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
+from corrstore.datasets.statistics.table import completed
 from corrstore.datasets.storage.folder import Folder, checksum
 from corrstore.datasets.store.ledger import PAIRS, RECORDS, SOURCES
 from corrstore.datasets.store.records import SampleRecord, ShardRow, record_name
@@ -89,7 +89,7 @@ def convert_sample(old: Folder, new: Folder, plan: SamplePlan) -> SampleRecord:
     return SampleRecord(
         index=about["index"],
         valid_time=plan.valid_time,
-        statistics=table.replace_schema_metadata(None).cast(STATISTICS_SCHEMA),
+        statistics=completed(table.replace_schema_metadata(None)),
         status=about["status"],
         reasons=about["reasons"],
         floored=about["floored"],

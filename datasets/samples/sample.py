@@ -18,6 +18,7 @@ from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.reading import FieldReader, MissingField
 from corrstore.datasets.statistics.blocks import BlockStatistics
 from corrstore.datasets.statistics.counting import block_statistics, residual_statistics, stored_statistics
+from corrstore.datasets.statistics.gradients import GradientPower, gradient_power
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.statistics.table import Role, statistics_table
 from corrstore.datasets.store.constants import storage_error, transformed_range
@@ -93,6 +94,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     """
     stored = {role: np.empty(plan.shard_layout(role).shape, np.dtype(plan.recipe.store.dtype)) for role in plan.roles}
     blocks: Blocks = {}
+    gradients: dict[tuple[Role, str], GradientPower] = {}
     reasons: list[str] = []
     floored: dict[str, int] = {}
     absent = dict.fromkeys(plan.roles, 0)
@@ -107,6 +109,8 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
             missing = str(error)
         block = stored_statistics(out, normalisation, physical_edges(field.channel.variable))
         blocks[field.role, field.channel.name] = block
+        if field.role == "input":
+            gradients["input", field.channel.name] = gradient_power(normalisation.decode(out))
         label = f"{field.role} {field.channel.name}"
         if missing:
             absent[field.role] += 1
@@ -122,7 +126,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     status: Status = "partial" if reasons else "valid"
     if any(absent[role] == len(plan.channels(role)) for role in plan.roles):
         status = "missing"
-    table = statistics_table(sample.valid_time, dict(sorted(blocks.items())))
+    table = statistics_table(sample.valid_time, dict(sorted(blocks.items())), gradients)
     init_time = plan.axes.init_times[sample.index]
     record = SampleRecord(
         sample.index, sample.valid_time, table, status, reasons, floored, terms=sample.terms, init_time=init_time

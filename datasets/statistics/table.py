@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.statistics.blocks import MOMENTS, BlockStatistics, block_at, merge_columns
+from corrstore.datasets.statistics.gradients import GradientPower
 from corrstore.datasets.statistics.histograms import BinCounts
 
 Role = Literal["input", "target", "residual"]
@@ -28,19 +29,37 @@ STATISTICS_SCHEMA = pa.schema(
         pa.field("minimum", pa.float64(), nullable=False),
         pa.field("maximum", pa.float64(), nullable=False),
         pa.field("histogram", pa.list_(pa.field("element", pa.int64(), nullable=False)), nullable=False),
+        pa.field("gradient_pairs", pa.int64()),
+        pa.field("gradient_power", pa.float64()),
     ]
 )
+"""The gradient power is that of inputs alone; it is null in rows of before it was counted."""
 _ROWS_AT_A_TIME = 16384
 
 
-def statistics_table(valid_time: np.datetime64, statistics: Mapping[tuple[Role, str], BlockStatistics]) -> pa.Table:
+def statistics_table(
+    valid_time: np.datetime64,
+    statistics: Mapping[tuple[Role, str], BlockStatistics],
+    gradients: Mapping[tuple[Role, str], GradientPower] | None = None,
+) -> pa.Table:
     """Return one sample's statistics, keyed by (role, channel), as rows of `STATISTICS_SCHEMA`."""
+    powers = [(gradients or {}).get(key) for key in statistics]
     columns: dict[str, Any] = {name: [getattr(block, name) for block in statistics.values()] for name in MOMENTS}
     columns["histogram"] = [block.histogram for block in statistics.values()]
     columns["role"] = [role for role, _ in statistics]
     columns["channel"] = [channel for _, channel in statistics]
+    columns["gradient_pairs"] = [each and each.pairs for each in powers]
+    columns["gradient_power"] = [each and each.power for each in powers]
     columns["valid_time"] = np.full(len(statistics), valid_time, "datetime64[s]")
     return pa.table(columns, schema=STATISTICS_SCHEMA)
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """Return rows of statistics as `STATISTICS_SCHEMA`; what rows of an older corrstore lack is null."""
+    absent = [field for field in STATISTICS_SCHEMA if field.nullable and field.name not in table.column_names]
+    for field in absent:
+        table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(STATISTICS_SCHEMA.names).cast(STATISTICS_SCHEMA)
 
 
 def blocks_from_table(table: pa.Table) -> list[BlockStatistics]:

@@ -31,6 +31,7 @@ MANIFEST, COPIES = f"{LEDGER}/manifest.json", f"{LEDGER}/copies"
 VERDICT, UNFINISHED = f"{LEDGER}/verdict.json", f"{LEDGER}/unfinished"
 STATISTICS, SHARDS = f"{LEDGER}/statistics.parquet", f"{LEDGER}/shards.parquet"
 SAMPLES, SOURCES = f"{LEDGER}/samples.parquet", f"{LEDGER}/sources.parquet"
+SHIFT = f"{LEDGER}/shift.parquet"
 HISTOGRAMS, REPORT = f"{LEDGER}/histograms.parquet", f"{LEDGER}/report.json"
 METADATA = "zarr.json"
 SAMPLES_IN_ROW_GROUP = 32

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from corrstore.datasets.pairing.sample_plan import TERMS_SCHEMA
 from corrstore.datasets.recipe.sample_axes import NO_RUN, sample_key, sample_label
-from corrstore.datasets.statistics.table import STATISTICS_SCHEMA
+from corrstore.datasets.statistics.table import STATISTICS_SCHEMA, completed
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import RECORDS, parquet_bytes, parsed_table, read_own
 
@@ -97,18 +97,18 @@ class SampleRecord:
         """Return the record that `to_bytes` encoded."""
         table = parsed_table(content)
         init_time = table[INIT_TIME.name][0].as_py() if INIT_TIME.name in table.column_names else None
-        table = table.select(RECORD_SCHEMA.names).cast(RECORD_SCHEMA)
-        row: dict[str, Any] = table.select(
-            ["index", "valid_time", "status", "reasons", "floored", "shards"]
-        ).to_pylist()[0]
+        names = ["index", "valid_time", "status", "reasons", "floored", "shards"]
+        row: dict[str, Any] = (
+            table.select(names).cast(pa.schema([RECORD_SCHEMA.field(n) for n in names])).to_pylist()[0]
+        )
         row["shards"] = [ShardRow(**shard) for shard in row["shards"]]
         row["floored"] = {entry["channel"]: entry["pixels"] for entry in row["floored"]}
         row["valid_time"] = np.datetime64(row["valid_time"], "s")
-        tables = {
-            name: pa.Table.from_struct_array(table[name].combine_chunks().values).cast(schema)
-            for name, schema in (("statistics", STATISTICS_SCHEMA), ("terms", TERMS_SCHEMA))
-        }
-        return cls(**row, init_time=np.datetime64(init_time or "NaT", "s"), **tables)
+        statistics, terms = (
+            pa.Table.from_struct_array(table[name].combine_chunks().values) for name in ("statistics", "terms")
+        )
+        run = np.datetime64(init_time or "NaT", "s")
+        return cls(**row, init_time=run, statistics=completed(statistics), terms=terms.cast(TERMS_SCHEMA))
 
 
 def record_name(valid_time: np.datetime64, init_time: np.datetime64 = NO_RUN) -> str:

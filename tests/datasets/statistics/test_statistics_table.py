@@ -78,6 +78,8 @@ def test_more_rows_than_are_merged_at_a_time():
             "missing": np.ones(rows, np.int64),
             **{name: generator.random(rows) for name in ("mean", "m2", "minimum", "maximum")},
             "histogram": histograms,
+            "gradient_pairs": pa.nulls(rows, pa.int64()),
+            "gradient_power": pa.nulls(rows, pa.float64()),
         },
         schema=STATISTICS_SCHEMA,
     )

@@ -15,7 +15,7 @@ from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.statistics.shift import FieldMoments, Floats, Shift, shares_beyond, shift
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import SAMPLES, SHIFT, STATISTICS
+from corrstore.datasets.store.ledger import SAMPLES, SHIFT, STATISTICS, parsed_table, read_own
 from corrstore.datasets.store.opening import Store, open_store
 
 _MEASURES = ("mean_shift", "std_ratio", "beyond", "power_ratio")
@@ -67,8 +67,11 @@ def input_shift(recipe: Recipe, given: Iterable[pa.Table]) -> pa.Table:
 
 
 def read_shift(folder: Folder) -> list[dict[str, Any]]:
-    """Return the rows of a finished store's table of the input's shift; none where it has none."""
-    return pq.read_table(pa.BufferReader(folder.read(SHIFT))).to_pylist() if folder.exists(SHIFT) else []
+    """Return the rows of a finished store's table of the input's shift, none where it has none.
+
+    Raises DamagedData where the table is none.
+    """
+    return read_own(folder, SHIFT, parsed_table).to_pylist() if folder.exists(SHIFT) else []
 
 
 def stored_input_rows(folder: Folder) -> Iterator[pa.Table]:

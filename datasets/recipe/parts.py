@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -185,6 +186,33 @@ def grid_of(spec: BoxSpec | str) -> RectilinearGrid:
     return RectilinearGrid.from_box(spec.north, spec.south, spec.west, spec.east, spec.step)
 
 
+class WeightsSpec(Part):
+    """The regridding by weights that xESMF or ESMF_RegridWeightGen wrote: NetCDF with row, col and S."""
+
+    weights: str = Field(min_length=1, description="path of the file")
+
+
+class XesmfSpec(Part):
+    """The regridding by xESMF, which needs the ESMF library, of conda-forge."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    library: Literal["xesmf"] = Field(alias="with")
+    method: Literal["bilinear", "conservative", "conservative_normed", "patch", "nearest_s2d"] = "bilinear"
+
+
+def _kind_of_regridding(regrid: object) -> str:
+    if isinstance(regrid, WeightsSpec) or (isinstance(regrid, dict) and "weights" in regrid):
+        return "weights"
+    return "xesmf" if isinstance(regrid, dict | XesmfSpec) else "word"
+
+
+InputWord = Literal["bilinear", "conservative", "nearest", "by_resolution"]
+TargetWord = Literal["bilinear", "nearest"]
+ByWeights = Annotated[WeightsSpec, Tag("weights")] | Annotated[XesmfSpec, Tag("xesmf")]
+Regridding = InputWord | TargetWord | WeightsSpec | XesmfSpec
+
+
 class InputSpec(Part):
     """The coarse fields, on their own grid: the box and `halo` cells more on each side."""
 
@@ -192,7 +220,7 @@ class InputSpec(Part):
     grid: GridSpec
     halo: int = Field(4, ge=0, le=1000)
     channels: ChannelNames
-    regrid: Literal["bilinear", "conservative", "nearest", "by_resolution"] = Field(
+    regrid: Annotated[Annotated[InputWord, Tag("word")] | ByWeights, Discriminator(_kind_of_regridding)] = Field(
         "bilinear",
         description="by_resolution: conservative where the archive's grid is finer than this one, else bilinear",
     )
@@ -217,7 +245,7 @@ class TargetSpec(Part):
     source: str
     grid: GridSpec
     channels: ChannelNames
-    regrid: Literal["bilinear", "nearest"] = "bilinear"
+    regrid: Annotated[Annotated[TargetWord, Tag("word")] | ByWeights, Discriminator(_kind_of_regridding)] = "bilinear"
 
     @property
     def store_grid(self) -> RectilinearGrid:

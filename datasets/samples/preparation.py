@@ -23,7 +23,7 @@ from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.absent_channels import refuse_absent_channels
-from corrstore.datasets.samples.reading import fine_grid
+from corrstore.datasets.samples.reading import fine_grid, regridding
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.store.constants import constants_from_store
@@ -114,6 +114,8 @@ def _refuse_grids(recipe: Recipe, role: StoredRole, inventory: Inventory) -> Non
                     f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {name} of"
                     f" sources.{source} covers {grid} ({path}); shrink the grid or halo, or fetch a larger area"
                 )
+            if not isinstance(spec.regrid, str):
+                regridding(spec.regrid, grid, wanted)
         found = [grid for grid, _ in grids.values()]
         if any(turn_onto(found[0], grid) is None for grid in found):
             lie = ", ".join(f"{name} on {grid}" for name, (grid, _) in grids.items())

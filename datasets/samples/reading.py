@@ -15,10 +15,13 @@ from corrstore.datasets.archives.references import FieldReference, faults_of
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.grids.regrid import Method, regridder
+from corrstore.datasets.grids.regrid import Method, Regridder, regridder
+from corrstore.datasets.grids.scattered.esmf_weights import EsmfWeights, weights_of_file
+from corrstore.datasets.grids.scattered.xesmf_weights import xesmf_weights
 from corrstore.datasets.grids.winds import earth_relative
 from corrstore.datasets.pairing.sample_plan import SamplePlan, Term
 from corrstore.datasets.pairing.sources import archive_source
+from corrstore.datasets.recipe.parts import Regridding, WeightsSpec, XesmfSpec
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.storage.containers import unpacked
 from corrstore.datasets.variables.channels import Channel
@@ -62,7 +65,7 @@ class FieldReader:
         source: str,
         channel: Channel,
         destination: RectilinearGrid,
-        method: str,
+        regrid: Regridding,
         target_grid: RectilinearGrid,
     ) -> NDArray[np.float32]:
         """Return the channel of that source on the destination grid: float32 [lat, lon], NaN outside the source.
@@ -73,7 +76,7 @@ class FieldReader:
         """
         found = self._made(archive_source(self._recipe, source), channel)
         if self._recipe.sources[source].type != "coarsened":
-            return regridder(found.grid, destination, _method(method, found.grid, destination))(found.values)
+            return regridding(regrid, found.grid, destination)(found.values)
         fine = fine_grid(destination, target_grid)
         points = regridder(found.grid, fine)(found.values)
         floor = self._recipe.floors.get(channel.name)
@@ -108,6 +111,15 @@ class FieldReader:
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
         return self._recent[key]
+
+
+def regridding(regrid: Regridding, source: Grid, destination: RectilinearGrid) -> Regridder | EsmfWeights:
+    """Return the function that regrids as the recipe says; raises BadInput where weights are of other grids."""
+    if isinstance(regrid, WeightsSpec):
+        return weights_of_file(regrid.weights, source, destination)
+    if isinstance(regrid, XesmfSpec):
+        return xesmf_weights(source, destination, regrid.method)
+    return regridder(source, destination, _method(regrid, source, destination))
 
 
 def _method(name: str, source: Grid, destination: RectilinearGrid) -> Method:

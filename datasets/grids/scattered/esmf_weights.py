@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -13,9 +15,19 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.axes import LatLonPoints
 from corrstore.datasets.grids.fields import FieldArray, check_shape, output_array
 
 _SUM_TOLERANCE = 1e-4
+_SAME_COORDINATE = 2e-3  # degrees
+
+
+class ShapedPoints(LatLonPoints, Hashable, Protocol):
+    """A grid of any kind."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +47,7 @@ class EsmfWeights:
         Along `n_s`, `row` and `col` number the points of the destination and of the source from 1, row by
         row of the grid, and `S` is the weight. Raises BadInput where it is no such file or not of the shapes.
         """
-        with xr.open_dataset(path) as file:
+        with _opened(path) as file:
             absent = [name for name in ("row", "col", "S") if name not in file.variables]
             if absent:
                 raise BadInput(f"{path}: got no {', '.join(absent)}, expected ESMF weights: row, col and S")
@@ -69,6 +81,47 @@ class EsmfWeights:
     @cached_property
     def _outside(self) -> NDArray[np.bool_]:
         return np.abs(self.weights.sum(axis=1) - 1.0) > _SUM_TOLERANCE
+
+
+def weights_of_file(path: str, source: ShapedPoints, destination: ShapedPoints) -> EsmfWeights:
+    """Return the weights of a file between two grids, read once while the file stays as it is.
+
+    Raises BadInput where the file is of other grids: by the number of points and, where it has them (`xc_a`, `yc_a`,
+    `xc_b`, `yc_b`), by their coordinates.
+    """
+    try:
+        return _weights_of_file(path, Path(path).stat().st_mtime_ns, source, destination)
+    except OSError as error:
+        raise BadInput(f"{path}, the weights of regridding, cannot be read: {error.strerror}; correct regrid") from None
+
+
+@lru_cache(maxsize=4)
+def _weights_of_file(path: str, changed: int, source: ShapedPoints, destination: ShapedPoints) -> EsmfWeights:
+    with _opened(path) as file:
+        for side, grid in (("a", source), ("b", destination)):
+            if f"yc_{side}" in file and file[f"yc_{side}"].size == math.prod(grid.shape):
+                _check_coordinates(path, side, file, grid)
+    return EsmfWeights.from_file(path, source.shape, destination.shape)
+
+
+def _opened(path: str | Path) -> xr.Dataset:
+    try:
+        return xr.open_dataset(path)
+    except ValueError:
+        raise BadInput(f"{path}: no NetCDF file, expected ESMF weights: row, col and S") from None
+
+
+def _check_coordinates(path: str, side: str, file: xr.Dataset, grid: ShapedPoints) -> None:
+    for name, expected in zip((f"yc_{side}", f"xc_{side}"), grid.latlon(), strict=True):
+        stated = file[name]
+        in_degrees = np.rad2deg(stated.to_numpy()) if stated.attrs.get("units") == "radians" else stated.to_numpy()
+        away = np.abs((in_degrees - expected.ravel() + 180.0) % 360.0 - 180.0)
+        if away.max() > _SAME_COORDINATE:
+            at = int(away.argmax())
+            raise BadInput(
+                f"{path}: {name}[{at}] is {in_degrees[at]:g}, but the grid has {expected.ravel()[at]:g} there; the"
+                " weights are of another grid, or of the same in another order"
+            )
 
 
 def _check_points(

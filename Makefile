@@ -3,7 +3,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test tests test-slow test-oldest lint bench clean
+.PHONY: install demo test tests test-slow test-chaos test-oldest lint bench clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,9 @@ tests: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+test-chaos: install
+	$(BIN)/python -m pytest -s -m 'slow or not slow' tests/chaos
 
 test-oldest:
 	$(MAKE) tests VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt

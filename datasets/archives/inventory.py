@@ -18,6 +18,7 @@ from corrstore.datasets.archives.gridded.axes import UnknownLayout
 from corrstore.datasets.archives.one_grid import same_grids
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import SourceTable, load_table
+from corrstore.datasets.errors import CorrstoreError, DamagedData, fault_of_file
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.variables.channels import Channel
@@ -56,7 +57,12 @@ def take_inventory(
     table = load_table(spec.type, variables)
     path = str(spec.path)
     if "://" in path or is_zarr(path):
-        found = _on_one_grid(_gridded(ArchiveFile(path, "", "zarr"), spec, table, channels, period), spec)
+        try:
+            found = _on_one_grid(_gridded(ArchiveFile(path, "", "zarr"), spec, table, channels, period), spec)
+        except CorrstoreError:
+            raise
+        except Exception as error:
+            raise DamagedData(f"{path} cannot be read as Zarr: {fault_of_file(error)}; restore it") from None
         return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
     listed = archive_paths(f"sources.{name}.path", path, spec.files or table.files)

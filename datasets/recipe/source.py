@@ -92,13 +92,21 @@ def refuse_secrets(name: str, spec: SourceSpec) -> None:
         plain = isinstance(value, str | bool | int | float | None) or (
             key == "client_kwargs" and isinstance(value, dict)
         )
-        if key not in _OPTIONS or not plain or (isinstance(value, str) and _holds_credentials(value)):
+        hidden = isinstance(value, str) and (_holds_credentials(value) or (key == "token" and not _is_no_token(value)))
+        if key not in _OPTIONS or not plain or hidden:
             raise BadInput(
                 f"sources.{name}.storage_options.{str(key)[:40]} {_SECRET}; the keys that are known to hold none:"
                 f" {', '.join(sorted(_OPTIONS))}"
             )
     if spec.path and "://" in spec.path and _holds_credentials(spec.path):
         raise BadInput(f"sources.{name}.path {_SECRET}")
+
+
+def _is_no_token(text: str) -> bool:
+    """Return whether a token is the path of a key file, or a word that gcsfs knows."""
+    return _is_no_secret(text) and (
+        "/" not in text or text.startswith(("/", "~/", "./", "../")) or text[-5:] == ".json"
+    )
 
 
 def _within(options: dict[str, Any]) -> list[tuple[str, Any]]:

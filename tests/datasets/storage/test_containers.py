@@ -11,6 +11,7 @@ import pytest
 
 from corrstore.datasets.archives.contents.files import files_at
 from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.storage import containers
 from corrstore.datasets.storage.containers import HEAD, container_kind, heads, unpacked
 from corrstore.datasets.storage.listing import files_below
 
@@ -71,3 +72,11 @@ def test_linked_folders_are_followed_once_and_packed_files_count_by_their_patter
     assert found("**/*.grib") == ["a.grib", "d.tar", "deep/c.grib.gz", "deep/er/b.grib", "linked/g!ß .grib"]
     assert found("*.grib", "*.zarr") == ["a.grib", "z.zarr"]
     assert found("deep/?.[!x]rib") == ["deep/c.grib.gz"]
+
+
+def test_a_container_that_would_fill_a_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(containers, "_MOST_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(1_000_000))
+    with pytest.raises(DamagedData, match="100 times its own bytes"):
+        containers.unpacked(str(tmp_path / "bomb.zip"), "zeros")

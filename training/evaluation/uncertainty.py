@@ -21,7 +21,7 @@ LEAST_UNITS = 8
 """Fewest units for which there is an interval."""
 FEW = 30
 """Number of effective samples below which `reservation` says so."""
-_BLOCKS = 2.0  # blocks in units of those that make the standard error best; an interval needs less bias than that
+_BLOCKS = 2.5  # lengths that make the standard error best; an interval needs less bias than that
 _ROWS = 512
 
 
@@ -45,10 +45,10 @@ def estimated(statistic: Statistic, units: int, block: int | None = None, confid
     each score's own autocorrelation. Differences and skills are statistics too: so all predictors are resampled alike.
 
     The standard error is that of the circular block bootstrap (Politis and Romano 1992) of the jackknife's
-    pseudo-values (Efron and Stein 1981, Ann. Statist. 9, 586), in closed form: that of infinitely many resamples. Twice
-    the length of Politis and White makes its bias small beside its noise (Sun, Phillips and Jin 2008, Econometrica 76,
-    175). What is left of the bias is divided out as for a first-order autoregression, and the quantile is Student's,
-    with the degrees of freedom of Bartlett's kernel (Priestley 1981, table 6.1).
+    pseudo-values (Efron and Stein 1981, Ann. Statist. 9, 586), in closed form: that of infinitely many resamples.
+    Blocks of two and a half times the length of Politis and White make its bias small beside its noise (Sun, Phillips
+    and Jin 2008, Econometrica 76, 175). What is left of the bias is divided out as for a first-order autoregression,
+    and the quantile is Student's, with the degrees of freedom of Bartlett's kernel (Priestley 1981, table 6.1).
     """
     whole = np.ones((1, units))
     value = statistic(whole)[0]

@@ -42,16 +42,16 @@ def coverage(found: Estimate):
 def test_an_interval_of_a_season_of_three_hourly_scores_holds_the_truth(r):
     found = estimated(mean_of(autoregression(736, r, 600)), 736)
     assert 0.92 <= coverage(found) <= 0.97
-    assert np.median(found.effective) == pytest.approx(736 * (1 - r) / (1 + r), rel=0.3)
+    assert np.median(found.effective) == pytest.approx(736 * (1 - r) / (1 + r), rel=0.35)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("units", [31, 62, 124, 248, 736, 2208])
-def test_an_interval_holds_the_truth_where_six_effective_samples_are(units):
+def test_an_interval_holds_the_truth_where_three_effective_samples_are(units):
     for r in CORRELATIONS:
         found, effective = estimated(mean_of(autoregression(units, r, 4000)), units), units * (1 - r) / (1 + r)
-        assert effective < 6 or 0.92 <= coverage(found) <= 0.97, (r, coverage(found))
-        assert effective >= 6 or np.mean(found.effective < 30) > 0.9, "few samples are told"
+        assert effective < 3 or 0.92 <= coverage(found) <= 0.97, (r, coverage(found))
+        assert effective >= 10 or np.mean(found.effective < 30) > 0.8, "few samples are told"
 
 
 def test_block_lengths_are_those_of_another_implementation():

@@ -51,11 +51,17 @@ class RectilinearGrid:
         object.__setattr__(self, "lon", lon)
 
     @classmethod
-    def from_box(cls, north: float, south: float, west: float, east: float, step: float) -> RectilinearGrid:
-        """Return the grid of the points `step` degrees apart between four sides in degrees, north first."""
+    def from_box(
+        cls, north: float, south: float, west: float, east: float, step: float, lon_step: float | None = None
+    ) -> RectilinearGrid:
+        """Return the grid of the points between four sides in degrees, north first.
+
+        They are `step` degrees apart, and in longitude `lon_step` where that is given.
+        """
+        lon_step = step if lon_step is None else lon_step
         return cls(
             regular_axis(north, south, steps_between("north - south", north - south, step) + 1),
-            regular_axis(west, east, steps_between("east - west", east - west, step) + 1),
+            regular_axis(west, east, steps_between("east - west", east - west, lon_step) + 1),
         )
 
     @property

@@ -175,3 +175,21 @@ def test_the_schema_takes_derivations_in_both_forms(archive):
     validate = jsonschema.Draft202012Validator(json.loads(recipe_schema())).validate
     for derive in (["d2m", {"q": [850]}], {"d2m": "dew_point_from_relative_humidity"}):
         validate(with_derive(archive, derive))
+
+
+def test_a_box_may_have_other_steps_in_latitude_than_in_longitude(archive):
+    content = small_recipe_content(archive)
+    box = content["target"]["grid"] | {"step": {"lat": 0.01, "lon": 0.03}}
+    content["target"]["grid"] = box
+    recipe = recipe_from(content)
+    assert recipe.target_grid.shape == (142, 64)
+    assert recipe_from(recipe.content) == recipe
+    jsonschema.Draft202012Validator(json.loads(recipe_schema())).validate(content)
+    for step, said in (
+        ({"lat": 0.01}, "target.grid.step.lon: is missing"),
+        ({"lat": 0.01, "lon": 0}, "target.grid.step.lon: expected more than 0, got 0"),
+        ({"lat": 0.01, "lon": 0.04}, "east - west: got 1.89, expected a whole number of positive steps, of 0.04"),
+    ):
+        box["step"] = step
+        with pytest.raises(BadInput, match=re.escape(said)):
+            recipe_from(content)

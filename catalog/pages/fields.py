@@ -16,6 +16,7 @@ from corrstore.catalog.drawing.pictures import Frame, Picture
 from corrstore.catalog.pages.activity import ActiveSample
 from corrstore.catalog.pages.store_summary import StoreSummary
 from corrstore.datasets.errors import DamagedData
+from corrstore.datasets.samples.input_shift import read_shift
 from corrstore.datasets.store.ledger import REPORT, read_json
 from corrstore.datasets.store.opening import Store, open_store
 
@@ -32,7 +33,8 @@ _GONE = {
 class Fields:
     """The maps by (role, channel), the sample that they show, and the build's report; or the reason why there is none.
 
-    `build` has the problems of the archives, notes, and the pixels that were raised to a floor.
+    `shift` has the rows of the table of the input's shift; `build` the problems of the archives, notes, and the pixels
+    that were raised to a floor.
     """
 
     shown: ActiveSample | None = None
@@ -40,6 +42,7 @@ class Fields:
     maps: dict[tuple[str, str], list[Map]] = field(default_factory=dict)
     build: dict[str, Any] = field(default_factory=dict)
     why_none: str = ""
+    shift: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def preview(self) -> list[Map]:
@@ -65,7 +68,9 @@ def fields_of(store: Store, active: ActiveSample | None, most_bytes: int) -> Fie
     why_none = "" if active else "No sample of this store is valid, so there are no fields to show."
     try:
         maps = SampleMaps(store, _index(store, active) if active else None, most_bytes)
-        return Fields(active, maps.frame, dict(maps), read_json(store.folder, REPORT), why_none)
+        return Fields(
+            active, maps.frame, dict(maps), read_json(store.folder, REPORT), why_none, read_shift(store.folder)
+        )
     except (OSError, ValueError, KeyError, RuntimeError) as error:  # a damaged store may lack anything
         return Fields(why_none=_not_read(error))
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from corrstore.catalog.drawing.charts import HEIGHT, WIDTH, Histogram, channel_histogram, residual_histogram
 from corrstore.catalog.drawing.figures import Map
+from corrstore.catalog.drawing.shift_charts import LeadChart, shift_charts
 from corrstore.catalog.pages.coverage import gaps, split_counts, splits
 from corrstore.catalog.pages.fields import Fields
 from corrstore.catalog.pages.store_summary import ChannelSummary, StoreSummary
@@ -58,12 +59,23 @@ def store_page(
             if summary.channel("target", each.row["channel"]) is None
         ],
         statics=[ChannelFigures(each, _maps(fields, each)) for each in summary.channels["static"]],
+        shifts=_shifts(summary, fields),
         pages=summary.pages,
         splits=split_counts(summary),
         gaps=gaps(summary.coverage),
         sources=summarise_sources(sources),
         box=(WIDTH, HEIGHT),
     )
+
+
+def _shifts(summary: StoreSummary, fields: Fields) -> list[tuple[ChannelSummary, list[LeadChart]]]:
+    """Return the charts of the shift of each input channel that has one."""
+    found = []
+    for each in summary.channels["input"]:
+        rows = [row for row in fields.shift if row["channel"] == each.row["channel"]]
+        if rows:
+            found.append((each, shift_charts(each.row["channel"], rows)))
+    return found
 
 
 def _maps(fields: Fields, channel: ChannelSummary) -> list[Map]:

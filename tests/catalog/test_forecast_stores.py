@@ -22,6 +22,7 @@ from corrstore.catalog.queries.diff import Difference
 from corrstore.catalog.tables.description import describe_store
 from corrstore.catalog.tables.registration import register, register_store
 from corrstore.catalog.tables.schemas import ADDED_IN_VERSION_2, TABLES
+from corrstore.datasets.samples.input_shift import read_shift
 from corrstore.datasets.storage.folder import Folder
 from tests.command import corrstore
 from tests.html_page import check_accessible, parse
@@ -137,6 +138,17 @@ def test_a_page_has_runs_by_leads(page):
     assert "2020-06-01 12:00 UTC + 3h" in page.one("section", id="fields").text
     assert len(page.one("section", id="inputs").all("article")) == 7
     assert not page.all("table", id="table-target")
+
+
+def test_a_page_draws_the_shift_of_each_input_channel(page, input_store):
+    rows = {row["channel"]: row for row in read_shift(input_store.folder) if row["lead_seconds"] == 12 * 3600}
+    articles = page.one("section", id="shift").all("article")
+    assert [each.one("h3").one("code").text for each in articles] == list(rows)
+    for article, row in zip(articles, rows.values(), strict=True):
+        assert len(article.all("svg", role="img")) == 2
+        for name, key in (("mean", "mean_shift"), ("std", "std_ratio"), ("small-scales", "power_ratio")):
+            assert float(article.one("data", class_=f"last-{name}").attributes["value"]) == row[key]
+        assert [path.attributes["d"].count("V") for path in article.all("path", class_="line")] == [4] * 3
 
 
 def test_a_site_a_card_and_a_collection_have_the_runs(catalog, input_store, tmp_path):

@@ -21,6 +21,7 @@ from corrstore.datasets.archives.grib.sections import ProblemKind
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
 from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
 from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file
+from corrstore.datasets.recipe.periods import parse_duration
 from corrstore.datasets.storage.cache import cache_path, read_from_cache, tell_unwritable, write_to_cache
 from corrstore.datasets.storage.containers import unpacked
 from corrstore.datasets.variables.channels import Channel
@@ -76,6 +77,7 @@ def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) 
         for numbers in rule.grib if rule else []:
             matches = messages.filter(pa.array(_matches(columns, is_of_process, numbers, channel)))
             if rule and len(matches):
+                _refuse_other_window(matches, channel, rule)
                 found.append(_references(matches, channel, rule, bool(table.analysis)))
     return pa.concat_tables(found)
 
@@ -129,6 +131,27 @@ def _references(matches: pa.Table, channel: Channel, rule: FieldRule, analysis: 
         "grid_relative": matches["uv_relative_to_grid"],
     }
     return pa.table({name: columns[name] for name in REFERENCE_SCHEMA.names}).cast(REFERENCE_SCHEMA)
+
+
+def _refuse_other_window(matches: pa.Table, channel: Channel, rule: FieldRule) -> None:
+    """Raise BadInput where a message states a window of another length than the table does.
+
+    A window since 00 UTC or since the start of the run is the table's to say: ERA5-Land's messages do not tell it.
+    """
+    if rule.accumulates in (None, "encoded", "day", "run"):
+        return
+    length = parse_duration("1h" if rule.accumulates == "hour" else str(rule.accumulates)).astype(int)
+    valid, start = (pc.cast(matches[name], pa.timestamp("s")) for name in ("valid_time", "window_start"))
+    stated = pc.subtract(pc.cast(valid, pa.int64()), pc.cast(start, pa.int64()))
+    other = matches.append_column("stated", stated).filter(pc.not_equal(stated, int(length)))
+    if len(other):
+        row = other.slice(0, 1).to_pylist()[0]
+        first = (row["window_start"] - row["init_time"]).total_seconds() / 3600
+        raise BadInput(
+            f"{channel.name}: {row['path']}, message at byte {row['offset']}, states a window of"
+            f" {row['stated'] / 3600:g}h ({first:g}-{first + row['stated'] / 3600:g} h of its run), the source's table"
+            f" says accumulates: {rule.accumulates}; write in a source table of your own accumulates: encoded"
+        )
 
 
 def _window_start(

@@ -26,6 +26,7 @@ from corrstore.datasets.grids.scattered.points import PointsGrid
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
 
+_TIMES_COMPARED = 100
 _ALONG_GRID = {"x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind"}
 _WRF = {"U", "V", "U10", "V10"}
 
@@ -52,6 +53,8 @@ def references(
             if rule and variable in axes.dataset and _fits(axes, variable, channel, level_in_name=variable != name):
                 grid = _grid(axes)
                 try:
+                    if channel.variable.static:
+                        _refuse_change(axes, variable, channel)
                     in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
                     columns = slices(axes, variable, channel, in_our_units, period, member)
                 except UnknownLayout as error:
@@ -116,14 +119,34 @@ def _table(common: dict[str, Any], columns: dict[str, Any], has_no_run: bool) ->
 
 
 def _fits(axes: Axes, name: str, channel: Channel, level_in_name: bool) -> bool:
-    """Return whether the variable has levels exactly if the channel has one, and one time if the channel is static.
+    """Return whether the variable has levels exactly if the channel has one.
 
     A file of one level alone may not state that level.
     """
     variable, level = axes.dataset[name], axes.name("level")
     on_levels = level in variable.dims or level in variable.coords
-    once = not any(axes.is_on(name, axis, longer_than=1) for axis in ("time", "init", "lead"))
-    return on_levels == (channel.level is not None and not level_in_name) and (once or not channel.variable.static)
+    return on_levels == (channel.level is not None and not level_in_name)
+
+
+def _refuse_change(axes: Axes, name: str, channel: Channel) -> None:
+    """Raise UnknownLayout where a field that does not depend on time has other values at a later time of its file.
+
+    The times are compared with the first, one by one; of very many, so many that lie evenly apart.
+    """
+    axis = next((each for each in ("time", "init", "lead") if axes.is_on(name, each, longer_than=1)), None)
+    if axis is None:
+        return
+    variable, dimension = axes.dataset[name], str(axes.name(axis))
+    first = variable.isel({dimension: 0}).values
+    for at in np.unique(np.linspace(1, axes.dataset.sizes[dimension] - 1, _TIMES_COMPARED).astype(int)):
+        other = variable.isel({dimension: int(at)}).values
+        if not np.array_equal(first, other, equal_nan=True):
+            time = str(axes.dataset[dimension].values[at])[:16]
+            most = float(np.nanmax(np.abs(other.astype(np.float64) - first)))
+            raise UnknownLayout(
+                f"{channel.name} is not the same at all times: variable {name} differs at {time} from the first time by"
+                f" up to {most:g} {variable.attrs.get('units', '')}; remove it under static, or give a file of one time"
+            )
 
 
 _MOST_POINTS = 1 << 29

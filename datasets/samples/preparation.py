@@ -16,6 +16,7 @@ from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import archive_source, needed_channels, read_channels
@@ -69,7 +70,7 @@ def prepare(recipe: Recipe) -> Preparation:
     for role in recipe.roles:
         _refuse_grids(recipe, role, inventories[archive_source(recipe, recipe.specs[role].source)])
     pairs, notes = pair(recipe, inventories)
-    missing, absent = _missing(recipe, pairs)
+    missing, absent = _missing(recipe, pairs, inventories)
     if len(absent) == len(recipe.axes.due_samples):
         reason = next(iter(missing.values()))[0]
         wanted = " and ".join(recipe.roles)
@@ -132,17 +133,27 @@ def _grid(recipe: Recipe, source: str, channel: str, inventory: Inventory) -> tu
     return None
 
 
-def _missing(recipe: Recipe, pairs: pa.Table) -> tuple[dict[int, list[str]], set[int]]:
+def _missing(
+    recipe: Recipe, pairs: pa.Table, inventories: dict[str, Inventory]
+) -> tuple[dict[int, list[str]], set[int]]:
     lacking = pairs.filter(pc.and_(pc.equal(pairs["sign"], 0), pc.greater(pairs["index"], -1)))
     missing: dict[int, list[str]] = {}
     channels: dict[tuple[int, str], set[str]] = {}
     wanted = {role: set(spec.channels) for role, spec in recipe.specs.items()}
     sources = {role: archive_source(recipe, spec.source) for role, spec in recipe.specs.items()}
     of_read: dict[tuple[str, str], set[str]] = defaultdict(set)  # source and channel read -> the recipe's channels
+    along = pairs.filter(pc.fill_null(pairs["grid_relative"], False)).group_by(["source", "wanted"]).aggregate([])
+    turned = {  # winds that need the other component
+        (source, name)
+        for source, name in zip(along["source"].to_pylist(), along["wanted"].to_pylist(), strict=True)
+        if (held := _grid(recipe, source, name, inventories[source])) and not isinstance(held[0], RectilinearGrid)
+    }
     for role in recipe.roles:
         for channel in recipe.channels[role]:
             for read in read_channels(recipe, sources[role], channel):
                 of_read[sources[role], read.name].add(channel.name)
+                if read.vector_partner and (sources[role], read.name) in turned:
+                    of_read[sources[role], read.vector_partner.name].add(channel.name)
     for row in lacking.select(["index", "source", "wanted", "missing"]).to_pylist():
         lost = of_read.get((row["source"], row["wanted"]))
         if lost:

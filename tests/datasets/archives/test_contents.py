@@ -3,12 +3,19 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 from corrstore.datasets.archives.contents.printing import as_lines, as_table
 from corrstore.datasets.archives.contents.survey import survey
+from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.table import load_table
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import Interval, parse_time
+from corrstore.datasets.recipe.source import SourceSpec
+from corrstore.datasets.variables.channels import channel_named
 from tests.command import corrstore
 from tests.grib_made import made
 from tests.paths import ROOT, SHARED, needs_shared
@@ -67,3 +74,32 @@ def test_a_table_to_start_from_is_a_table(folder, tmp_path):
 def test_what_is_no_data_is_told_by_its_first_bytes(folder):
     contents, table = survey(str(folder))
     assert [line for line in as_lines(contents, table) if "note.txt" in line and "begins with b'a text'" in line]
+
+
+def test_a_window_that_a_message_states_is_not_overruled(tmp_path):
+    rain = {"discipline": 0, "parameterCategory": 1, "parameterNumber": 193, "typeOfFirstFixedSurface": 1}
+    three = made(productDefinitionTemplateNumber=8, typeOfStatisticalProcessing=1, **rain, stepRange="0-3")
+    (tmp_path / "a.grib").write_bytes(three)
+    spec = SourceSpec(type="era5", path=str(tmp_path))
+    with pytest.raises(BadInput, match=r"tp: .*states a window of 3h \(0-3 h of its run\).* accumulates: hour; write"):
+        take_inventory("a", spec, [channel_named("tp")], Interval(parse_time("2000-01-01"), parse_time("2030-01-01")))
+
+
+@pytest.mark.parametrize("higher", [0.0, 10.0])
+def test_an_invariant_with_a_time_axis_counts_where_all_times_agree(tmp_path, higher):
+    z = np.full((4, 3, 3), 98.0665)
+    z[2:] += higher
+    times = np.datetime64("2020-03-01T00", "ns") + np.arange(4) * np.timedelta64(1, "h")
+    axes = {"valid_time": times, "latitude": [3.0, 2.0, 1.0], "longitude": [1.0, 2.0, 3.0]}
+    field = xr.DataArray(z, axes, list(axes), attrs={"units": "m**2 s**-2"})
+    xr.Dataset({"z": field}).to_netcdf(tmp_path / "a.nc")
+    spec, period = (
+        SourceSpec(type="era5", path=str(tmp_path)),
+        Interval(parse_time("2020-03-01"), parse_time("2020-03-02")),
+    )
+    if higher:
+        with pytest.raises(BadInput, match=r"orog is not the same at all times: .*2020-03-01T02:00 .*10"):
+            take_inventory("a", spec, [channel_named("orog")], period)
+    else:
+        (row, *_) = take_inventory("a", spec, [channel_named("orog")], period).references.to_pylist()
+        assert row["scale"] == pytest.approx(1 / 9.80665)

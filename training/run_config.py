@@ -185,7 +185,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 STAGE_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("demo", "diffusion"): {
-        "patches": 3_600,
+        "patches": 4_800,
+        "noise_levels": "log-uniform",
         "dropout": 0.0,
         "batch": 8,
         "micro_batch": 8,

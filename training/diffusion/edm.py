@@ -12,10 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from corrstore.training.diffusion.levels import NoiseLevels
+from corrstore.training.diffusion.spectrum import cosine_modes, from_modes, octave_of_modes
 from corrstore.training.networks.network import UNet
 
 SIGMA_DATA = 0.5
 """Standard deviation of the data that the preconditioning assumes (EDM, table 1), where none is measured."""
+
+_LEAST_VARIANCE = 1e-12
+"""A channel without a residual has no error to divide by."""
 
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -23,16 +27,23 @@ Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 class Denoiser(nn.Module):
     """D(x; sigma, condition), the estimate of clean residuals from noisy ones, around a U-Net.
 
-    The network sees the scaled x and then the condition as channels. `sigma_data` is one number, or one for
-    each target channel, such as the residuals' measured standard deviations.
+    The network sees the scaled x and then the condition as channels. `sigma_data` is one number, or one for each target
+    channel, such as the residuals' measured standard deviations. With `mode_std` (channels, octaves), the residuals'
+    measured spectrum, each cosine mode is preconditioned by its own standard deviation in place of `sigma_data`: a
+    network that adds nothing leaves the Wiener filter, the best linear denoiser, and the sampler draws Gaussian fields
+    of that spectrum.
     """
 
     sigma_data: Tensor
+    mode_std: Tensor | None
 
-    def __init__(self, network: UNet, sigma_data: float | Sequence[float] = SIGMA_DATA) -> None:
+    def __init__(
+        self, network: UNet, sigma_data: float | Sequence[float] = SIGMA_DATA, mode_std: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("sigma_data", torch.atleast_1d(torch.tensor(sigma_data, dtype=torch.float32)))
+        self.register_buffer("mode_std", mode_std)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
         """Return the estimate of clean residuals (equation 7).
@@ -46,7 +57,21 @@ class Denoiser(nn.Module):
         sigma = sigma.to(x).reshape(-1, 1, 1, 1)
         c_skip, c_out, c_in = preconditioning(sigma, self.sigma_data[:, None, None])
         c_noise = sigma.flatten().log() / 4
-        return c_skip * x + c_out * self.network(torch.cat([c_in * x, condition], dim=1), c_noise)
+        answer = self.network(torch.cat([c_in * x, condition], dim=1), c_noise)
+        if self.mode_std is None:
+            return c_skip * x + c_out * answer
+        with torch.autocast(x.device.type, enabled=False):
+            c_skip, c_out, _ = preconditioning(sigma, std_of_modes(self.mode_std, *x.shape[-2:]))
+            return from_modes(c_skip * cosine_modes(x) + c_out * cosine_modes(answer.to(x.dtype)))
+
+
+def std_of_modes(mode_std: Tensor, height: int, width: int) -> Tensor:
+    """Return the standard deviation (channels, height, width) of each mode of fields of any size.
+
+    Modes of longer wavelengths than were measured have that of the longest.
+    """
+    octave = octave_of_modes(height, width).clamp(max=mode_std.shape[1] - 1)
+    return mode_std[:, octave.to(mode_std.device)]
 
 
 def preconditioning(sigma: Tensor, sigma_data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,12 +119,14 @@ def edm_loss(
     *,
     levels: NoiseLevels,
     sigma_data: Tensor,
+    mode_std: Tensor | None = None,
     channel_weights: Tensor | None = None,
 ) -> LossTerms:
     """Return the terms of lambda(sigma) w (D(y + n; sigma) - y)^2, n ~ N(0, sigma^2), sigma drawn from `levels`.
 
     Equation 2, weighted and drawn as in section 5; its minimum is the mean of w for Gaussian pixels of
-    standard deviation `sigma_data`. `residual` y is (batch, channels, height, width), NaN where it is missing: there
+    standard deviation `sigma_data`; with `mode_std`, whose errors c_out^2 differ by mode, lambda is 1 over their mean.
+    `residual` y is (batch, channels, height, width), NaN where it is missing: there
     the network sees noise alone, and nothing is learned. `channel_weights` w (channels,). Each sample of the batch
     draws its noise from a generator of its own, on the residual's device, so that the draw does not depend on how a
     batch is shared among processes.
@@ -111,7 +138,11 @@ def edm_loss(
     sigma = levels.drawn(normal)
     clean = residual.nan_to_num(0.0)
     error = denoise(clean + sigma[:, None, None, None] * noise, sigma, condition) - clean
-    weight = loss_weight(sigma[:, None, None, None], sigma_data[:, None, None])
+    if mode_std is None:
+        weight = loss_weight(sigma[:, None, None, None], sigma_data[:, None, None])
+    else:
+        _, c_out, _ = preconditioning(sigma[:, None, None, None], std_of_modes(mode_std, *residual.shape[-2:]))
+        weight = 1 / (c_out**2).mean(dim=(2, 3), keepdim=True).clamp(min=_LEAST_VARIANCE)
     if channel_weights is not None:
         weight = weight * channel_weights[:, None, None]
     return loss_terms(error, residual, weight, sigma)

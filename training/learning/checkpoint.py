@@ -24,7 +24,7 @@ from corrstore.training.networks.regression import Regression
 from corrstore.training.patches.features import Features, StaticScale
 from corrstore.training.run_config import RunConfig
 
-FORMAT = "corrstore checkpoint 3"
+FORMAT = "corrstore checkpoint 4"
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -99,7 +99,7 @@ def trained_model(content: dict[str, Any], store: Store, device: torch.device | 
         regression = regression_for(config, fields)
         regression.load_state_dict(content["ema"])
         return Trained(*common, frozen(regression, device))
-    denoiser = denoiser_for(config, fields)
+    denoiser = denoiser_for(config, fields, content["ema"]["mode_std"])
     denoiser.load_state_dict(content["ema"])
     regression = parent_model(content, store, device).regression
     residual_scale = ResidualScale(*content["residual_scale"]).to(device)

@@ -140,6 +140,7 @@ class Learner:
                 [self._generator(batch.first + i) for i in range(len(target))],
                 levels=self.noise_levels,
                 sigma_data=self.model.sigma_data,
+                mode_std=self.model.mode_std,
                 channel_weights=self.channel_weights,
             )
 
@@ -158,7 +159,8 @@ class Learner:
         assert found is not None
         self.processes.summed(found.sums)
         self.residual_scale = found.scale
-        if self.parent:
+        if isinstance(self.model, Denoiser) and isinstance(self.average, Denoiser):
+            self.model.mode_std = self.average.mode_std = found.mode_std.T.float().contiguous()
             self.noise_levels = self.config.levels(found.noise_levels)
         self.shares = LossShares(self.features.target_names, found.size, self.noise_levels, self.device)
 
@@ -194,6 +196,8 @@ class Learner:
 
     def resume(self, content: dict[str, Any]) -> None:
         """Continue from a checkpoint's content."""
+        if isinstance(self.model, Denoiser) and isinstance(self.average, Denoiser):
+            self.model.mode_std = self.average.mode_std = content["ema"]["mode_std"].to(self.device)
         self.model.load_state_dict(content["model"])
         self.average.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])

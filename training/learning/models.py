@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.variables.normalisation import Normalisation
@@ -35,11 +35,11 @@ def regression_for(config: RunConfig, fields: Fields) -> Regression:
     )
 
 
-def denoiser_for(config: RunConfig, fields: Fields) -> Denoiser:
+def denoiser_for(config: RunConfig, fields: Fields, mode_std: Tensor | None = None) -> Denoiser:
     """Return a new denoiser, whose channels are the noisy residual, the features and the regression's mean."""
     targets = len(fields["target"]["channels"])
     in_channels = condition_channels(fields) + 2 * targets
-    return Denoiser(_network(config, in_channels, targets, noise_conditioned=True), SIGMA_DATA)
+    return Denoiser(_network(config, in_channels, targets, noise_conditioned=True), SIGMA_DATA, mode_std)
 
 
 def frozen(module: Module, device: torch.device | str) -> Module:

@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dctn, idctn
 from torch import nn
 
-from corrstore.training.diffusion.edm import Denoiser, edm_loss, loss_weight, preconditioning
+from corrstore.training.diffusion.edm import Denoiser, edm_loss, loss_weight, preconditioning, std_of_modes
 from corrstore.training.diffusion.levels import NoiseLevels
+from corrstore.training.diffusion.sampler import SamplerConfig, sample
 from corrstore.training.networks.network import NetworkConfig, UNet
 
 STD = [0.5, 2.0]
@@ -69,6 +71,34 @@ def test_an_untrained_denoiser_is_c_skip_x():
     answer = Denoiser(network, STD)(x, sigma, torch.randn(2, 1, 8, 16))
     c_skip, _, _ = preconditioning(sigma[:, None, None, None], SIGMA_DATA[:, None, None])
     torch.testing.assert_close(answer, c_skip * x)
+
+
+def test_an_untrained_denoiser_of_a_spectrum_is_the_wiener_filter_and_draws_that_spectrum():
+    """On fields larger than those that were measured, too; the loss of the best linear denoiser is 1."""
+    mode_std = torch.tensor([[0.1, 0.4, 1.0, 4.0], [1.0, 1.0, 0.2, 0.0]])
+    network = UNet(NetworkConfig.from_size("tiny", 3, 2, noise_conditioned=True))
+    denoise = Denoiser(network, STD, mode_std)
+    std = std_of_modes(mode_std, 16, 24).numpy()
+    assert set(std[0].flat) == set(mode_std[0].tolist())
+    x, sigma, condition = torch.randn(1, 2, 16, 24), torch.tensor(0.7), torch.zeros(1, 1, 16, 24)
+    modes = dctn(x.numpy(), axes=(2, 3), norm="ortho") * std**2 / (std**2 + 0.7**2)
+    wiener = idctn(modes, axes=(2, 3), norm="ortho")
+    np.testing.assert_allclose(denoise(x, sigma, condition).detach(), wiener, atol=1e-5)
+
+    start = torch.from_numpy(idctn(np.ones((1, 2, 16, 24)), axes=(2, 3), norm="ortho"))
+    config = SamplerConfig.over(NoiseLevels(0.01, 20.0))
+    drawn = dctn(sample(lambda x, s: denoise(x, s, condition), lambda _: start, config), axes=(2, 3), norm="ortho")[0]
+    assert np.abs(drawn[std > 0] / std[std > 0] - 1).max() < 0.03
+    assert np.abs(drawn[std == 0]).max() < 1e-6
+
+    fields = torch.from_numpy(
+        idctn(np.random.default_rng(0).normal(size=(64, 2, 16, 24)) * std, axes=(2, 3), norm="ortho")
+    )
+    loss = edm_loss(
+        denoise, fields.float(), condition.expand(64, -1, -1, -1), generators(64), levels=LEVELS, sigma_data=SIGMA_DATA,
+        mode_std=mode_std,
+    )  # fmt: skip
+    assert loss.mean.item() == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([3.0, 0.5])])

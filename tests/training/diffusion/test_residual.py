@@ -47,9 +47,9 @@ def test_octaves_divide_the_power_by_wavelength():
     power = dctn(field, axes=(1, 2), norm="ortho") ** 2
     with np.errstate(divide="ignore"):
         wavelength = 2 / np.hypot(np.arange(24)[:, None] / 24, np.arange(40) / 40)
-    assert octaves(24, 40) == [2, 4, 8, 16, 32]
-    place = np.digitize(wavelength, [4, 8, 16, 32])
-    inside = [place == octave for octave in range(5)]
+    assert octaves(24, 40) == [2, 4, 8, 16, 32, 64]
+    place = np.digitize(wavelength, [4, 8, 16, 32, 64])
+    inside = [place == octave for octave in range(6)]
     expected = np.stack([power[:, each].sum(axis=1) for each in inside], axis=1)
     np.testing.assert_allclose(octave_power(torch.from_numpy(field)), expected, rtol=1e-9)
     assert modes_of_octaves(24, 40).tolist() == [each.sum() for each in inside]
@@ -60,7 +60,7 @@ def test_noise_levels_go_from_below_the_smallest_mode_to_above_the_largest():
     rng = np.random.default_rng(1)
     ones = torch.from_numpy(np.stack([idctn(np.eye(256)[k].reshape(16, 16), norm="ortho") for k in range(256)]))
     octave = octave_power(ones).argmax(dim=1).numpy().reshape(16, 16)
-    wanted = np.array([0.1, 0.4, 1.0, 3.0])
+    wanted = np.array([0.1, 0.4, 1.0, 3.0, 3.0])
     fields = idctn(rng.normal(size=(600, 1, 16, 16)) * wanted[octave], axes=(2, 3), norm="ortho") + 7.0
     residual = torch.from_numpy(fields)
     found = statistics(residual[:200], residual[200:])

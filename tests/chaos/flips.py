@@ -12,6 +12,7 @@ from corrstore.beam_pipelines.verify import verify_folder
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import open_store
+from corrstore.training.forecasts.files import Forecast
 from tests.chaos.outcomes import Outcomes
 from tests.conftest import QUIET, build_in_process
 from tests.digests import digest
@@ -40,6 +41,25 @@ def flips_in_shards(store: Path, count: int, seed: int = 0) -> Outcomes:
         def read(role=role, index=index, numbers=numbers) -> str:
             now = opened.stored(role, index, allow_invalid=True)
             return "the same numbers" if np.array_equal(now, numbers, equal_nan=True) else "other numbers"
+
+        outcomes.attempt(read, flipped(path, random))
+        path.write_bytes(before)
+    return outcomes
+
+
+def flips_in_forecasts(forecast: Forecast, channel: str, count: int, seed: int = 0) -> Outcomes:
+    """Flip a bit of a field of a forecast in Zarr and read all of its parts, `count` times."""
+    outcomes, random = Outcomes("flips in fields of forecasts"), np.random.default_rng(seed)
+    parts = forecast.header.parts
+    chunks = sorted(path for path in Path(forecast.folder.url).rglob(f"{channel}*/c/**/*") if path.is_file())
+    numbers = [forecast.read(part, channel) for part in parts]
+    for _ in range(count):
+        path = chunks[random.integers(len(chunks))]
+        before = path.read_bytes()
+
+        def read() -> str:
+            now = [forecast.read(part, channel) for part in parts]
+            return "the same numbers" if np.array_equal(now, numbers) else "other numbers"
 
         outcomes.attempt(read, flipped(path, random))
         path.write_bytes(before)

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from corrstore.datasets.recipe.recipe import recipe_from
-from tests.chaos.flips import flips_in_other_files, flips_in_shards
+from corrstore.datasets.store.opening import open_store
+from tests.chaos.flips import flips_in_forecasts, flips_in_other_files, flips_in_shards
 from tests.chaos.inputs import containers, gridded, mutations, mutations_of_zarr
 from tests.chaos.kills import kills, races
 from tests.chaos.recipes import hostile_recipes
 from tests.conftest import brief_content, build_in_process, small_recipe_content
 from tests.digests import digest
+from tests.results import forecast_of
 
 SIZES = [pytest.param(False, id="brief"), pytest.param(True, id="whole", marks=pytest.mark.slow)]
 
@@ -42,6 +44,9 @@ def test_a_flipped_bit_is_never_another_number(recipe, store, tmp_path, whole):
     check(
         flips_in_shards(copy, 1000 if whole else 40),
         flips_in_other_files(copy, recipe, *((1000, 20) if whole else (40, 40))),
+        flips_in_forecasts(
+            forecast_of(open_store(str(store)), str(tmp_path / "forecast"), [1, 2]), "t2m", 300 if whole else 10
+        ),
     )
 
 

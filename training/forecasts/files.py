@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import MemoryStore
 
-from corrstore.datasets.errors import BadInput, DamagedData, writing
+from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file, writing
 from corrstore.datasets.storage.folder import Folder
 from corrstore.training.forecasts.header import Header, Part, variable_name
 
@@ -69,17 +69,23 @@ class Forecast:
             return
         leading = (None,) * len(self.header.place(part))
         content = self.header.dataset(part, (field[leading] for field in fields))
-        packed = {"zlib": True, "complevel": 1, "shuffle": True}
+        packed = {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
         encoding: dict[Any, Any] = {**dict.fromkeys(content.data_vars, packed), **_coordinates(content)}
         self.folder.write(self._file(part), bytes(content.to_netcdf(engine="netcdf4", encoding=encoding)))
 
     def read(self, part: Part, channel: str) -> NDArray[np.float32]:
-        """Return a channel's field (lat, lon)."""
+        """Return a channel's field (lat, lon); raises DamagedData where its checksum is wrong."""
         name = variable_name(channel, part)
-        if self.header.format == "zarr":
-            return np.asarray(self._array(name)[self.header.place(part)])
-        with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
-            return np.asarray(content[name]).reshape(self.header.target_grid.shape)
+        try:
+            if self.header.format == "zarr":
+                return np.asarray(self._array(name)[self.header.place(part)])
+            with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
+                return np.asarray(content[name]).reshape(self.header.target_grid.shape)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise DamagedData(
+                f"{self.folder.path()}: {name} of {self.header.name(part)} is damaged ({fault_of_file(error)}); draw"
+                " the forecast again into another folder"
+            ) from None
 
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self._group[name]
@@ -104,7 +110,7 @@ class Forecast:
             chunk = (1,) * count + self.header.target_grid.shape
             empty = dask.array.empty(sizes[:count] + chunk[count:], chunks=chunk, dtype="float32")
             template = self.header.dataset(part, [empty] * len(self.header.channels), whole=True)
-            field = {"chunks": chunk, "compressors": [compressor], "fill_value": np.float32(np.nan)}
+            field = {"chunks": chunk, "compressors": [compressor, Crc32cCodec()], "fill_value": np.float32(np.nan)}
             encoding: dict[Any, Any] = dict.fromkeys(template.data_vars, field)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Consolidated metadata")

@@ -30,6 +30,9 @@ demo: install
 	$(BIN)/corrstore build demo_forecast --output demo/forecast_input
 	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 \
 	  --tile 160 240 --output demo/downscaled
+	$(BIN)/corrstore build demo_cma_meso --output demo/cma_meso
+	$(BIN)/corrstore evaluate --truth demo/store --forecast demo/downscaled --baseline cma_meso=demo/cma_meso \
+	  --output demo/verdict
 
 test: install
 	$(MAKE) --jobs=2 lint tests

@@ -23,7 +23,8 @@ def commands() -> list[str]:
 def scores(file: Path) -> dict[tuple[str, str, str], float]:
     """The values of a scores.csv without thresholds, by channel, predictor and score."""
     with file.open(newline="", encoding="utf-8") as opened:
-        rows = [row for row in csv.DictReader(opened) if not row["threshold"]]
+        rows = [row for row in csv.DictReader(opened) if not row["threshold"] and not row["quantile"]]
+        rows = [row for row in rows if row["region"] == row["lead"] == row["period"] == "all"]
     return {(row["channel"], row["predictor"], row["score"]): float(row["value"]) for row in rows}
 
 
@@ -33,6 +34,7 @@ def test_the_demonstration_shows_what_the_readme_says(tmp_path):
         subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "demo" / "report.html").exists() and (tmp_path / "demo" / "page" / "index.html").exists()
     assert (tmp_path / "demo" / "evaluation" / "report.html").exists()
+    assert ("t2m", "cma_meso", "mae") in scores(tmp_path / "demo" / "verdict" / "scores.csv")
     found = scores(tmp_path / "demo" / "evaluation" / "scores.csv")
     channels = sorted({channel for channel, _, _ in found})
     assert len(channels) == 8

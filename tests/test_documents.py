@@ -39,10 +39,12 @@ GROUPS = (COMMANDS, COMMANDS.commands["catalog"])
 OPTIONS = {word for group in GROUPS for each in group.commands.values() for one in each.params for word in one.opts}
 SHORT = "short.yaml"
 SHORT_FORECAST = "short_forecast.yaml"
+SHORT_BASELINE = "short_baseline.yaml"
 OLD_STORE = ROOT / "tests" / "datasets" / "samples" / "layout2_synthetic_store.zip"
 STANDS_FOR = {
     "demo": SHORT,
     "demo_forecast": SHORT_FORECAST,
+    "demo_cma_meso": SHORT_BASELINE,
     "china_3km": SHORT,
     "sources.era5.path=/data/era5": "sources.era5.path=demo/archive/era5",
     "sources.cma_rra.path=/data/cma_rra": "sources.cma_rra.path=demo/archive/cma_rra",
@@ -91,9 +93,9 @@ def short_recipe() -> dict:
     }
 
 
-def short_forecast() -> dict:
-    """The recipe of the demonstration's forecasts, for the runs that SHORTER leaves."""
-    path = ROOT / "datasets" / "recipe" / "recipes" / "demo_forecast.yaml"
+def short_forecast(name: str) -> dict:
+    """The recipe of the demonstration's forecasts of that name, for the runs that SHORTER leaves."""
+    path = ROOT / "datasets" / "recipe" / "recipes" / f"{name}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["forecast"]["inits"] |= {"start": "2020-07-06", "end": "2020-07-07"}
     return content
@@ -168,7 +170,8 @@ def demonstration(tmp_path_factory) -> Path:
     """The folder that the commands of `make demo` leave; do not change what is in `demo`, but add to its catalog."""
     folder = tmp_path_factory.mktemp("demonstration")
     (folder / SHORT).write_text(yaml.safe_dump(short_recipe()))
-    (folder / SHORT_FORECAST).write_text(yaml.safe_dump(short_forecast()))
+    (folder / SHORT_FORECAST).write_text(yaml.safe_dump(short_forecast("demo_forecast")))
+    (folder / SHORT_BASELINE).write_text(yaml.safe_dump(short_forecast("demo_cma_meso")))
     shutil.unpack_archive(OLD_STORE, folder / "old")
     (lines,) = re.findall(r"^demo: install\n((?:\t.+\n)+)", MAKEFILE.replace("\\\n", ""), re.MULTILINE)
     with pytest.MonkeyPatch.context() as patch:

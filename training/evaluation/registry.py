@@ -25,7 +25,7 @@ class Measure(NamedTuple):
     title: str = ""
 
 
-MEASURES = (
+MEASURES = [
     Measure(scores.mae, title="MAE"),
     Measure(scores.rmse, title="RMSE"),
     Measure(scores.bias, best="zero", title="bias"),
@@ -47,7 +47,7 @@ MEASURES = (
     Measure(scores.hss, "1", "highest", ("threshold",)),
     Measure(scores.brier, "1", "lowest", ("threshold",)),
     Measure(scores.tail_crps, None, "lowest", ("threshold",)),
-)
+]
 """The scores, in the order in which they are written."""
 
 BY_NAME = {each.function.__name__: each for each in MEASURES}

@@ -1,0 +1,153 @@
+"""A forecast beside a baseline whose growing error is known: what the verdict must find, by lead, region and run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.synthetic.forecasts.errors import FORECAST_ERRORS
+from corrstore.training.evaluation.evaluate import compare, evaluate, make_agenda
+from corrstore.training.evaluation.pages.report import write_evaluation_report
+from corrstore.training.evaluation.pages.scorecard import cards, crossing
+from corrstore.training.evaluation.predictions import PERSISTENCE, REGRESSION, WHITE, read_regions
+from corrstore.training.forecasts.files import Forecast
+from corrstore.training.forecasts.header import Header
+from tests.results import forecast_of
+
+INITS = np.array(["2020-06-01T06", "2020-06-01T12", "2020-06-01T18", "2020-06-02T00"], "datetime64[s]")
+LEADS = np.array([3, 6, 9, 12]).astype("timedelta64[h]")
+GROWTH = FORECAST_ERRORS["cma_meso"].growth["t2m"]
+OURS = 0.55
+"""The error of the judged forecast, between those of the baseline at 6 and 9 h."""
+
+
+def mean_absolute(lead):
+    """The mean absolute error of CMA-MESO's t2m: that of a normal distribution which is not centred."""
+    bias, deviation = GROWTH.bias_at(lead), GROWTH.deviation_at(lead)
+    return deviation * np.sqrt(2 / np.pi) * np.exp(-((bias / deviation) ** 2) / 2) + bias * (
+        1 - 2 * norm.cdf(-bias / deviation)
+    )
+
+
+def runs_of(store, url, error, inits=INITS):
+    """A forecast of t2m without members: the truth and `error(init, lead)` at each pixel."""
+    like = forecast_of(store, f"{url}-like", [11]).header
+    times = [(init, lead) for init in inits for lead in LEADS]
+    content = {
+        **like.content,
+        "times": [format_time(init + lead) for init, lead in times],
+        "inits": [format_time(init) for init, _ in times],
+        "members": 0,
+        "channels": {"t2m": like.channels["t2m"]},
+    }
+    forecast = Forecast(Folder(url), Header(**content))
+    forecast.create()
+    for part in forecast.header.parts:
+        init, lead = times[part.time]
+        truth = store.physical("target", int(np.flatnonzero(store.times == init + lead)[0]))[:1]
+        forecast.write(part, (truth + error(init, lead)).astype(np.float32))
+    return forecast
+
+
+@pytest.fixture(scope="module")
+def folder(demo_store, tmp_path_factory):
+    """The forecast `ours`, which is too warm in the west at 9 h alone, and the baseline `meso`."""
+    folder, rng = tmp_path_factory.mktemp("verdict"), np.random.default_rng(3)
+    shape = demo_store.grid("target").shape
+    west = np.arange(shape[1]) < shape[1] // 2
+    ours = lambda init, lead: OURS * rng.choice([-1, 1], shape) + 0.4 * west * (lead == LEADS[2])  # noqa: E731
+    runs_of(demo_store, str(folder / "ours"), ours)
+    meso = lambda init, lead: GROWTH.bias_at(lead) + GROWTH.deviation_at(lead) * rng.standard_normal(shape)  # noqa: E731
+    runs_of(demo_store, str(folder / "meso"), meso)
+    (folder / "regions.yaml").write_text("west: {box: [102, 31, 103.43, 33]}\neast: {box: [103.43, 31, 105, 33]}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(demo_store, folder):
+    """The evaluation of the two."""
+    regions = read_regions(folder / "regions.yaml")
+    return evaluate(
+        demo_store.folder.url,
+        str(folder / "ours"),
+        baselines={"meso": str(folder / "meso")},
+        regions=regions,
+        persistence=True,
+    )
+
+
+def test_the_error_growth_of_the_baseline_comes_out_by_lead(found):
+    channel = found.channels[0]
+    assert found.leads == ["3h", "6h", "9h", "12h"]
+    for lead, name in zip(LEADS, found.leads, strict=True):
+        assert found.score(channel, "meso", "bias", name).value == pytest.approx(GROWTH.bias_at(lead), abs=0.03)
+        assert found.score(channel, "meso", "mae", name).value == pytest.approx(mean_absolute(lead), rel=0.03)
+    assert {REGRESSION, WHITE, "meso", PERSISTENCE} <= set(found.predictors(channel))
+
+
+def test_the_lead_from_which_the_forecast_is_better_comes_out(found):
+    gains = found.gains(REGRESSION, "meso")
+    assert [gain.value > 0 for gain in gains] == [False, False, True, True]
+    for gain, lead in zip(gains, LEADS, strict=True):
+        if lead != LEADS[2]:  # where a bias is planted
+            assert gain.value == pytest.approx(1 - OURS / mean_absolute(lead), abs=0.04), lead
+    (card, *_) = cards(found)
+    assert (card.predictor, card.reference, crossing(card)) == (REGRESSION, "meso", [])
+    turned = card._replace(rows=[(name, [each._replace(value=-each.value) for each in row]) for name, row in card.rows])
+    assert crossing(turned) == ["t2m at 9h"]
+
+
+def test_a_planted_bias_is_found_in_its_region_and_lead_and_nowhere_else(found):
+    biases = {
+        (row.region, row.lead): row.value
+        for row in found.grouped_rows
+        if (row.score, row.predictor, row.period) == ("bias", REGRESSION, "all") and row.region != "all"
+    }
+    assert biases.pop(("west", "9h")) == pytest.approx(0.4, abs=0.05)
+    biases = {key: value for key, value in biases.items() if key != ("west", "all")}
+    assert len(biases) == 8 and max(map(abs, biases.values())) < 0.05
+
+
+def test_a_baseline_that_must_have_been_there_is_an_older_run(demo_store, folder, tmp_path):
+    fields = {init: float(n) for n, init in enumerate(INITS)}
+    runs_of(demo_store, str(tmp_path / "each"), lambda init, lead: fields[init])
+    late = evaluate(
+        demo_store.folder.url, str(folder / "ours"), baselines={"each": str(tmp_path / "each")}, match="available=6h"
+    )
+    # the second and later runs are compared with the run 6 h before, at leads that it has
+    assert late.score(late.channels[0], "each", "bias", "3h").value == pytest.approx(1.0, abs=0.01)
+    assert set(late.leads) == {"3h", "6h"} and any("each lacks" in note for note in late.notes)
+
+
+def test_a_pixel_that_a_baseline_lacks_is_left_out_for_all_and_counted(demo_store, folder, tmp_path, found):
+    def holed(init, lead):
+        return np.where(np.arange(demo_store.grid("target").shape[1]) < 2, np.nan, 1.0)
+
+    runs_of(demo_store, str(tmp_path / "holed"), holed)
+    lacking = evaluate(demo_store.folder.url, str(folder / "ours"), baselines={"holed": str(tmp_path / "holed")})
+    height = demo_store.grid("target").shape[0]
+    assert lacking.left_out["t2m", "holed"][0] == lacking.left_out["t2m", ""][0] == 2 * height * len(lacking.times)
+    assert lacking.score(lacking.channels[0], "holed", "bias").value == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_report_of_runs_has_a_scorecard_and_what_it_must_say(demo_store, folder, found, tmp_path):
+    agenda = make_agenda(compare(demo_store.folder.url, str(folder / "ours"), {"meso": str(folder / "meso")}))
+    write_evaluation_report(found, agenda, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "regression <span>over meso</span>" in text and "CRPS by lead" in text
+    assert "too few for an interval" in text and 'src="http' not in text
+
+
+def test_what_cannot_be_compared_is_refused(demo_store, folder):
+    store, ours = demo_store.folder.url, str(folder / "ours")
+    for settings, message in (
+        ({"match": "newest"}, "available=6h"),
+        ({"baselines": {REGRESSION: ours}}, "another one"),
+        ({"baselines": {"none": str(folder)}}, "no training store"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            make_agenda(compare(store, ours, **settings))

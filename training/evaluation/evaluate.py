@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration
 from corrstore.datasets.recipe.sample_axes import sample_key
 from corrstore.datasets.storage.folder import Folder
@@ -291,10 +291,14 @@ def _checkpoint(opened: Opened, notes: list[str]) -> tuple[dict[str, tuple[float
         return {}, None
     from corrstore.training.learning.checkpoint import read_checkpoint
 
-    content = read_checkpoint(path)
+    try:
+        content = read_checkpoint(path)
+    except CorrstoreError as error:  # of another version of corrstore
+        notes.append(f"Whether the model has seen the truth is not known: {error}.")
+        return {}, None
     names = content["store"]["fingerprint_fields"]["target"]["channels"]
     scales = {}
-    if content.get("residual_scale") is not None:
+    if content["regression"] is not None:  # a diffusion's: its residual is the error of the regression
         mean, std = (each.double().tolist() for each in content["residual_scale"])
         scales = {name: (m, s) for name, m, s in zip(names, mean, std, strict=True)}
     url = content["store"]["url"]

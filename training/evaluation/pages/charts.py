@@ -193,7 +193,7 @@ def rank_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
     names = (ENSEMBLE, MEAN)  # the colours of the first and the last lead
     for name, share in zip(names, shares, strict=False):
         lines.append(Line(name, _path(along.at(edges), upright.at(share.repeat(2)))))
-    told = "" if len(shown) == 1 else f"; lead {shown[0].lead} and, in the colour of the mean, {shown[1].lead}"
+    told = "" if len(shown) == 1 else f"; at {shown[0].lead} and, in the colour of {MEAN}, at {shown[1].lead}"
     return Chart(
         "Rank of the truth",
         f"among the members; 1 is as often as of a reliable ensemble{told}",

@@ -57,16 +57,17 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
         gains = [each for _, row in card.rows for each in row if each is not None and np.isfinite(each.value)]
         if not gains:
             continue
-        better, worse = ([each for each in gains if sign * each.value > 0] for sign in (1, -1))
+        better = [each for each in gains if each.value > 0]
+        sure = sum(each.significant for each in gains)
         median = float(np.median([each.value for each in gains]))
-        sure = [sum(each.significant for each in some) for some in (better, worse)]
+        size = f"{number(100 * abs(median), 2)} % {'lower' if median > 0 else 'higher'}"
         said.append(
             f"The {card.predictor} has a lower CRPS than {card.reference} in {len(better)} of {len(gains)} pairs of"
-            f" channel and lead ({sure[0]} significantly) and a higher one in {len(worse)} ({sure[1]} significantly);"
-            f" the median gain is {number(100 * median, 2)} %."
+            f" channel and lead, and in the middle one it is {size}; {sure or 'none'} of the differences"
+            f" {'is' if sure < 2 else 'are'} significant."
         )
         if lost := crossing(card):
-            said.append(f"It stops being better: {', '.join(lost)}.")
+            said.append(f"It is no longer better from these leads on: {', '.join(lost)}.")
     known = [each.effective for card in found for _, row in card.rows for each in row if each is not None]
     least = float(np.nanmin(known)) if np.isfinite(known).any() else np.nan
     if reserved := reservation(least, len(set(evaluation.clusters))):

@@ -23,6 +23,7 @@ from corrstore.training.evaluation.predictions import (
     PREDICTORS,
     WHITE,
     Comparison,
+    ForecastSource,
     Opened,
     Region,
     ScoredSample,
@@ -57,8 +58,13 @@ class Agenda:
     def digest(self) -> str:
         """A digest of all that the records depend on."""
         opened = Opened(self.comparison)
-        ledgers = [opened.truth.store.attributes["ledger_digest"], opened.forecast.header.content]
-        content = [repr(self.comparison), self.keys, ledgers, [repr(each) for each in opened.baselines.values()]]
+        sources = [opened.truth, opened.input, *opened.baselines.values()]
+        made_of = [
+            each.forecast.header.content if isinstance(each, ForecastSource) else each.store.attributes["ledger_digest"]
+            for each in sources
+            if each is not None
+        ]
+        content = [repr(self.comparison), self.keys, opened.forecast.header.content, made_of]
         return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 

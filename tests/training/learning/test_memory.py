@@ -31,17 +31,17 @@ def test_another_error_passes_unchanged():
 
 
 def test_training_that_needs_more_than_there_is_ends_with_75(demo_store, tmp_path):
-    """The process may take 300 MB more than it has when its libraries are loaded; the network wants more."""
+    """The process may take 150 MB more than it has when its libraries are loaded; the network wants more."""
     code = """
 import resource, sys
 import psutil
 import corrstore.training.learning.trainer
 from corrstore.command_line import main
-most = psutil.Process().memory_info().vms + 300_000_000
+most = psutil.Process().memory_info().vms + 150_000_000
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 main()
 """
-    settings = {**BRIEF_RUN, "size": "small", "micro_batch": 64, "batch": 64}
+    settings = {**BRIEF_RUN, "size": "small", "micro_batch": 64, "batch": 64, "patches": 128}
     words = ["train", "--store", demo_store.folder.path(), "--preset", "demo", "--output", tmp_path / "run"]
     changes = [f"--set={key}={value}".replace("(", "[").replace(")", "]") for key, value in settings.items()]
     ended = subprocess.run(

@@ -35,6 +35,7 @@ def test_training_that_needs_more_than_there_is_ends_with_75(demo_store, tmp_pat
     code = """
 import resource, sys
 import psutil
+import scipy.linalg  # OpenBLAS, loaded where memory is short, waits for ever
 import corrstore.training.learning.trainer
 from corrstore.command_line import main
 most = psutil.Process().memory_info().vms + 150_000_000

@@ -45,7 +45,7 @@ from corrstore.datasets.store.ledger import (
     read_json,
 )
 from corrstore.datasets.store.recorded import Recorded, read_recorded
-from corrstore.datasets.store.records import read_records
+from corrstore.datasets.store.records import read_records, record_of
 
 _FIRST = ("owner-", *(key.removeprefix(f"{LEDGER}/") for key in (UNFINISHED, CHECKSUMS, COPIES)))
 """The beginnings of the names in a ledger that a build may write before the build record."""
@@ -198,7 +198,7 @@ def _work(
     stale = (stale | condemned) - {-1}
     names = set(folder.names(RECORDS))
     axes = recipe.axes
-    keys = {index: f"{axes.key(index)}.parquet" for index in axes.due_samples}
+    keys = {index: record_of(axes, index) for index in axes.due_samples}
     samples = [index for index, key in keys.items() if key not in names or index in stale]
     measured = [index for index, key in keys.items() if key in lost.measurements]
     others = bool(verdict.get("damaged") or lost.keys or (refresh and -1 in changes.samples))
@@ -211,7 +211,7 @@ def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _W
     write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
     axes = recipe.axes
     for index in work.stale:
-        folder.remove(f"{RECORDS}/{axes.key(index)}.parquet")
+        folder.remove(f"{RECORDS}/{record_of(axes, index)}")
     wanted = pa.array([*work.samples, *work.measured], pa.int64())
     planned = pairs if constants is None else pairs.filter(pc.is_in(pairs["index"], wanted))
     write_plans(folder, planned)
@@ -240,6 +240,6 @@ def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner:
     every = recipe.normalisation.every
     chosen = [index for i, index in enumerate(chosen) if (i + i // every) % every == 0]  # by turns at each hour
     done = set(folder.names(MEASUREMENTS))
-    todo = [index for index in chosen if f"{axes.key(index)}.parquet" not in done]
+    todo = [index for index in chosen if record_of(axes, index) not in done]
     spread(MeasureSample(folder, recipe), todo, folder, MEASUREMENTS, runner, Progress("measuring", console))
     return constants_from_records(recipe, read_records(folder, MEASUREMENTS))

@@ -29,7 +29,7 @@ from corrstore.datasets.store.build_record import (
 from corrstore.datasets.store.constants import Constants
 from corrstore.datasets.store.layout import StorePlan, stored_normalisation
 from corrstore.datasets.store.ledger import BUILD, LEDGER, RECORDS, REPORT, UNFINISHED, read_json
-from corrstore.datasets.store.records import SampleRecord, record_name
+from corrstore.datasets.store.records import SampleRecord, record_of
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def _convert(
     old: Folder, new: Folder, plan: StorePlan, build_record: BuildRecord, runner: Runner, console: Console
 ) -> Report:
     """Do what `convert` says, as the only writer of the new folder."""
-    recipe, pairs = plan.recipe, old_pairs(old)
+    pairs = old_pairs(old)
     write_build_record(new, build_record)
     new.write(UNFINISHED, b"a conversion is under way, or was stopped\n")
     done = set(new.names(RECORDS))
-    todo = [index for index, time in enumerate(recipe.times) if record_name(time) not in done]
+    todo = [index for index in plan.axes.due_samples if record_of(plan.axes, index) not in done]
     write_plans(new, pairs.filter(pc.is_in(pairs["index"], pa.array(todo, pa.int64()))))
     spread(ConvertSample(old, new), todo, new, RECORDS, runner, Progress("converting", console))
     for static_plan in sample_plans(pairs.filter(pc.equal(pairs["index"], -1))):

@@ -26,7 +26,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import LEDGER, METADATA, RECORDS, SOURCES, VERDICT, write_json
 from corrstore.datasets.store.opening import Store, open_store
-from corrstore.datasets.store.records import SampleRecord, read_record, read_records
+from corrstore.datasets.store.records import SampleRecord, read_record, read_records, record_of
 
 _CHECKS = f"{LEDGER}/checks"
 
@@ -43,7 +43,7 @@ class CheckSample:
         """The record of the check; its reasons say what is wrong."""
         axes = self.plan.axes
         time, init_time = axes.valid_times[index], axes.init_times[index]
-        name = f"{RECORDS}/{axes.key(index)}.parquet"
+        name = f"{RECORDS}/{record_of(axes, index)}"
         nothing = SampleRecord(index, time, STATISTICS_SCHEMA.empty_table(), "partial", init_time=init_time)
         if not self.folder.exists(name):
             return replace(nothing, reasons=[f"{name} is not there"])
@@ -134,7 +134,7 @@ def _verify(
             folder.remove(place)
         faults = {check.index: check.reasons for check in checks}
         for index in due:
-            key = f"{RECORDS}/{axes.key(index)}.parquet"
+            key = f"{RECORDS}/{record_of(axes, index)}"
             if key in damaged:
                 damaged.remove(key)
                 faults.setdefault(index, [f"{key} is not what was written"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from corrstore.catalog.printing.progress import shown_progress
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.repeating import repeated
 
 _SECONDS_BETWEEN, _SECONDS_BETWEEN_IN_A_LOG = 1.0, 15.0
 
@@ -28,21 +28,16 @@ class Progress:
         """Show how many of `total` new records have come to `place`, until the block ends."""
         before = len(folder.names(place))
         pause = _SECONDS_BETWEEN if self.console.is_terminal else _SECONDS_BETWEEN_IN_A_LOG
-        done = threading.Event()
         with shown_progress(self.console, self.label, "records", total) as show:
 
-            def watch() -> None:
-                while not done.wait(pause):
-                    show(len(folder.names(place)) - before)
-
-            watcher = threading.Thread(target=watch, daemon=True)
-            watcher.start()
-            try:
-                yield
-            finally:
-                done.set()
-                watcher.join()
+            def look() -> None:
                 show(len(folder.names(place)) - before)
+
+            try:
+                with repeated(look, pause):
+                    yield
+            finally:
+                look()
 
 
 @contextmanager

@@ -99,10 +99,6 @@ class SampleAxes:
         """Return the place of a sample along the axes."""
         return (index,) if self.leads is None else divmod(index, len(self.leads))
 
-    def key(self, index: int) -> str:
-        """Return the name of a sample in file names."""
-        return sample_key(self.valid_times[index], self.init_times[index])
-
     def label(self, index: int) -> str:
         """Return the name of a sample in messages."""
         return sample_label(self.valid_times[index], self.init_times[index])

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from corrstore.datasets.errors import CorrstoreError, InUse
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.repeating import repeated
 
 _SECONDS_BETWEEN_SIGNS = 20.0
 _SECONDS_OF_LEASE = 120.0
@@ -65,7 +66,7 @@ def one_writer(folder: Folder, place: str, work: str) -> Iterator[None]:
         _refuse(folder, {number: each for number, each in others.items() if number not in before})
         for number in before:
             folder.remove(f"{place}/{_name(number)}")
-        with _signs_of_life(folder, key, owner):
+        with repeated(partial(_keep_fresh, folder, key, owner), _SECONDS_BETWEEN_SIGNS):
             yield
     finally:
         with suppress(FileNotFoundError):
@@ -98,23 +99,10 @@ def _owner(folder: Folder, key: str) -> Owner | None:
         return None
 
 
-@contextmanager
-def _signs_of_life(folder: Folder, key: str, owner: Owner) -> Iterator[None]:
-    over = threading.Event()
-
-    def keep_fresh() -> None:
-        while not over.wait(_SECONDS_BETWEEN_SIGNS):
-            with suppress(OSError, CorrstoreError):
-                if folder.exists(key):
-                    folder.write(key, _bytes(Owner(**{**asdict(owner), "fresh": time.time()})))
-
-    keeper = threading.Thread(target=keep_fresh, daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
+def _keep_fresh(folder: Folder, key: str, owner: Owner) -> None:
+    with suppress(OSError, CorrstoreError):
+        if folder.exists(key):
+            folder.write(key, _bytes(Owner(**{**asdict(owner), "fresh": time.time()})))
 
 
 def _name(number: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from corrstore.datasets.pairing.sample_plan import TERMS_SCHEMA
-from corrstore.datasets.recipe.sample_axes import NO_RUN, sample_key, sample_label
+from corrstore.datasets.recipe.sample_axes import NO_RUN, SampleAxes, sample_key, sample_label
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA, completed
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import RECORDS, parquet_bytes, parsed_table, read_own
@@ -114,6 +114,11 @@ class SampleRecord:
 def record_name(valid_time: np.datetime64, init_time: np.datetime64 = NO_RUN) -> str:
     """Return the name of the file of a sample's record."""
     return "static.parquet" if np.isnat(valid_time) else f"{sample_key(valid_time, init_time)}.parquet"
+
+
+def record_of(axes: SampleAxes, index: int) -> str:
+    """Return the name of the file of the record of the sample of that index."""
+    return record_name(axes.valid_times[index], axes.init_times[index])
 
 
 def with_init_time(table: pa.Table, init_time: np.datetime64) -> pa.Table:

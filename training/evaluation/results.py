@@ -147,7 +147,7 @@ class Evaluation:
 
     @property
     def grouped_rows(self) -> Iterator[ScoreRow]:
-        """Those rows, and the same of every group."""
+        """Every score of every channel and predictor, group by group; the first group is all samples."""
         for group in self.groups:
             yield from self._rows(group)
 

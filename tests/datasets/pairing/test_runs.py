@@ -77,15 +77,20 @@ schedules = st.lists(
 )
 
 
+def fields_of(held: dict[int, set[int]]) -> list[dict]:
+    """The fields of runs, by their hour from START, at the leads that each holds; none of tp at lead 0."""
+    return [
+        field(channel, START + hour * HOUR, lead)
+        for hour, leads in held.items()
+        for lead in leads
+        for channel in (("t2m", "tp") if lead else ("t2m",))
+    ]
+
+
 @settings(max_examples=150)
 @given(schedules, st.sampled_from(["3h", "6h", "12h"]))
 def test_no_sample_has_fields_of_two_runs_and_no_window_is_short(schedule, window):
-    fields = [
-        field(channel, START + hour * HOUR, 3 * step)
-        for hour, steps in schedule
-        for step in steps
-        for channel in (("t2m", "tp") if step else ("t2m",))
-    ]
+    fields = fields_of({hour: {3 * step for step in steps} for hour, steps in schedule})
     rows, _ = paired(fields, window=window)
     length = timedelta(hours=int(window[:-1]))
     for index, of_sample in rows.items():
@@ -102,12 +107,7 @@ def test_no_sample_has_fields_of_two_runs_and_no_window_is_short(schedule, windo
 @given(schedules)
 def test_a_sample_is_whole_wherever_one_run_has_all_of_it(schedule):
     held = {hour: {3 * step for step in steps} for hour, steps in schedule}
-    fields = [
-        field(channel, START + hour * HOUR, lead)
-        for hour, leads in held.items()
-        for lead in leads
-        for channel in (("t2m", "tp") if lead else ("t2m",))
-    ]
+    fields = fields_of(held)
     rows, _ = paired(fields)
     for index in range(8):
         whole = [
@@ -125,12 +125,7 @@ def test_a_sample_is_whole_wherever_one_run_has_all_of_it(schedule):
 @given(schedules, st.sampled_from(["3h", "6h"]))
 def test_a_forecast_has_the_fields_of_its_run_alone_and_lacks_what_the_run_lacks(schedule, window):
     held = {hour: {3 * step for step in steps} for hour, steps in schedule}
-    fields = [
-        field(channel, START + hour * HOUR, lead)
-        for hour, leads in held.items()
-        for lead in leads
-        for channel in (("t2m", "tp") if lead else ("t2m",))
-    ]
+    fields = fields_of(held)
     inits = [START + hour * HOUR for hour in (-12, -6, 0)]
     forecast = {"inits": [str(init) for init in inits], "leads": {"first": "3h", "last": "18h"}}
     rows, _ = paired(fields, window=window, forecast=forecast)

@@ -18,7 +18,7 @@ from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.sampler import SamplerConfig
-from corrstore.training.evaluation.predictions import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION
+from corrstore.training.evaluation.predictors.names import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION
 from corrstore.training.evaluation.results import ScoreRow
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Header

@@ -7,8 +7,10 @@ import pytest
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticSpec, synthesise
-from corrstore.training.evaluation.evaluate import compare, evaluate, make_agenda
+from corrstore.training.evaluation.agenda import make_agenda
+from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.pages.report import write_evaluation_report
+from corrstore.training.evaluation.predictors.comparison import compare
 from tests.conftest import build_in_process
 from tests.paths import needs_shared
 from tests.results import arrays_digest, forecast_of, pictures_digest, scores_digest

@@ -62,9 +62,10 @@ def evaluate(
     from corrstore.beam_pipelines.evaluation.printing import print_scores
     from corrstore.datasets.storage.folder import Folder, absolute, write_file_atomically
     from corrstore.datasets.store.ledger import parquet_bytes
-    from corrstore.training.evaluation.evaluate import compare, make_agenda
+    from corrstore.training.evaluation.agenda import make_agenda
     from corrstore.training.evaluation.pages.report import left_out, write_evaluation_report
-    from corrstore.training.evaluation.predictions import read_regions
+    from corrstore.training.evaluation.predictors.comparison import compare
+    from corrstore.training.evaluation.predictors.regions import read_regions
 
     baselines = {}
     for each in baseline or []:

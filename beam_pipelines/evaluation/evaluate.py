@@ -10,14 +10,9 @@ from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.records import write_task_record
-from corrstore.training.evaluation.evaluate import (
-    Agenda,
-    collected,
-    fit_sample,
-    score_sample,
-    totals_by_group,
-)
-from corrstore.training.evaluation.fits import Fit
+from corrstore.training.evaluation.agenda import Agenda
+from corrstore.training.evaluation.evaluate import collected, fit_sample, score_sample, totals_by_group
+from corrstore.training.evaluation.predictors.fits import Fit
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.sums import SumsRecord, read_sums
 

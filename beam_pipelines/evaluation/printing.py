@@ -8,8 +8,8 @@ from rich.table import Table
 from corrstore.catalog.printing.wording import number, units
 from corrstore.datasets.commands import results
 from corrstore.training.evaluation.pages.scorecard import cards, verdict
-from corrstore.training.evaluation.registry import SHOWN
 from corrstore.training.evaluation.results import Evaluation
+from corrstore.training.evaluation.scoring.registry import SHOWN
 
 
 def print_scores(evaluation: Evaluation) -> None:

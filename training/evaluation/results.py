@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.sample_axes import format_lead
 from corrstore.datasets.variables.channels import Channel
-from corrstore.training.evaluation.predictions import INTERPOLATION, PREDICTORS
-from corrstore.training.evaluation.registry import BY_NAME, functions, places
-from corrstore.training.evaluation.tallies import Domain, Floats, Tally
+from corrstore.training.evaluation.predictors.names import INTERPOLATION, PREDICTORS
+from corrstore.training.evaluation.scoring.registry import BY_NAME, functions, places
+from corrstore.training.evaluation.scoring.tallies import Domain, Floats, Tally
 from corrstore.training.evaluation.uncertainty import Estimate, estimated, significant
 
 ALL = "all"

@@ -18,9 +18,11 @@ from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import parquet_bytes
 from corrstore.training.diffusion.sampler import SamplerConfig
-from corrstore.training.evaluation.evaluate import compare, evaluate, make_agenda
+from corrstore.training.evaluation.agenda import make_agenda
+from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.pages.report import write_evaluation_report
-from corrstore.training.evaluation.predictions import (
+from corrstore.training.evaluation.predictors.comparison import compare
+from corrstore.training.evaluation.predictors.names import (
     ENSEMBLE,
     INTERPOLATION,
     MEAN,
@@ -30,7 +32,7 @@ from corrstore.training.evaluation.predictions import (
     SHAPED,
     WHITE,
 )
-from corrstore.training.evaluation.registry import BY_NAME
+from corrstore.training.evaluation.scoring.registry import BY_NAME
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.header import Header, Part

@@ -12,11 +12,11 @@ from scores.continuous import quantile_score
 from scores.probability import brier_score, tail_tw_crps_for_ensemble
 
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.training.evaluation import scores
-from corrstore.training.evaluation.predictions import normalised
-from corrstore.training.evaluation.registry import functions
-from corrstore.training.evaluation.spectra import Wavenumbers
-from corrstore.training.evaluation.tallies import LAGS, QUANTILES, Domain, merged, tally
+from corrstore.training.evaluation.predictors.sample import normalised
+from corrstore.training.evaluation.scoring import scores
+from corrstore.training.evaluation.scoring.registry import functions
+from corrstore.training.evaluation.scoring.spectra import Wavenumbers
+from corrstore.training.evaluation.scoring.tallies import LAGS, QUANTILES, Domain, merged, tally
 
 GRID = RectilinearGrid.from_box(north=40.0, south=38.0, west=100.0, east=103.0, step=0.1)
 DOMAIN = Domain.of_grid(GRID)

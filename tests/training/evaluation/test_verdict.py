@@ -10,10 +10,13 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.synthetic.forecasts.errors import FORECAST_ERRORS
-from corrstore.training.evaluation.evaluate import compare, evaluate, make_agenda
+from corrstore.training.evaluation.agenda import make_agenda
+from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.pages.report import write_evaluation_report
 from corrstore.training.evaluation.pages.scorecard import cards, crossing
-from corrstore.training.evaluation.predictions import PERSISTENCE, REGRESSION, WHITE, read_regions
+from corrstore.training.evaluation.predictors.comparison import compare
+from corrstore.training.evaluation.predictors.names import PERSISTENCE, REGRESSION, WHITE
+from corrstore.training.evaluation.predictors.regions import read_regions
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Header
 from tests.results import forecast_of

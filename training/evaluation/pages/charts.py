@@ -15,9 +15,9 @@ from corrstore.catalog.drawing.charts import HEIGHT, WIDTH
 from corrstore.catalog.drawing.pictures import Tick
 from corrstore.catalog.printing.wording import power_of_ten, short_number, units
 from corrstore.datasets.variables.channels import Channel
-from corrstore.training.evaluation import scores
-from corrstore.training.evaluation.predictions import ENSEMBLE, MEAN, MEMBER, PERSISTENCE, PREDICTORS
+from corrstore.training.evaluation.predictors.names import ENSEMBLE, MEAN, MEMBER, PERSISTENCE, PREDICTORS
 from corrstore.training.evaluation.results import ALL, Evaluation
+from corrstore.training.evaluation.scoring import scores
 
 Numbers = NDArray[np.float64]
 _WAVELENGTHS = np.array([5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000])

@@ -20,21 +20,16 @@ from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.recipe.sample_axes import sample_label
 from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.variables.channels import Channel
-from corrstore.training.evaluation.evaluate import Agenda
+from corrstore.training.evaluation.agenda import Agenda
 from corrstore.training.evaluation.pages.charts import Chart, charts
 from corrstore.training.evaluation.pages.scorecard import cards, colour, verdict
-from corrstore.training.evaluation.predictions import (
-    ENSEMBLE,
-    INTERPOLATION,
-    MEAN,
-    REGRESSION,
-    Opened,
-    ScoredSample,
-)
-from corrstore.training.evaluation.registry import BY_NAME, SHOWN
+from corrstore.training.evaluation.predictors.comparison import Opened
+from corrstore.training.evaluation.predictors.names import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION
+from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.results import Evaluation
-from corrstore.training.evaluation.scores import fss
-from corrstore.training.evaluation.tallies import Floats
+from corrstore.training.evaluation.scoring.registry import BY_NAME, SHOWN
+from corrstore.training.evaluation.scoring.scores import fss
+from corrstore.training.evaluation.scoring.tallies import Floats
 from corrstore.training.evaluation.uncertainty import Estimate
 
 _MEMBERS_SHOWN = 2

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from corrstore.catalog.printing.wording import number
-from corrstore.training.evaluation.predictions import CORRECTED, ENSEMBLE, REGRESSION, WHITE
+from corrstore.training.evaluation.predictors.names import CORRECTED, ENSEMBLE, REGRESSION, WHITE
 from corrstore.training.evaluation.results import ALL, Evaluation, Gain
 from corrstore.training.evaluation.uncertainty import reservation
 

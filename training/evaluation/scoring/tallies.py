@@ -10,8 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.training.evaluation.neighbourhoods import WIDTHS, fraction_errors
-from corrstore.training.evaluation.spectra import Wavenumbers
+from corrstore.training.evaluation.scoring.neighbourhoods import WIDTHS, fraction_errors
+from corrstore.training.evaluation.scoring.spectra import Wavenumbers
 
 Floats = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from corrstore.training.evaluation import scores
-from corrstore.training.evaluation.tallies import QUANTILES, Domain, Floats, Tally
+from corrstore.training.evaluation.scoring import scores
+from corrstore.training.evaluation.scoring.tallies import QUANTILES, Domain, Floats, Tally
 
 Best = Literal["lowest", "highest", "zero", "one"]
 

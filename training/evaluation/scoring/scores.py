@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from corrstore.training.evaluation.spectra import Wavenumbers
-from corrstore.training.evaluation.tallies import Floats, Tally
+from corrstore.training.evaluation.scoring.spectra import Wavenumbers
+from corrstore.training.evaluation.scoring.tallies import Floats, Tally
 
 
 def mae(tally: Tally) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from corrstore.training.evaluation.spectra import Wavenumbers
+from corrstore.training.evaluation.scoring.spectra import Wavenumbers
 from corrstore.training.evaluation.sums import Key, SumsRecord
 
 Floats = NDArray[np.float64]

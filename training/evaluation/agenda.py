@@ -1,0 +1,112 @@
+"""The agenda: which samples are scored, and what a reader must know of those that are not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.sample_axes import sample_key
+from corrstore.training.evaluation.predictors.comparison import Comparison, Opened
+from corrstore.training.evaluation.predictors.sample import ScoredSample
+from corrstore.training.evaluation.predictors.sources import ForecastSource
+from corrstore.training.evaluation.trained_times import refuse_trained, residual_scales
+from corrstore.training.forecasts.header import Part
+
+_FEW_OTHERS = 10
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """The samples to score, positions in the forecast, each with its key and the group that its fit is of.
+
+    `incomplete` counts the samples that are not scored; `notes` say in words what a reader must know; `marked` is what
+    every page says where the truth was trained on.
+    """
+
+    comparison: Comparison
+    positions: list[int]
+    keys: list[str]
+    groups: list[str]
+    incomplete: int
+    notes: list[str]
+    marked: str = ""
+
+    @property
+    def digest(self) -> str:
+        """A digest of all that the records depend on."""
+        opened = Opened(self.comparison)
+        sources = [opened.truth, opened.input, *opened.baselines.values()]
+        made_of = [
+            each.forecast.header.content if isinstance(each, ForecastSource) else each.store.attributes["ledger_digest"]
+            for each in sources
+            if each is not None
+        ]
+        content = [repr(self.comparison), self.keys, opened.forecast.header.content, made_of]
+        return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_agenda(comparison: Comparison, allow_training: bool = False) -> Agenda:
+    """Return what is to be scored: complete samples with a valid truth, which all baselines have.
+
+    Raises BadInput where grids differ, no channel is shared, no sample is left, or the truth was trained on.
+    """
+    opened = Opened(comparison)
+    header, notes = opened.forecast.header, []
+    _check(opened)
+    parts: dict[int, list[Part]] = {}
+    for part in header.parts:
+        parts.setdefault(part.time, []).append(part)
+    complete = [t for t, whole in parts.items() if all(map(opened.forecast.has, whole))]
+    lacking: Counter[str] = Counter()
+    chosen = []
+    for each in complete:
+        lacks = ScoredSample(opened, each).lacking
+        lacking.update(lacks)
+        if not lacks:
+            chosen.append(each)
+    if complete and not chosen and lacking.most_common(1)[0][0] in comparison.baselines:
+        raise BadInput(f"no sample of {comparison.forecast} is in every baseline; they lack {dict(lacking)}")
+    if not chosen:
+        raise BadInput(
+            f"{comparison.forecast}: none of its {len(header.times)} times is complete and has a valid sample in"
+            f" {comparison.truth}; let `corrstore sample` finish, or give the store that it is to be compared with"
+        )
+    if unfinished := len(header.times) - len(complete):
+        notes.append(f"{unfinished} of {len(header.times)} samples of the forecast are not complete, and are left out.")
+    notes += [f"{count} samples are left out because {name} lacks them." for name, count in lacking.items()]
+    if comparison.input is None:
+        notes.append("The input store of the forecast is not there: interpolation is not scored.")
+    inits, valid = header.init_times[chosen], header.valid_times[chosen]
+    leads = [str(each) for each in valid - inits]
+    others = min(Counter(leads).values()) - 1
+    kind = "runs at its lead" if header.inits else "times"
+    if others < _FEW_OTHERS:
+        notes.append(
+            f"Mean errors and residuals of a sample are measured on {others} or more other {kind}:"
+            f" {'nothing is fitted' if others < 1 else 'too few to trust'}."
+        )
+    scales, trained_on = residual_scales(opened, notes)
+    marked = refuse_trained(trained_on, valid, allow_training, comparison)
+    keys = [sample_key(*each) for each in zip(valid, inits, strict=True)]
+    comparison = replace(comparison, scales=scales, fitted=others >= 1)
+    return Agenda(comparison, chosen, keys, leads, len(header.times) - len(chosen), notes, marked)
+
+
+def _check(opened: Opened) -> None:
+    truth, forecast = opened.truth, opened.forecast
+    if "target" not in truth.store.roles or truth.store.axes.inits is not None:
+        raise BadInput(f"{truth.store.folder.url} is no truth: give a store of valid times that has a target")
+    sources = {forecast.folder.url: forecast.header.target_grid}
+    for name, source in opened.baselines.items():
+        sources[opened.comparison.baselines[name]] = source.grid
+    for url, grid in sources.items():
+        if grid != truth.grid:
+            raise BadInput(f"{url} is on {grid}, {truth.store.folder.url} on {truth.grid}; give the store of its grid")
+    if not opened.channels:
+        raise BadInput(
+            f"{forecast.folder.url} has {', '.join(forecast.header.channels)}, none of which is a target of"
+            f" {truth.store.folder.url}: {', '.join(truth.names)}; give a store that has some of them"
+        )

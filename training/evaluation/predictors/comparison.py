@@ -1,0 +1,144 @@
+"""The comparison: which forecast is compared with which truth, beside which baselines, and the opened files of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.recipe.periods import parse_duration
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.training.evaluation.predictors.names import PREDICTORS
+from corrstore.training.evaluation.predictors.regions import Region
+from corrstore.training.evaluation.predictors.sources import Source, StoreSource, source_at
+from corrstore.training.forecasts.files import Forecast, open_forecast
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The question: which forecast is compared with which truth, beside which baselines; it travels to workers.
+
+    A baseline's run is the forecast's own or, with `available`, the newest that started so long before. `input` is the
+    store that the forecast was drawn from, None where it is not there. `scales` are the checkpoint's mean and standard
+    deviation of the residual by channel, in the target's normalised units. Without `fitted` no sample has others that
+    its mean error could be fitted on.
+    """
+
+    truth: str
+    forecast: str
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    available: np.timedelta64 | None = None
+    persistence: bool = False
+    regions: Mapping[str, Region] = field(default_factory=dict)
+    input: str | None = None
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    fitted: bool = True
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The opened stores and forecasts of a comparison."""
+
+    comparison: Comparison
+
+    @cached_property
+    def truth(self) -> StoreSource:
+        """The truth."""
+        return StoreSource(open_store(self.comparison.truth))
+
+    @cached_property
+    def forecast(self) -> Forecast:
+        """The forecast."""
+        return open_forecast(self.comparison.forecast)
+
+    @cached_property
+    def baselines(self) -> dict[str, Source]:
+        """The baselines, by name."""
+        return {name: source_at(url) for name, url in self.comparison.baselines.items()}
+
+    @cached_property
+    def input(self) -> StoreSource | None:
+        """The input that the forecast was drawn from."""
+        return None if self.comparison.input is None else StoreSource(open_store(self.comparison.input), "input")
+
+    @cached_property
+    def channels(self) -> list[Channel]:
+        """The targets of the truth that the forecast has."""
+        return [each for each in self.truth.store.plan.channels("target") if each.name in self.forecast.header.channels]
+
+    def normalisation(self, channel: Channel) -> Normalisation:
+        """Return the constants of a target."""
+        return self.truth.store.plan.normalisations["target"][self.truth.names.index(channel.name)]
+
+    def floored(self, channel: Channel, fields: FieldArray) -> FieldArray:
+        """Return the fields raised to the channel's floor."""
+        floor = self.truth.store.recipe.floors.get(channel.name)
+        return fields if floor is None else np.maximum(fields, np.float32(floor))
+
+    def mask(self, region: Region) -> NDArray[np.bool_]:
+        """Return the pixels [lat, lon] of a region; raises BadInput where it names what the truth lacks."""
+        grid, store = self.truth.grid, self.truth.store
+        inside = np.ones(grid.shape, bool)
+        if region.box is not None:
+            west, south, east, north = region.box
+            inside &= ((grid.lat >= south) & (grid.lat <= north))[:, None] & ((grid.lon >= west) & (grid.lon <= east))
+        if region.static is not None:
+            names = [each.variable for each in store.recipe.static]
+            if region.static not in names:
+                raise BadInput(
+                    f"region: static {region.static!r} is none of {store.folder.url}: {', '.join(names) or 'none'}"
+                )
+            numbers = store.static[names.index(region.static)]
+            inside &= (numbers >= region.at_least) & (numbers < region.below)
+        if not inside.any():
+            raise BadInput(f"region {region} has no pixel of the domain, {grid}; give other bounds")
+        return inside
+
+
+def compare(
+    truth: str,
+    forecast: str,
+    baselines: Mapping[str, str] | None = None,
+    match: str | None = None,
+    regions: Mapping[str, Region] | None = None,
+    persistence: bool = False,
+) -> Comparison:
+    """Return the comparison; the forecast's input is the store that it was drawn from or, without runs, the truth's.
+
+    Raises BadInput where `match` is not `available=6h`, where a baseline has a predictor's name, and where a forecast
+    without runs is to be compared with persistence.
+    """
+    available = None
+    if match is not None:
+        key, _, value = match.partition("=")
+        if key != "available":
+            raise BadInput(f"match: got {match!r}, expected available=6h: the age that a baseline's run must have")
+        available = parse_duration(value)
+    for name in baselines or {}:
+        if name in (*PREDICTORS, "truth"):
+            raise BadInput(f"baseline {name!r} has the name of a predictor; give another one")
+    found = Comparison(truth, forecast, dict(baselines or {}), available, persistence, dict(regions or {}))
+    opened = Opened(found)
+    header = opened.forecast.header
+    if persistence and not header.inits:
+        raise BadInput(f"{forecast} is not of runs, so that nothing persists; leave out persistence")
+    return replace(found, input=_input(opened))
+
+
+def _input(opened: Opened) -> str | None:
+    """The store that the forecast was drawn from, where it is; the truth's own input where the forecast has no runs."""
+    url = opened.forecast.header.lineage.get("store")
+    if url is not None and Folder(url).exists("zarr.json"):
+        store = open_store(url)
+        if "input" in store.roles:
+            return url
+    truth = opened.truth.store
+    return truth.folder.url if not opened.forecast.header.inits and "input" in truth.roles else None

@@ -1,0 +1,7 @@
+"""The names of the predictors, in the order in which they are shown."""
+
+INTERPOLATION, CORRECTED, REGRESSION = "interpolation", "interpolation, bias removed", "regression"
+WHITE, SHAPED = "regression + white noise", "regression + noise of the residual's spectrum"
+MEAN, MEMBER, ENSEMBLE = "CorrDiff mean", "CorrDiff member", "CorrDiff ensemble"
+PERSISTENCE = "persistence"
+PREDICTORS = (INTERPOLATION, CORRECTED, REGRESSION, WHITE, SHAPED, MEAN, MEMBER, ENSEMBLE)

@@ -62,13 +62,6 @@ def completed(table: pa.Table) -> pa.Table:
     return table.select(STATISTICS_SCHEMA.names).cast(STATISTICS_SCHEMA)
 
 
-def blocks_from_table(table: pa.Table) -> list[BlockStatistics]:
-    """Return the blocks in rows of `STATISTICS_SCHEMA`, in the order of the rows, exact to the last bit."""
-    columns = _columns(table)
-    histograms = (np.array(row.as_py(), np.int64) for row in table["histogram"])
-    return [block_at(columns, i, histogram) for i, histogram in enumerate(histograms)]
-
-
 def merged_by_channel(table: pa.Table) -> dict[tuple[Role, str], BlockStatistics]:
     """Merge rows of `STATISTICS_SCHEMA`, of any valid times, for each (role, channel).
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, SamplePlan, sample_plans
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import PAIRS, SAMPLES, STATIC, UNFINISHED, damaged, parsed_table, read_own
 from corrstore.datasets.store.records import SampleRecord, Status, read_record, read_records
@@ -53,23 +52,17 @@ def read_static_record(folder: Folder) -> Iterable[SampleRecord]:
         yield read_record(folder, STATIC)
 
 
-def read_pairs(folder: Folder, filters: list[tuple[str, str, int]] | None = None) -> pa.Table:
-    """Return the pairs (PAIRS_SCHEMA), or only the rows that the filters keep; raises DamagedData where there are none.
+def read_pairs(folder: Folder) -> pa.Table:
+    """Return the pairs (PAIRS_SCHEMA); raises DamagedData where there are none.
 
     `build --repair` writes the table anew.
     """
     try:
         with folder.open(PAIRS) as file:
-            return pq.read_table(file, filters=filters, page_checksum_verification=True).cast(PAIRS_SCHEMA)
+            return pq.read_table(file, page_checksum_verification=True).cast(PAIRS_SCHEMA)
     except (pa.ArrowException, ValueError, KeyError) as error:
         raise damaged(folder, PAIRS, str(error)) from None
     except OSError as error:
         if error.errno and not isinstance(error, FileNotFoundError):
             raise
         raise damaged(folder, PAIRS, str(error)) from None
-
-
-def read_sample_plan(folder: Folder, index: int) -> SamplePlan | None:
-    """Return the plan that a finished sample was made by; None where the pairs have no such sample."""
-    pairs = read_pairs(folder, [("index", "==", index)])
-    return next(sample_plans(pairs.filter(pc.equal(pairs["index"], index))), None)

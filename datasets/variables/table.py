@@ -75,8 +75,3 @@ def _shipped() -> Variables:
 
 VARIABLES = _shipped()
 """The variables that come with corrstore (`variables.yaml`)."""
-
-
-def variable_named(name: str) -> Variable:
-    """Return the shipped variable of that name; raise BadInput, with the names that exist, where there is none."""
-    return VARIABLES.named(name)

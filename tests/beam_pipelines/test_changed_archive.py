@@ -12,12 +12,13 @@ from corrstore.beam_pipelines.plan import plan
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import Verdict, verify
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.samples.checksums import refuse_changed_files
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import PAIRS, SOURCES
 from corrstore.datasets.store.opening import open_store
-from corrstore.datasets.store.recorded import read_sample_plan
+from corrstore.datasets.store.recorded import read_pairs
 from corrstore.datasets.synthetic import synthesise
 from tests.conftest import QUIET, brief_content, build_in_process, spec
 
@@ -118,7 +119,7 @@ def test_a_copy_of_the_same_bytes_has_not_changed(archive, tmp_path):
 def test_a_file_that_changes_while_it_is_read_is_refused(archive, two_archives, tmp_path):
     folder = Folder(str(tmp_path / "store"))
     build_in_process(recipe_of(archive), folder.url)
-    terms = read_sample_plan(folder, 4).terms
+    terms = next(each for each in sample_plans(read_pairs(folder)) if each.index == 4).terms
     refuse_changed_files(terms)
     path = replace_last_file(archive, two_archives)
     with pytest.raises(BadInput, match=rf"{path} was changed while samples were made of it: .*; give the same command"):

@@ -20,7 +20,7 @@ from corrstore.datasets.grids.grid import preset
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.statistics.counting import block_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
-from corrstore.datasets.variables.table import VARIABLES, variable_named
+from corrstore.datasets.variables.table import VARIABLES
 
 NAMES = sorted(VARIABLES)
 
@@ -31,7 +31,7 @@ def decoded(uri):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scales_are_monotonic_and_hold_their_ticks(name):
-    variable = variable_named(name)
+    variable = VARIABLES.named(name)
     low, high = variable.valid_range
     for scale in (
         field_scale(variable, low, high),
@@ -47,21 +47,21 @@ def test_scales_are_monotonic_and_hold_their_ticks(name):
 
 def test_rain_and_no_echo_are_white_and_a_residual_of_zero_is_pale():
     for name in ("tp", "refc"):
-        scale = field_scale(variable_named(name), 0.0, 60.0)
+        scale = field_scale(VARIABLES.named(name), 0.0, 60.0)
         assert (scale.colours[scale.codes(np.zeros((1, 1)))[0, 0]] == 255).all()
-    scale = residual_scale(variable_named("t2m"), 5.0)
+    scale = residual_scale(VARIABLES.named("t2m"), 5.0)
     assert (scale.colours[scale.codes(np.zeros((1, 1)))[0, 0]] > 235).all()
 
 
 def test_reflectivity_has_the_colours_of_its_steps():
-    scale = field_scale(variable_named("refc"), 0.0, 74.0)
+    scale = field_scale(VARIABLES.named("refc"), 0.0, 74.0)
     expected = {7.0: "04e9e7", 22.0: "02fd02", 37.0: "fdf802", 52.0: "fd0000", 67.0: "f800fd"}
     for value, colour in expected.items():
         assert scale.colours[scale.codes(np.array([[value]]))[0, 0]].tobytes().hex() == colour
 
 
 def test_a_diverging_scale_is_symmetric():
-    for scale in (field_scale(variable_named("u10m"), -3.0, 9.0), residual_scale(variable_named("t2m"), 9.0)):
+    for scale in (field_scale(VARIABLES.named("u10m"), -3.0, 9.0), residual_scale(VARIABLES.named("t2m"), 9.0)):
         np.testing.assert_allclose(scale.edges, -scale.edges[::-1], atol=1e-12)
         assert scale.edges[-1] == 9.0
 
@@ -69,7 +69,7 @@ def test_a_diverging_scale_is_symmetric():
 def test_missing_numbers_are_transparent():
     grid = RectilinearGrid.from_box(40.0, 39.0, 100.0, 101.0, 0.5)
     field = np.array([[1.0, 2.0, 3.0], [np.nan, 5.0, 6.0], [7.0, 8.0, 9.0]])
-    picture = Frame.around(grid).picture(field, grid, field_scale(variable_named("sp"), 1.0, 9.0), 10_000)
+    picture = Frame.around(grid).picture(field, grid, field_scale(VARIABLES.named("sp"), 1.0, 9.0), 10_000)
     alpha = np.array(decoded(picture.uri).convert("RGBA"))[..., 3]
     np.testing.assert_array_equal(alpha == 0, np.isnan(field))
 
@@ -77,7 +77,7 @@ def test_missing_numbers_are_transparent():
 def test_a_grid_from_south_to_north_is_drawn_north_up():
     north_first = RectilinearGrid.from_box(40.0, 39.0, 100.0, 101.0, 0.5)
     south_first = RectilinearGrid(north_first.lat[::-1].copy(), north_first.lon)
-    field, scale = np.arange(9.0).reshape(3, 3), field_scale(variable_named("sp"), 0.0, 8.0)
+    field, scale = np.arange(9.0).reshape(3, 3), field_scale(VARIABLES.named("sp"), 0.0, 8.0)
     frame = Frame.around(north_first)
     assert frame == Frame.around(south_first)
     assert frame.picture(field, north_first, scale, 10_000) == frame.picture(field[::-1], south_first, scale, 10_000)
@@ -86,7 +86,7 @@ def test_a_grid_from_south_to_north_is_drawn_north_up():
 def test_noise_of_a_full_domain_stays_within_its_bytes():
     grid = preset("china_3km")
     field = np.random.default_rng(0).normal(280.0, 10.0, grid.shape)
-    picture = Frame.around(grid).picture(field, grid, field_scale(variable_named("t2m"), 260.0, 300.0), 30_000)
+    picture = Frame.around(grid).picture(field, grid, field_scale(VARIABLES.named("t2m"), 260.0, 300.0), 30_000)
     png = base64.b64decode(picture.uri.partition(",")[2])
     assert 15_000 < len(png) <= 30_000
     assert (picture.left, picture.top) == pytest.approx((0.0, 0.0), abs=1e-9)
@@ -117,7 +117,7 @@ def test_block_means_are_the_means_of_the_blocks(rows, columns, seed, missing):
 
 
 def test_a_bar_says_where_numbers_lie_beyond_it():
-    scale = field_scale(variable_named("t2m"), 270.0, 290.0)
+    scale = field_scale(VARIABLES.named("t2m"), 270.0, 290.0)
     inside, outside = colour_bar(scale, 270.0, 290.0, 34), colour_bar(scale, 269.0, 291.0, 34)
     assert (inside.below, inside.above) == (None, None)
     assert re.fullmatch("#[0-9a-f]{6}", outside.below or "") and re.fullmatch("#[0-9a-f]{6}", outside.above or "")
@@ -138,7 +138,7 @@ def counted(values, edges):
 
 
 def test_a_histogram_is_that_of_numpy():
-    variable = variable_named("t2m")
+    variable = VARIABLES.named("t2m")
     values = np.random.default_rng(1).normal(280, 6, (300, 400)).astype(np.float32)
     edges = physical_edges(variable)
     drawn = channel_histogram(variable, {"target": counted(values, edges)})
@@ -158,7 +158,7 @@ def test_a_histogram_is_that_of_numpy():
 
 
 def test_rain_has_logarithmic_axes_and_says_how_much_is_dry():
-    variable = variable_named("tp")
+    variable = VARIABLES.named("tp")
     values = np.maximum(np.random.default_rng(2).gamma(0.3, 4.0, (200, 200)) - 0.5, 0)
     drawn = channel_histogram(variable, {"target": counted(values, physical_edges(variable))})
     assert drawn is not None
@@ -170,7 +170,7 @@ def test_rain_has_logarithmic_axes_and_says_how_much_is_dry():
 
 
 def test_a_channel_that_never_changes_says_so():
-    tp, zeros = variable_named("tp"), np.zeros((5, 5))
+    tp, zeros = VARIABLES.named("tp"), np.zeros((5, 5))
     for drawn in (
         channel_histogram(tp, {"target": counted(zeros, physical_edges(tp))}),
         residual_histogram(tp, counted(zeros, residual_edges(tp))),
@@ -181,7 +181,7 @@ def test_a_channel_that_never_changes_says_so():
 
 
 def test_nothing_is_drawn_of_nothing():
-    variable = variable_named("t2m")
+    variable = VARIABLES.named("t2m")
     nothing = np.full((4, 4), np.nan)
     assert channel_histogram(variable, {"target": counted(nothing, physical_edges(variable))}) is None
     assert residual_histogram(variable, counted(nothing, residual_edges(variable))) is None

@@ -13,11 +13,12 @@ from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.archives.grib.handle import eccodes
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.store.ledger import SAMPLES
 from corrstore.datasets.store.opening import Store, open_store
-from corrstore.datasets.store.recorded import read_sample_plan
+from corrstore.datasets.store.recorded import read_pairs
 from corrstore.datasets.variables import formulas
 from tests.conftest import QUIET, brief_content, build_in_process
 from tests.paths import SHARED, needs_shared
@@ -113,9 +114,9 @@ def test_it_is_derived_on_the_archives_grid_and_then_averaged(stores, packing_er
 
 
 def test_the_record_lists_the_terms_that_the_channel_was_derived_from(stores):
-    read = read_sample_plan(stores["derived"].folder, 2)
-    assert set(read.fields) == {("cma_rra", name) for name in ("q2m", "sp", "t2m")}
-    assert set(read_sample_plan(stores["own"].folder, 2).fields) > {("cma_rra", "d2m")}
+    own, derived = ({each.index: each for each in sample_plans(read_pairs(store.folder))} for store in stores.values())
+    assert set(derived[2].fields) == {("cma_rra", name) for name in ("q2m", "sp", "t2m")}
+    assert set(own[2].fields) > {("cma_rra", "d2m")}
 
 
 def test_a_derived_store_is_its_source_and_keeps_its_derivations(stores, archive, tmp_path):

@@ -13,7 +13,6 @@ from corrstore.datasets.statistics.counting import block_statistics
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.statistics.table import (
     STATISTICS_SCHEMA,
-    blocks_from_table,
     merged_by_channel,
     statistics_table,
 )
@@ -40,15 +39,15 @@ def test_statistics_come_back_from_parquet_to_the_last_bit(tmp_path):
     assert back.schema.equals(STATISTICS_SCHEMA)
     assert list(zip(back["role"].to_pylist(), back["channel"].to_pylist(), strict=True)) == list(blocks)
     assert (back["valid_time"].to_numpy() == time).all()
-    for written, read in zip(blocks.values(), blocks_from_table(back), strict=True):
-        assert_same(read, written)
+    merged = merged_by_channel(back)
+    for name, written in blocks.items():
+        assert_same(merged[name], written)
 
 
 def test_a_sample_without_statistics_is_a_table_without_rows():
     table = statistics_table(np.datetime64("2019-07-01"), {})
     assert table.schema.equals(STATISTICS_SCHEMA)
     assert table.num_rows == 0
-    assert blocks_from_table(table) == []
     assert merged_by_channel(table) == {}
 
 

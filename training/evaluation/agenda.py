@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.sample_axes import sample_key
 from corrstore.training.evaluation.predictors.comparison import Comparison, Opened
+from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.predictors.sources import ForecastSource
 from corrstore.training.evaluation.trained_times import refuse_trained, residual_scales
@@ -79,6 +80,12 @@ def make_agenda(comparison: Comparison, allow_training: bool = False) -> Agenda:
     notes += [f"{count} samples are left out because {name} lacks them." for name, count in lacking.items()]
     if comparison.input is None:
         notes.append("The input store of the forecast is not there: interpolation is not scored.")
+    untold = [each.name for each in opened.channels if each.level and telling_of_ground(opened, each) is None]
+    if untold:
+        notes.append(
+            f"Whether {', '.join(untold)} lie below the ground is not known, and all their pixels are scored: the truth"
+            " has neither the surface pressure sp, nor the height of the level and of the terrain orog."
+        )
     inits, valid = header.init_times[chosen], header.valid_times[chosen]
     leads = [str(each) for each in valid - inits]
     others = min(Counter(leads).values()) - 1

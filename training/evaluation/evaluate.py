@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from corrstore.datasets.statistics.histograms import physical_edges
+from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda, make_agenda
+from corrstore.training.evaluation.matching import LEFT_OUT, Matched, beside, in_order, matched
 from corrstore.training.evaluation.predictors import fits
 from corrstore.training.evaluation.predictors.comparison import Comparison, Opened, compare
 from corrstore.training.evaluation.predictors.fits import Fit, cell_sums, residual_sums, spectrum_sums, totals
 from corrstore.training.evaluation.predictors.names import PREDICTORS
-from corrstore.training.evaluation.predictors.sample import ScoredSample, normalised
+from corrstore.training.evaluation.predictors.sample import ScoredSample, channel_seed, normalised
 from corrstore.training.evaluation.results import ALL, Evaluation
-from corrstore.training.evaluation.scoring.tallies import Domain, Floats, Tally, merged, tally
+from corrstore.training.evaluation.scoring.tallies import NO_EDGES, Domain, Floats, Tally, merged, tally
+from corrstore.training.evaluation.scoring.winds import Northward
 from corrstore.training.evaluation.sums import SumsRecord
-
-LEFT_OUT = "left_out"
 
 
 def evaluate(truth: str, forecast: str, **settings: Any) -> Evaluation:
@@ -60,35 +64,53 @@ def fit_sample(comparison: Comparison, position: int, key: str) -> SumsRecord:
 def score_sample(comparison: Comparison, position: int, key: str, fit: Fit | None) -> SumsRecord:
     """Return the tallies of a sample, on the pixels that all predictors of a channel have: a function of the files."""
     opened = Opened(comparison)
-    sample, domain, found = ScoredSample(opened, position), Domain.of_grid(opened.truth.grid), {}
-    masks = {ALL: None, **{name: opened.mask(region) for name, region in comparison.regions.items()}}
-    seconds = int(sample.valid_time.astype(np.int64))
-    temperature: dict[str, Any] = {}
-    for position_of, channel in enumerate(sorted(opened.channels, key=lambda each: each.name == "d2m")):
-        truth, predictions = sample.truth(channel), sample.predictions(channel, fit if comparison.fitted else None)
-        present = ~np.isnan(truth)
-        known = {name: ~np.isnan(each).any(axis=0) for name, each in predictions.items()}
-        for name, each in known.items():
-            found["", channel.name, name, LEFT_OUT] = np.array([np.count_nonzero(present & ~each), present.sum()])
-        matched = np.logical_and.reduce([present, *known.values()])
-        found["", channel.name, "", LEFT_OUT] = np.array([np.count_nonzero(present & ~matched), present.sum()])
-        for region, mask in masks.items():
-            scored = np.where(matched if mask is None else matched & mask, truth, np.float32(np.nan))
-            for name, ensemble in predictions.items():
-                sums = tally(
-                    ensemble,
-                    scored,
-                    domain,
-                    channel.variable.thresholds,
-                    (seconds, position_of),
-                    channel.variable.valid_range,
-                    temperature.get(name) if channel.name == "d2m" else None,
-                )
-                for sum_ in fields(Tally):
-                    found[region, channel.name, name, sum_.name] = getattr(sums, sum_.name)
-        if channel.name == "t2m":
-            temperature = predictions
-    return SumsRecord(key, found)
+    sample, domain, found = ScoredSample(opened, position), Domain.of_grid(opened.truth.grid), SumsRecord(key, {})
+    masks = {name: opened.mask(region) for name, region in comparison.regions.items()}
+    held: dict[str, Matched] = {}
+    needed = {beside(each) for each in opened.channels}
+    for channel in in_order(opened.channels):
+        ours = matched(sample, channel, fit if comparison.fitted else None, found)
+        other = held.pop(beside(channel) or "", None)
+        for name in ours.predictions:
+            _score(found, sample, channel, name, ours, other, domain, masks)
+        if channel.name in needed:
+            held[channel.name] = ours
+    return found
+
+
+def _score(
+    found: SumsRecord,
+    sample: ScoredSample,
+    channel: Channel,
+    predictor: str,
+    ours: Matched,
+    other: Matched | None,
+    domain: Domain,
+    masks: Mapping[str, NDArray[np.bool_]],
+) -> None:
+    """Add the tallies of a predictor in every region; `other` is the channel that this one is scored beside."""
+    ceiling = northward = None
+    if other is not None and predictor in other.predictions:
+        if channel.name == "d2m":
+            ceiling = other.predictions[predictor]
+        else:
+            northward = Northward(other.predictions[predictor], other.truth)
+    for region, mask in {ALL: ours.scored, **{name: ours.scored & each for name, each in masks.items()}}.items():
+        whole = region == ALL
+        sums = tally(
+            ours.predictions[predictor],
+            np.where(mask, ours.truth, np.float32(np.nan)),
+            domain,
+            channel.variable.thresholds,
+            (int(sample.valid_time.astype(np.int64)), channel_seed(channel)),
+            channel.variable.valid_range,
+            ceiling,
+            physical_edges(channel.variable) if whole else NO_EDGES,
+            northward,
+            ours.truth if whole else None,
+        )
+        for sum_ in fields(Tally):
+            found.sums[region, channel.name, predictor, sum_.name] = getattr(sums, sum_.name)
 
 
 def totals_by_group(agenda: Agenda, own: list[SumsRecord]) -> dict[str, SumsRecord]:

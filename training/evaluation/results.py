@@ -199,7 +199,8 @@ class Evaluation:
         ]
 
     def _gain(self, group: Group, keys: Sequence[tuple[str, str]], score: str) -> Estimate:
-        measure, units = functions(self.domain)[score], self._units(group)
+        (channel,) = (each for each in self.channels if each.name == keys[0][0])
+        measure, units = functions(self.domain, channel.variable)[score], self._units(group)
         ours, theirs = (self.tallies[key] for key in keys)
 
         def gained(counts: Floats) -> Floats:
@@ -225,7 +226,8 @@ class Evaluation:
         if key in self._found:
             return self._found[key]
         tally, units = self.regional[group.region, channel, predictor], self._units(group)
-        every = functions(self.domain)
+        (variable,) = (each.variable for each in self.channels if each.name == channel)
+        every = functions(self.domain, variable)
         shapes = {name: function(tally.total).shape[1:] for name, function in every.items()}
 
         def scored(counts: Floats) -> Floats:

@@ -17,10 +17,12 @@ from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import parquet_bytes
+from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.evaluation.agenda import make_agenda
 from corrstore.training.evaluation.evaluate import evaluate
-from corrstore.training.evaluation.pages.report import write_evaluation_report
+from corrstore.training.evaluation.matching import BELOW_GROUND
+from corrstore.training.evaluation.pages.report import left_out, write_evaluation_report
 from corrstore.training.evaluation.predictors.comparison import compare
 from corrstore.training.evaluation.predictors.names import (
     ENSEMBLE,
@@ -251,3 +253,25 @@ def test_a_report_of_a_regression_alone(demo_store, tmp_path):
     agenda = make_agenda(compare(demo_store.folder.url, str(tmp_path / "mean")))
     write_evaluation_report(found, agenda, tmp_path / "r.html")
     assert "0 members" in (tmp_path / "r.html").read_text()
+
+
+def test_a_pressure_level_is_scored_above_the_ground_and_what_lies_below_is_counted(
+    evaluation, demo_store, forecast, fields, monkeypatch
+):
+    """The small store's target has z_500 and the terrain's height, which is raised to above that here."""
+    target, _, content = fields
+    assert evaluation.left_out["z_500", BELOW_GROUND][0] == 0 and not left_out(evaluation)
+    names = [each.variable for each in demo_store.recipe.static]
+    raised = demo_store.static.copy()
+    raised[names.index("orog"), :, :20] = 9000
+    monkeypatch.setattr(Store, "static", property(lambda store: raised))
+    found = evaluate(demo_store.folder.url, forecast.folder.url)
+    below, pixels = found.left_out["z_500", BELOW_GROUND]
+    assert (below, pixels) == (20 * target.sizes["lat"] * 2, target.z_500.size)
+    assert left_out(found) == [f"z_500: {below:,.0f} of {pixels:,.0f} pixels lie below the ground and are not scored."]
+    error = abs(content.z_500_regression - target.z_500)[..., 20:]
+    assert found.score(channel_named(found, "z_500"), REGRESSION, "mae").value == pytest.approx(
+        mean_of(error), rel=1e-5
+    )
+    spectrum = [each.tallies["z_500", REGRESSION].spectrum for each in (found, evaluation)]
+    np.testing.assert_array_equal(*spectrum)

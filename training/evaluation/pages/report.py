@@ -21,6 +21,7 @@ from corrstore.datasets.recipe.sample_axes import sample_label
 from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda
+from corrstore.training.evaluation.matching import BELOW_GROUND
 from corrstore.training.evaluation.pages.charts import Chart, charts
 from corrstore.training.evaluation.pages.scorecard import cards, colour, verdict
 from corrstore.training.evaluation.predictors.comparison import Opened
@@ -95,14 +96,17 @@ def write_evaluation_report(evaluation: Evaluation, agenda: Agenda, output: Path
 
 
 def left_out(evaluation: Evaluation) -> list[str]:
-    """Return a sentence for each channel of which pixels are left out because a predictor lacks them."""
+    """Return a sentence for each channel of which pixels are left out: a predictor lacks them, or below the ground."""
     found = []
+    for (name, predictor), (count, pixels) in evaluation.left_out.items():
+        if predictor == BELOW_GROUND and count:
+            found.append(f"{name}: {count:,.0f} of {pixels:,.0f} pixels lie below the ground and are not scored.")
     for channel in evaluation.channels:
         count, pixels = evaluation.left_out[channel.name, ""]
         lacks = [
             f"{predictor} lacks {of[0]:,.0f}"
             for (name, predictor), of in evaluation.left_out.items()
-            if name == channel.name and predictor and of[0]
+            if name == channel.name and predictor not in ("", BELOW_GROUND) and of[0]
         ]
         if count:
             found.append(f"{channel.name}: {count:,.0f} of {pixels:,.0f} pixels are left out: {', '.join(lacks)}.")

@@ -83,6 +83,11 @@ class Opened:
         floor = self.truth.store.recipe.floors.get(channel.name)
         return fields if floor is None else np.maximum(fields, np.float32(floor))
 
+    def static(self, name: str) -> NDArray[np.float32] | None:
+        """Return a static channel (lat, lon) of the truth; None where it has none of that name."""
+        names = [each.variable for each in self.truth.store.recipe.static]
+        return self.truth.store.static[names.index(name)] if name in names else None
+
     def mask(self, region: Region) -> NDArray[np.bool_]:
         """Return the pixels [lat, lon] of a region; raises BadInput where it names what the truth lacks."""
         grid, store = self.truth.grid, self.truth.store
@@ -91,12 +96,12 @@ class Opened:
             west, south, east, north = region.box
             inside &= ((grid.lat >= south) & (grid.lat <= north))[:, None] & ((grid.lon >= west) & (grid.lon <= east))
         if region.static is not None:
-            names = [each.variable for each in store.recipe.static]
-            if region.static not in names:
+            numbers = self.static(region.static)
+            if numbers is None:
+                names = [each.variable for each in store.recipe.static]
                 raise BadInput(
                     f"region: static {region.static!r} is none of {store.folder.url}: {', '.join(names) or 'none'}"
                 )
-            numbers = store.static[names.index(region.static)]
             inside &= (numbers >= region.at_least) & (numbers < region.below)
         if not inside.any():
             raise BadInput(f"region {region} has no pixel of the domain, {grid}; give other bounds")

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from corrstore.datasets.statistics.histograms import BinEdges
+from corrstore.training.evaluation.scoring.distributions import PIT_BINS, quantiles
 from corrstore.training.evaluation.scoring.spectra import Wavenumbers
 from corrstore.training.evaluation.scoring.tallies import Floats, Tally
 
@@ -141,6 +143,43 @@ def variogram(tally: Tally) -> Floats:
     return tally.variogram / tally.samples
 
 
+def pit(tally: Tally) -> Floats:
+    """The density of the probability integral transform in each bin [row, bin]: 1 of a reliable ensemble."""
+    return tally.pit * PIT_BINS / tally.weight[:, None]
+
+
+def quantile_error(tally: Tally, edges: BinEdges) -> Floats:
+    """Quantiles of all pixels and times minus the truth's [row, level] (Q-Q), in the channel's units."""
+    return quantiles(tally.distribution, edges) - quantiles(tally.truth_distribution, edges)
+
+
+def vector_rmse(tally: Tally) -> Floats:
+    """Root mean squared error of the mean wind vector, under its eastward component; NaN of other channels."""
+    weight, squares = np.moveaxis(tally.vector, -1, 0)
+    return np.sqrt(_ratio(squares, weight))
+
+
+def kinetic_energy_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
+    """Distance of the spectrum of kinetic energy from the truth's, in dB, as spectral_distance; NaN without a wind."""
+    return _flow_distance(tally, 0, wavenumbers)
+
+
+def vorticity_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
+    """Distance of the spectrum of vorticity from the truth's, in dB, as spectral_distance; NaN without a wind."""
+    return _flow_distance(tally, 1, wavenumbers)
+
+
+def divergence_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
+    """Distance of the spectrum of divergence from the truth's, in dB, as spectral_distance; NaN without a wind."""
+    return _flow_distance(tally, 2, wavenumbers)
+
+
+def _flow_distance(tally: Tally, place: int, wavenumbers: Wavenumbers) -> Floats:
+    if not tally.flow.shape[1]:
+        return np.full(len(tally.weight), np.nan)
+    return _decibels(tally.flow[:, place], tally.truth_flow[:, place], wavenumbers)
+
+
 def _ratio(above: Floats, below: Floats) -> Floats:
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
@@ -150,6 +189,10 @@ def spectral_distance(tally: Tally, wavenumbers: Wavenumbers) -> Floats:
 
     Over the bins that are resolved in every direction; NaN where one of them has no variance, as of a constant field.
     """
-    ours, theirs = tally.spectrum[:, wavenumbers.resolved], tally.truth_spectrum[:, wavenumbers.resolved]
+    return _decibels(tally.spectrum, tally.truth_spectrum, wavenumbers)
+
+
+def _decibels(ours: Floats, theirs: Floats, wavenumbers: Wavenumbers) -> Floats:
+    ours, theirs = ours[:, wavenumbers.resolved], theirs[:, wavenumbers.resolved]
     ratio = np.divide(ours, theirs, out=np.full_like(ours, np.nan), where=(ours > 0) & (theirs > 0))
     return 10 * np.sqrt(np.mean(np.log10(ratio) ** 2, axis=1))

@@ -10,8 +10,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.statistics.histograms import BinEdges
+from corrstore.training.evaluation.scoring.distributions import pit_weights, pixel_weights
 from corrstore.training.evaluation.scoring.neighbourhoods import WIDTHS, fraction_errors
 from corrstore.training.evaluation.scoring.spectra import Wavenumbers
+from corrstore.training.evaluation.scoring.winds import Northward, flow_spectra, vector_error
 
 Floats = NDArray[np.float64]
 
@@ -28,17 +31,21 @@ SPREAD_CLASSES = 10
 """Number of classes, of equally many pixels by the ensemble's variance, in the reliability of the spread."""
 
 
+NO_EDGES = np.empty(0)
+
+
 @dataclass(frozen=True)
 class Domain:
-    """The domain of the scores: the weight of each row, the cosine of its latitude, and the waves that fit."""
+    """The domain of the scores: its grid, the weight of each row, the cosine of its latitude, and its waves."""
 
+    grid: RectilinearGrid
     row_weights: Floats
     wavenumbers: Wavenumbers
 
     @classmethod
     def of_grid(cls, grid: RectilinearGrid) -> Domain:
         """Return the domain of fields on this grid."""
-        return cls(np.cos(np.deg2rad(grid.lat)), Wavenumbers.of_grid(grid))
+        return cls(grid, np.cos(np.deg2rad(grid.lat)), Wavenumbers.of_grid(grid))
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -60,7 +67,8 @@ class Tally:
     `variance`; `ranks` [sample, members + 1]; `classes` [sample, 3, class], weight, variance and squared error of the
     pixels in each class of spread, NaN of fewer than four members. `fractions` [sample, threshold, width, 2] is as in
     neighbourhoods.py; `spectrum` and `truth_spectrum` [sample, bin] as in spectra.py, and zero where `whole` [sample]
-    is, because a pixel is missing.
+    is, because a pixel is missing. `pit` [sample, bin] and, of the values of all pixels, `distribution` and
+    `truth_distribution` [sample, edges + 1] are as in distributions.py.
 
     Of events, values at or above a threshold, as means over the members: `events` [sample, threshold, 4], the weights
     of hits, false alarms, misses and correct negatives; of the share of members as a probability: `brier` [sample,
@@ -69,6 +77,9 @@ class Tally:
     [sample], the weight of what lies outside the physical range; `above` [sample], of what lies above the ceiling, such
     as a dew point above the temperature, NaN without a ceiling; `samples` [sample] is 1 where there is any truth, and
     `energy` and `variogram` [sample] are of the whole field.
+
+    Of a wind, under its eastward component: `vector` [sample, 2], weight and squared error of the vector, zero of other
+    channels; `flow` and `truth_flow` [sample, 3, bin] as in winds.py, zero where not `whole`; [sample, 0, 0] of others.
     """
 
     weight: Floats
@@ -93,6 +104,12 @@ class Tally:
     samples: Floats
     energy: Floats
     variogram: Floats
+    pit: Floats
+    distribution: Floats
+    truth_distribution: Floats
+    vector: Floats
+    flow: Floats
+    truth_flow: Floats
 
     @property
     def members(self) -> int:
@@ -123,12 +140,17 @@ def tally(
     seed: Sequence[int] = (0,),
     valid_range: tuple[float, float] = (-np.inf, np.inf),
     ceiling: NDArray[np.float32] | None = None,
+    edges: BinEdges = NO_EDGES,
+    northward: Northward | None = None,
+    field: NDArray[np.floating] | None = None,
 ) -> Tally:
     """Return the tally of one sample of one channel.
 
     `ensemble` is (member, lat, lon), `truth` (lat, lon), NaN where missing.
 
     A deterministic forecast is an ensemble of one. `seed` is of the draw that ranks a truth equal to some members.
+    `northward` is the other component of the wind whose eastward one this is. Spectra are of `field`, which is the
+    truth with its pixels that are not scored, or of the truth.
     """
     present = ~np.isnan(truth)
     weights = np.broadcast_to(domain.row_weights[:, None], truth.shape)[present]
@@ -136,8 +158,9 @@ def tally(
     error, crps, variance, below, tied = scored = np.empty((5, weights.size))
     _score_pixels(members, truths, scored)
     ranks = below + np.floor((tied + 1) * np.random.default_rng(seed).random(tied.size))
-    whole, waves = bool(present.all()), domain.wavenumbers
-    every = [*ensemble, truth] if whole else []
+    field = truth if field is None else field
+    whole, waves = not np.isnan(field).any(), domain.wavenumbers
+    every = [*ensemble, field] if whole else []
     *spectra, truth_spectrum = [waves.variance(field) for field in every] or [np.zeros(len(waves.widths))] * 2
     row = {
         "weight": weights.sum(),
@@ -162,8 +185,31 @@ def tally(
         "samples": bool(weights.size),
         "energy": _energy(members, truths, weights),
         "variogram": _variogram(ensemble, truth) if weights.size else 0.0,
+        "pit": pit_weights(below, tied, weights, len(ensemble)),
+        "distribution": pixel_weights(ensemble, present, domain.row_weights, edges),
+        "truth_distribution": pixel_weights(truth[None], present, domain.row_weights, edges),
+        **_flow(ensemble, truth, field, domain, northward),
     }
     return Tally(**{name: np.asarray(sums, np.float64)[None] for name, sums in row.items()})
+
+
+def _flow(
+    ensemble: NDArray[np.float32],
+    truth: NDArray[np.floating],
+    field: NDArray[np.floating],
+    domain: Domain,
+    northward: Northward | None,
+) -> dict[str, Floats]:
+    """The sums of a wind."""
+    waves = domain.wavenumbers
+    if northward is None:
+        return {"vector": np.zeros(2), "flow": np.zeros((0, 0)), "truth_flow": np.zeros((0, 0))}
+    flow = truth_flow = np.zeros((3, len(waves.widths)))
+    if not (np.isnan(field).any() or np.isnan(northward.truth).any()):
+        flow = flow_spectra(ensemble, northward.ensemble, domain.grid, waves)
+        truth_flow = flow_spectra(field[None], northward.truth[None], domain.grid, waves)
+    vector = vector_error(ensemble, truth, northward, domain.row_weights)
+    return {"vector": vector, "flow": flow, "truth_flow": truth_flow}
 
 
 def fair_crps(ensemble: NDArray[np.float32], truth: NDArray[np.floating]) -> Floats:

@@ -1,0 +1,57 @@
+"""Distributions: where the truth lies in the ensemble's, and the values of all pixels together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corrstore.datasets.statistics.counting import block_statistics
+from corrstore.datasets.statistics.histograms import BinEdges
+
+Floats = NDArray[np.float64]
+
+PIT_BINS = 10
+"""Number of bins of the probability integral transform, each a tenth wide."""
+
+LEVELS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+"""The quantiles of all pixels that are compared with the truth's."""
+
+
+def pit_weights(below: Floats, tied: Floats, weights: Floats, members: int) -> Floats:
+    """Return the weight in each bin of the probability integral transform [bin].
+
+    With `below` members below the truth and `tied` equal to it, the transform is anywhere from below / (members + 1) to
+    (below + tied + 1) / (members + 1), and its weight is spread evenly over that (Czado et al. 2009, Biometrics 65,
+    1254): no lot is drawn, and an ensemble that is like the truth has the same weight in all bins, ties or not.
+    """
+    count = members + 1
+    pairs = np.bincount((below * count + tied).astype(np.intp), weights, minlength=count * count)
+    starts, ties = np.divmod(np.arange(count * count), count)
+    low, high = starts / count, (starts + ties + 1) / count
+    edges = np.linspace(0, 1, PIT_BINS + 1)
+    overlap = np.minimum(high[:, None], edges[1:]) - np.maximum(low[:, None], edges[:-1])
+    return np.asarray(pairs @ (np.maximum(overlap, 0) / (high - low)[:, None]), np.float64)
+
+
+def pixel_weights(
+    fields: NDArray[np.floating], present: NDArray[np.bool_], row_weights: Floats, edges: BinEdges
+) -> Floats:
+    """Return the weight of the present pixels below, between and above the edges [edges + 1], as a mean over fields.
+
+    `fields` (member, lat, lon), `present` (lat, lon).
+    """
+    total = np.zeros(edges.size + 1)
+    if edges.size:
+        fields = np.clip(fields, edges[0] - 1, edges[-1] + 1)
+        for row, (known, weight) in enumerate(zip(present, row_weights, strict=True)):
+            total += weight * block_statistics(fields[:, row, known], edges).histogram
+    return total / len(fields)
+
+
+def quantiles(weights: Floats, edges: BinEdges) -> Floats:
+    """Return the quantiles LEVELS of weighted bins [row, edges + 1], linear within a bin [row, level]; NaN of none."""
+    found = np.full((len(weights), len(LEVELS)), np.nan)
+    for row in np.flatnonzero(weights.sum(axis=1) > 0) if weights.shape[1] == edges.size + 1 else ():
+        shares = np.cumsum(weights[row])
+        found[row] = np.interp(LEVELS, shares[:-1] / shares[-1], edges)
+    return found

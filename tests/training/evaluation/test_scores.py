@@ -16,8 +16,9 @@ from scores.spatial import fss_2d_single_field
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.training.evaluation.scoring import scores
 from corrstore.training.evaluation.scoring.neighbourhoods import fraction_errors
+from corrstore.training.evaluation.scoring.pixels import fair_crps
 from corrstore.training.evaluation.scoring.spectra import EARTH_RADIUS_KM, Wavenumbers
-from corrstore.training.evaluation.scoring.tallies import Domain, fair_crps, merged, tally
+from corrstore.training.evaluation.scoring.tallies import Domain, merged, tally
 
 GRID = RectilinearGrid.from_box(north=40.0, south=38.0, west=100.0, east=103.0, step=0.1)
 DOMAIN = Domain.of_grid(GRID)

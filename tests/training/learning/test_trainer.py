@@ -25,7 +25,7 @@ from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
-from corrstore.training.evaluation.scoring.tallies import fair_crps as numpy_fair_crps
+from corrstore.training.evaluation.scoring.pixels import fair_crps as numpy_fair_crps
 from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_checkpoint
 from corrstore.training.learning.learner import Learner, learning_rate
 from corrstore.training.learning.models import regression_for

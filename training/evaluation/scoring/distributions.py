@@ -17,20 +17,20 @@ LEVELS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 """The quantiles of all pixels that are compared with the truth's."""
 
 
-def pit_weights(below: Floats, tied: Floats, weights: Floats, members: int) -> Floats:
+def pit_weights(standing: Floats) -> Floats:
     """Return the weight in each bin of the probability integral transform [bin].
 
-    With `below` members below the truth and `tied` equal to it, the transform is anywhere from below / (members + 1) to
-    (below + tied + 1) / (members + 1), and its weight is spread evenly over that (Czado et al. 2009, Biometrics 65,
-    1254): no lot is drawn, and an ensemble that is like the truth has the same weight in all bins, ties or not.
+    `standing` [members + 1, members + 1] is the weight of the pixels by the number of members below the truth, and
+    equal to it. The transform of a pixel is anywhere from below / (members + 1) to (below + tied + 1) / (members + 1),
+    and its weight is spread evenly over that (Czado et al. 2009, Biometrics 65, 1254): no lot is drawn, and an ensemble
+    that is like the truth has the same weight in all bins, ties or not.
     """
-    count = members + 1
-    pairs = np.bincount((below * count + tied).astype(np.intp), weights, minlength=count * count)
+    count = len(standing)
     starts, ties = np.divmod(np.arange(count * count), count)
     low, high = starts / count, (starts + ties + 1) / count
     edges = np.linspace(0, 1, PIT_BINS + 1)
     overlap = np.minimum(high[:, None], edges[1:]) - np.maximum(low[:, None], edges[:-1])
-    return np.asarray(pairs @ (np.maximum(overlap, 0) / (high - low)[:, None]), np.float64)
+    return np.asarray(standing.ravel() @ (np.maximum(overlap, 0) / (high - low)[:, None]), np.float64)
 
 
 def pixel_weights(

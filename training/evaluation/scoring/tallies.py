@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.statistics.histograms import BinEdges
 from corrstore.training.evaluation.scoring.distributions import pit_weights, pixel_weights
-from corrstore.training.evaluation.scoring.neighbourhoods import WIDTHS, fraction_errors
+from corrstore.training.evaluation.scoring.neighbourhoods import WIDTHS, fraction_errors, variogram_score
+from corrstore.training.evaluation.scoring.pixels import pixel_spreads, pixel_sums
 from corrstore.training.evaluation.scoring.spectra import Wavenumbers
 from corrstore.training.evaluation.scoring.winds import Northward, flow_spectra, vector_error
 
@@ -152,25 +152,21 @@ def tally(
     `northward` is the other component of the wind whose eastward one this is. Spectra are of `field`, which is the
     truth with its pixels that are not scored, or of the truth.
     """
-    present = ~np.isnan(truth)
-    weights = np.broadcast_to(domain.row_weights[:, None], truth.shape)[present]
-    members, truths = np.ascontiguousarray(ensemble[:, present]), truth[present].astype(np.float64)
-    error, crps, variance, below, tied = scored = np.empty((5, weights.size))
-    _score_pixels(members, truths, scored)
-    ranks = below + np.floor((tied + 1) * np.random.default_rng(seed).random(tied.size))
+    ensemble, truths, present = np.ascontiguousarray(ensemble), truth.astype(np.float64, "C"), ~np.isnan(truth)
+    lots = np.zeros(truth.shape)
+    lots[present] = np.random.default_rng(seed).random(int(present.sum()))
+    events = np.array(thresholds, np.float32).astype(np.float64)  # as members of that type compare with them
+    sums, standing = pixel_sums(
+        *(ensemble, truths, domain.row_weights, lots, events),
+        *(np.array(QUANTILES), PROBABILITIES, valid_range, ceiling),
+    )
     field = truth if field is None else field
     whole, waves = not np.isnan(field).any(), domain.wavenumbers
     every = [*ensemble, field] if whole else []
     *spectra, truth_spectrum = [waves.variance(field) for field in every] or [np.zeros(len(waves.widths))] * 2
     row = {
-        "weight": weights.sum(),
-        "error": weights @ error,
-        "absolute_error": weights @ np.abs(error),
-        "squared_error": weights @ error**2,
-        "crps": weights @ crps,
-        "variance": weights @ variance,
-        "ranks": np.bincount(ranks.astype(np.intp), weights, minlength=len(ensemble) + 1),
-        "classes": _spread_classes(members, truths, weights),
+        **sums._asdict(),
+        "classes": _spread_classes(ensemble, truths, domain.row_weights),
         "fractions": np.reshape(
             [fraction_errors(ensemble, truth, each, domain.widths) for each in thresholds],
             (len(thresholds), len(domain.widths), 2),
@@ -178,14 +174,9 @@ def tally(
         "whole": whole,
         "spectrum": np.mean(spectra, axis=0),
         "truth_spectrum": truth_spectrum,
-        **_events(members, truths, weights, thresholds),
-        "quantile_loss": _quantile_losses(members, truths, weights),
-        "outside": weights @ np.mean((members < valid_range[0]) | (members > valid_range[1]), axis=0),
-        "above": np.nan if ceiling is None else weights @ np.mean(members > ceiling[:, present], axis=0),
-        "samples": bool(weights.size),
-        "energy": _energy(members, truths, weights),
-        "variogram": _variogram(ensemble, truth) if weights.size else 0.0,
-        "pit": pit_weights(below, tied, weights, len(ensemble)),
+        "samples": bool(present.any()),
+        "variogram": variogram_score(ensemble, truths, LAGS),
+        "pit": pit_weights(standing),
         "distribution": pixel_weights(ensemble, present, domain.row_weights, edges),
         "truth_distribution": pixel_weights(truth[None], present, domain.row_weights, edges),
         **_flow(ensemble, truth, field, domain, northward),
@@ -212,112 +203,11 @@ def _flow(
     return {"vector": vector, "flow": flow, "truth_flow": truth_flow}
 
 
-def fair_crps(ensemble: NDArray[np.float32], truth: NDArray[np.floating]) -> Floats:
-    """Return the fair continuous ranked probability score at each pixel, (member, ...) and (...) to (...).
-
-    Mean |x_i - y| - sum |x_i - x_j| / (2 m (m - 1)), which estimates the CRPS of the distribution that the m members
-    are drawn from without bias (Ferro 2014, Q. J. R. Meteorol. Soc. 140, 1917). Of one member: its absolute error.
-    """
-    pixels = np.empty((5, truth.size))
-    members = np.ascontiguousarray(ensemble, np.float32).reshape(len(ensemble), -1)
-    _score_pixels(members, truth.astype(np.float64).ravel(), pixels)
-    return pixels[1].reshape(truth.shape)
-
-
-def _events(
-    members: NDArray[np.float32], truth: Floats, weights: Floats, thresholds: Sequence[float]
-) -> dict[str, Floats]:
-    """The sums of events, by threshold."""
-    count = len(thresholds)
-    events, brier, tail = np.zeros((count, 4)), np.zeros(count), np.zeros(count)
-    reliability = np.zeros((count, PROBABILITIES, 3))
-    for i, threshold in enumerate(thresholds):
-        share, seen = np.mean(members >= threshold, axis=0, dtype=np.float64), (truth >= threshold).astype(np.float64)
-        events[i] = [
-            weights @ each for each in (share * seen, share * (1 - seen), (1 - share) * seen, (1 - share) * (1 - seen))
-        ]
-        brier[i] = weights @ (share - seen) ** 2
-        bins = np.floor(share * (PROBABILITIES - 1) + 0.5).astype(np.intp)
-        for j, each in enumerate((weights, weights * share, weights * seen)):
-            reliability[i, :, j] = np.bincount(bins, each, minlength=PROBABILITIES)
-        raised = np.maximum(members, np.float32(threshold))
-        tail[i] = weights @ fair_crps(raised, np.maximum(truth, threshold))
-    return {"events": events, "brier": brier, "reliability": reliability, "tail_crps": tail}
-
-
-def _quantile_losses(members: NDArray[np.float32], truth: Floats, weights: Floats) -> list[float]:
-    """The quantile score of Koenker and Bassett 1978: (y - x) q above x, (x - y) (1 - q) below it."""
-    if not weights.size:
-        return [0.0] * len(QUANTILES)
-    errors = truth - np.quantile(members, QUANTILES, axis=0)
-    return [float(weights @ np.maximum(q * each, (q - 1) * each)) for q, each in zip(QUANTILES, errors, strict=True)]
-
-
-def _energy(members: NDArray[np.float32], truth: Floats, weights: Floats) -> float:
-    """The fair energy score of the field; its norm is the root of the weighted mean square over the pixels."""
-    if not weights.size:
-        return 0.0
-    share, count = weights / weights.sum(), len(members)
-
-    def norm(difference: NDArray[np.floating]) -> float:
-        return float(np.sqrt(share @ np.square(difference, dtype=np.float64)))
-
-    pairs = sum(norm(members[i] - members[j]) for i in range(count) for j in range(i))
-    distance = sum(norm(each - truth) for each in members) / count
-    return distance - (pairs / (count * (count - 1)) if count > 1 else 0.0)
-
-
-def _variogram(ensemble: NDArray[np.float32], truth: NDArray[np.floating]) -> float:
-    """The variogram score of order 1/2 (Scheuerer and Hamill 2015, Mon. Wea. Rev. 143, 1321), mean of LAGS' pairs."""
-    total = count = 0.0
-    for axis in (0, 1):
-        for lag in LAGS:
-            if lag >= truth.shape[axis]:
-                continue
-            near, far = [slice(None)] * 2, [slice(None)] * 2
-            near[axis], far[axis] = slice(None, -lag), slice(lag, None)
-            a, b = tuple(near), tuple(far)
-            ours = np.mean(np.sqrt(np.abs(ensemble[:, *a] - ensemble[:, *b])), axis=0, dtype=np.float64)
-            squares = np.square(np.sqrt(np.abs(truth[a] - truth[b])) - ours)
-            known = ~np.isnan(squares)
-            total, count = total + float(squares[known].sum()), count + int(known.sum())
-    return total / count if count else 0.0
-
-
-def _spread_classes(ensemble: NDArray[np.float32], truth: NDArray[np.floating], weights: Floats) -> Floats:
-    judged = ensemble[1::2]
-    if weights.size < SPREAD_CLASSES:
+def _spread_classes(ensemble: NDArray[np.float32], truth: Floats, row_weights: Floats) -> Floats:
+    if np.count_nonzero(~np.isnan(truth)) < SPREAD_CLASSES:
         return np.zeros((3, SPREAD_CLASSES))
-    if len(judged) < 2:
+    if len(ensemble) < 4:
         return np.full((3, SPREAD_CLASSES), np.nan)
-    starts = np.linspace(0, weights.size, SPREAD_CLASSES, endpoint=False).astype(np.intp)
-    order = np.argpartition(ensemble[0::2].var(axis=0), starts)
-    variance = judged.var(axis=0, ddof=1, dtype=np.float64)
-    squared_error = (judged.mean(axis=0, dtype=np.float64) - truth) ** 2
-    weighted = np.stack([weights, weights * variance, weights * squared_error])
-    return np.add.reduceat(weighted[:, order], starts, axis=1)
-
-
-@njit(cache=True, nogil=True)
-def _score_pixels(ensemble: NDArray[np.float32], truth: Floats, scored: Floats) -> None:
-    """Error of the mean, fair CRPS, variance, members below the truth and equal to it [5, pixel]."""
-    members = ensemble.shape[0]
-    for pixel in range(truth.size):
-        total = distance = pairs = squares = 0.0
-        below = tied = 0
-        for i in range(members):
-            value = np.float64(ensemble[i, pixel])
-            total += value
-            distance += abs(value - truth[pixel])
-            below += value < truth[pixel]
-            tied += value == truth[pixel]
-            for j in range(i):
-                pairs += abs(value - np.float64(ensemble[j, pixel]))
-        mean = total / members
-        for i in range(members):
-            squares += (ensemble[i, pixel] - mean) ** 2
-        scored[0, pixel] = mean - truth[pixel]
-        scored[1, pixel] = distance / members - (pairs / (members * (members - 1)) if members > 1 else 0.0)
-        scored[2, pixel] = squares / (members - 1) if members > 1 else np.nan
-        scored[3, pixel] = below
-        scored[4, pixel] = tied
+    spread, weighted = pixel_spreads(ensemble, truth, row_weights)
+    starts = np.linspace(0, spread.size, SPREAD_CLASSES, endpoint=False).astype(np.intp)
+    return np.add.reduceat(weighted[:, np.argpartition(spread, starts)], starts, axis=1)

@@ -42,6 +42,9 @@ def evaluate(
     persistence: Annotated[
         bool, typer.Option("--persistence", help="Compare with the truth at the run's start.")
     ] = False,
+    climatology: Annotated[
+        bool, typer.Option("--climatology", help="Compare with the truth's values in the train split.")
+    ] = False,
     allow_training: Annotated[
         bool, typer.Option("--allow-training", help="Score times that the model was trained on, and mark the pages.")
     ] = False,
@@ -74,7 +77,13 @@ def evaluate(
             raise BadInput(f"--baseline {each!r}: write NAME=FOLDER, with another name for each")
         baselines[name] = absolute(url)
     comparison = compare(
-        *(absolute(truth), absolute(forecast), baselines, match, read_regions(regions) if regions else {}, persistence)
+        absolute(truth),
+        absolute(forecast),
+        baselines,
+        match,
+        read_regions(regions) if regions else {},
+        persistence,
+        climatology,
     )
     agenda = make_agenda(comparison, allow_training)
     found = run_evaluate(agenda, Folder(absolute(str(output))), beam_runner(context, workers), notices)

@@ -13,7 +13,7 @@ from corrstore.training.evaluation.predictors.comparison import Comparison, Open
 from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.predictors.sources import ForecastSource
-from corrstore.training.evaluation.trained_times import refuse_trained, residual_scales
+from corrstore.training.evaluation.trained_times import learned
 from corrstore.training.forecasts.header import Part
 
 _FEW_OTHERS = 10
@@ -95,25 +95,29 @@ def make_agenda(comparison: Comparison, allow_training: bool = False) -> Agenda:
             f"Mean errors and residuals of a sample are measured on {others} or more other {kind}:"
             f" {'nothing is fitted' if others < 1 else 'too few to trust'}."
         )
-    scales, trained_on = residual_scales(opened, notes)
-    marked = refuse_trained(trained_on, valid, allow_training, comparison)
+    model = learned(opened, notes)
+    marked = model.refuse(valid, allow_training, comparison.truth)
     keys = [sample_key(*each) for each in zip(valid, inits, strict=True)]
-    comparison = replace(comparison, scales=scales, fitted=others >= 1)
+    comparison = replace(comparison, scales=model.scales, fitted=others >= 1)
     return Agenda(comparison, chosen, keys, leads, len(header.times) - len(chosen), notes, marked)
 
 
 def _check(opened: Opened) -> None:
-    truth, forecast = opened.truth, opened.forecast
-    if "target" not in truth.store.roles or truth.store.axes.inits is not None:
-        raise BadInput(f"{truth.store.folder.url} is no truth: give a store of valid times that has a target")
-    sources = {forecast.folder.url: forecast.header.target_grid}
-    for name, source in opened.baselines.items():
-        sources[opened.comparison.baselines[name]] = source.grid
-    for url, grid in sources.items():
-        if grid != truth.grid:
-            raise BadInput(f"{url} is on {grid}, {truth.store.folder.url} on {truth.grid}; give the store of its grid")
+    forecast, truth = opened.forecast, opened.truth
+    if min(truth.grid.shape) < 2:
+        raise BadInput(
+            f"{forecast.folder.url} is on {truth.grid}, which is too small to be scored; draw a larger region"
+        )
     if not opened.channels:
         raise BadInput(
             f"{forecast.folder.url} has {', '.join(forecast.header.channels)}, none of which is a target of"
             f" {truth.store.folder.url}: {', '.join(truth.names)}; give a store that has some of them"
         )
+    for name, source in opened.baselines.items():
+        if not set(source.names) & {each.name for each in opened.channels}:
+            raise BadInput(
+                f"baseline {name}={opened.comparison.baselines[name]} has {', '.join(source.names)}, none of the scored"
+                f" channels {', '.join(each.name for each in opened.channels)}; give another store"
+            )
+    for channel in opened.channels if opened.comparison.climatology else []:
+        opened.climatology.members(channel.name, forecast.header.valid_times[0])

@@ -3,64 +3,81 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from corrstore.datasets.errors import BadInput, CorrstoreError
-from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration
+from corrstore.datasets.recipe.periods import Interval, Times, format_time, parse_duration, parse_period
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.opening import Store, open_store
-from corrstore.training.evaluation.predictors.comparison import Comparison, Opened
+from corrstore.datasets.store.opening import open_store
+from corrstore.training.evaluation.predictors.comparison import Opened
 from corrstore.training.evaluation.predictors.names import WHITE
 
 
-def residual_scales(opened: Opened, notes: list[str]) -> tuple[dict[str, tuple[float, float]], Interval | None]:
-    """The residual's scale by channel, and the times that the model has seen: train split and embargo."""
+@dataclass(frozen=True)
+class Learned:
+    """What is known of a forecast's model: the residual's scale by channel, and the `periods` that it was trained on.
+
+    A period is the train split, or the part of it that the run was to take, with the embargo around it.
+    """
+
+    scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    periods: list[Interval] = field(default_factory=list)
+
+    def refuse(self, valid: Times, allowed: bool, truth: str) -> str:
+        """Return what every page must say of truth times that the model was trained on, which are to be `allowed`.
+
+        Raises BadInput where they are not.
+        """
+        inside = np.logical_or.reduce([np.zeros(len(valid), bool), *(each.mask(valid) for each in self.periods)])
+        if not inside.any():
+            return ""
+        periods = " and ".join(map(str, self.periods))
+        text = (
+            f"{np.count_nonzero(inside)} of {len(valid)} truth times lie in {periods}, which the model was trained on"
+            " (with the embargo)"
+        )
+        if not allowed:
+            raise BadInput(
+                f"{truth}: {text}, {format_time(valid[inside][0])} first; draw a forecast of other times, or give"
+                " --allow-training, which marks every page"
+            )
+        return f"{text}: these scores say nothing about new weather."
+
+
+def learned(opened: Opened, notes: list[str]) -> Learned:
+    """Return what the checkpoint of the forecast tells; what it does not is added to the notes."""
     lineage = opened.forecast.header.lineage
     path = Path(lineage.get("checkpoint", ""))
     if "checkpoint" not in lineage:
-        return {}, None
+        return Learned()
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != lineage["checkpoint_sha256"]:
         notes.append(
             f"The checkpoint {path} is gone or another one now: whether it has seen the truth is not known, and the"
             f" noise of '{WHITE}' is measured on other samples."
         )
-        return {}, None
+        return Learned()
     from corrstore.training.learning.checkpoint import read_checkpoint
 
     try:
         content = read_checkpoint(path)
     except CorrstoreError as error:  # of another version of corrstore
         notes.append(f"Whether the model has seen the truth is not known: {error}.")
-        return {}, None
+        return Learned()
     names = content["store"]["fingerprint_fields"]["target"]["channels"]
     scales = {}
+    runs = [content["config"]]
     if content["regression"] is not None:  # a diffusion's: its residual is the error of the regression
         mean, std = (each.double().tolist() for each in content["residual_scale"])
         scales = {name: (m, s) for name, m, s in zip(names, mean, std, strict=True)}
+        runs.append(content["regression"]["config"])
     url = content["store"]["url"]
     if not Folder(url).exists("zarr.json"):
         notes.append(f"The training store {url} is gone: whether the model has seen the truth is not known.")
-        return scales, None
-    return scales, _seen(open_store(url))
-
-
-def _seen(store: Store) -> Interval | None:
-    splits = store.recipe.splits
-    train = splits.intervals.get("train")
-    gap = parse_duration(splits.embargo)
-    return None if train is None else Interval(train.start - gap, train.end + gap)
-
-
-def refuse_trained(seen: Interval | None, valid: Any, allowed: bool, comparison: Comparison) -> str:
-    count = 0 if seen is None else int(seen.mask(valid).sum())
-    if not count:
-        return ""
-    text = f"{count} of {len(valid)} truth times lie in {seen}, which the model was trained on (with the embargo)"
-    if not allowed:
-        first = format_time(valid[seen.mask(valid)][0]) if seen is not None else ""
-        raise BadInput(
-            f"{comparison.truth}: {text}, {first} first; draw a forecast of other times, or give --allow-training,"
-            " which marks every page"
-        )
-    return f"{text}: these scores say nothing about new weather."
+        return Learned(scales)
+    splits = open_store(url).recipe.splits
+    train, gap = splits.intervals.get("train"), parse_duration(splits.embargo)
+    taken = {run["period"]: parse_period(run["period"]) if run["period"] else train for run in runs}
+    return Learned(scales, [Interval(each.start - gap, each.end + gap) for each in taken.values() if each is not None])

@@ -15,7 +15,7 @@ from corrstore.catalog.drawing.charts import HEIGHT, WIDTH
 from corrstore.catalog.drawing.pictures import Tick
 from corrstore.catalog.printing.wording import power_of_ten, short_number, units
 from corrstore.datasets.variables.channels import Channel
-from corrstore.training.evaluation.predictors.names import ENSEMBLE, MEAN, MEMBER, PERSISTENCE, PREDICTORS
+from corrstore.training.evaluation.predictors.names import CLIMATOLOGY, ENSEMBLE, MEAN, MEMBER, PERSISTENCE, PREDICTORS
 from corrstore.training.evaluation.results import ALL, Evaluation
 from corrstore.training.evaluation.scoring import scores
 
@@ -34,7 +34,7 @@ class Line(NamedTuple):
     @property
     def style(self) -> str:
         """The class of the line in a style sheet; baselines take turns at three."""
-        known = (*PREDICTORS, "truth", "reliable", PERSISTENCE)
+        known = (*PREDICTORS, "truth", "reliable", PERSISTENCE, CLIMATOLOGY)
         own = f"baseline{sum(self.name.encode()) % 3}" if self.name not in known else self.name
         return re.sub(r"[^a-z0-9]+", "-", own.lower()).strip("-")
 

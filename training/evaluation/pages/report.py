@@ -81,7 +81,7 @@ def write_evaluation_report(evaluation: Evaluation, agenda: Agenda, output: Path
             fingerprint=store.fingerprint,
             synthetic="synthetic" in titles,
             shown=sample_label(sample.valid_time, sample.init_time),
-            frame=Frame.around(store.grid("target")),
+            frame=Frame.around(opened.truth.grid),
             pages=list(channel_pages(evaluation, sample)),
             cards=found,
             verdict=verdict(evaluation, found),

@@ -16,7 +16,8 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
-from corrstore.training.evaluation.predictors.names import PREDICTORS
+from corrstore.training.evaluation.predictors.climatology import Climatology
+from corrstore.training.evaluation.predictors.names import CLIMATOLOGY, PERSISTENCE, PREDICTORS
 from corrstore.training.evaluation.predictors.regions import Region
 from corrstore.training.evaluation.predictors.sources import Source, StoreSource, source_at
 from corrstore.training.forecasts.files import Forecast, open_forecast
@@ -41,6 +42,7 @@ class Comparison:
     input: str | None = None
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     fitted: bool = True
+    climatology: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,16 @@ class Opened:
 
     @cached_property
     def truth(self) -> StoreSource:
-        """The truth."""
-        return StoreSource(open_store(self.comparison.truth))
+        """The truth, in the forecast's box; raises BadInput where it is none, or has another grid."""
+        store = open_store(self.comparison.truth)
+        if "target" not in store.roles or store.axes.inits is not None:
+            raise BadInput(f"{store.folder.url} is no truth: give a store of valid times that has a target")
+        return StoreSource(store).within(self.forecast.header.target_grid)
+
+    @cached_property
+    def climatology(self) -> Climatology:
+        """The climatology of the truth."""
+        return Climatology(self.truth.store)
 
     @cached_property
     def forecast(self) -> Forecast:
@@ -61,8 +71,9 @@ class Opened:
 
     @cached_property
     def baselines(self) -> dict[str, Source]:
-        """The baselines, by name."""
-        return {name: source_at(url) for name, url in self.comparison.baselines.items()}
+        """The baselines, by name, in the forecast's box."""
+        box = self.forecast.header.target_grid
+        return {name: source_at(url).within(box) for name, url in self.comparison.baselines.items()}
 
     @cached_property
     def input(self) -> StoreSource | None:
@@ -86,7 +97,7 @@ class Opened:
     def static(self, name: str) -> NDArray[np.float32] | None:
         """Return a static channel (lat, lon) of the truth; None where it has none of that name."""
         names = [each.variable for each in self.truth.store.recipe.static]
-        return self.truth.store.static[names.index(name)] if name in names else None
+        return self.truth.store.static[names.index(name)][self.truth.window] if name in names else None
 
     def mask(self, region: Region) -> NDArray[np.bool_]:
         """Return the pixels [lat, lon] of a region; raises BadInput where it names what the truth lacks."""
@@ -115,6 +126,7 @@ def compare(
     match: str | None = None,
     regions: Mapping[str, Region] | None = None,
     persistence: bool = False,
+    climatology: bool = False,
 ) -> Comparison:
     """Return the comparison; the forecast's input is the store that it was drawn from or, without runs, the truth's.
 
@@ -128,9 +140,17 @@ def compare(
             raise BadInput(f"match: got {match!r}, expected available=6h: the age that a baseline's run must have")
         available = parse_duration(value)
     for name in baselines or {}:
-        if name in (*PREDICTORS, "truth"):
+        if name in (*PREDICTORS, PERSISTENCE, CLIMATOLOGY, "truth"):
             raise BadInput(f"baseline {name!r} has the name of a predictor; give another one")
-    found = Comparison(truth, forecast, dict(baselines or {}), available, persistence, dict(regions or {}))
+    found = Comparison(
+        truth,
+        forecast,
+        dict(baselines or {}),
+        available,
+        persistence,
+        dict(regions or {}),
+        climatology=climatology,
+    )
     opened = Opened(found)
     header = opened.forecast.header
     if persistence and not header.inits:

@@ -3,5 +3,5 @@
 INTERPOLATION, CORRECTED, REGRESSION = "interpolation", "interpolation, bias removed", "regression"
 WHITE, SHAPED = "regression + white noise", "regression + noise of the residual's spectrum"
 MEAN, MEMBER, ENSEMBLE = "CorrDiff mean", "CorrDiff member", "CorrDiff ensemble"
-PERSISTENCE = "persistence"
+PERSISTENCE, CLIMATOLOGY = "persistence", "climatology"
 PREDICTORS = (INTERPOLATION, CORRECTED, REGRESSION, WHITE, SHAPED, MEAN, MEMBER, ENSEMBLE)

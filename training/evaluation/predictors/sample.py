@@ -16,6 +16,7 @@ from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.evaluation.predictors.comparison import Opened
 from corrstore.training.evaluation.predictors.fits import Fit
 from corrstore.training.evaluation.predictors.names import (
+    CLIMATOLOGY,
     CORRECTED,
     ENSEMBLE,
     INTERPOLATION,
@@ -98,6 +99,9 @@ class ScoredSample:
                 found[name] = self._read(name, source, channel)
         if opened.comparison.persistence:
             found[PERSISTENCE] = self._read(PERSISTENCE, opened.truth, channel)
+        if opened.comparison.climatology:
+            values = opened.climatology.members(channel.name, self.valid_time)
+            found[CLIMATOLOGY] = np.broadcast_to(values[:, None, None], (len(values), *regression.shape))
         return found
 
     def _noisy(self, channel: Channel, regression: FieldArray, fit: Fit | None, members: int) -> dict[str, FieldArray]:

@@ -49,6 +49,7 @@ STANDS_FOR = {
     "sources.era5.path=/data/era5": "sources.era5.path=demo/archive/era5",
     "sources.cma_rra.path=/data/cma_rra": "sources.cma_rra.path=demo/archive/cma_rra",
     "2020-08-28T00": "2020-07-06T00",
+    "regression,case:2020-08-28T00": "regression,case:2020-07-06T00",
 }
 """The words of plan, build and sample that this folder has something else for: fewer samples, other archives."""
 

@@ -10,6 +10,16 @@ import typer
 from rich.console import Console
 
 from corrstore.datasets.commands import notices, process_rank, stopped_by_signals
+from corrstore.datasets.errors import BadInput
+from corrstore.training.evaluation_options import (
+    AllowTraining,
+    Baselines,
+    Climatology,
+    Match,
+    Persistence,
+    Regions,
+    parsed_baselines,
+)
 
 app = typer.Typer()
 
@@ -85,6 +95,23 @@ def sample(
         int | None, typer.Option(min=1, help="Threads of PyTorch on the CPU; by default the cores.")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes on this machine, one a GPU.")] = 1,
+    score: Annotated[
+        bool,
+        typer.Option("--score", help="Score while drawing, into FORECAST/evaluation, and keep only what --keep says."),
+    ] = False,
+    truth: Annotated[
+        str | None, typer.Option(metavar="STORE", help="With --score: a store of valid times, the truth.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="WHAT", help="With --score: what is kept, such as regression,case:2023-07-29T00."),
+    ] = None,
+    baseline: Baselines = None,
+    match: Match = None,
+    regions: Regions = None,
+    persistence: Persistence = False,
+    climatology: Climatology = False,
+    allow_training: AllowTraining = False,
 ) -> None:
     """Draw an ensemble of fine fields for samples of a store, and write it as CF Zarr or NetCDF.
 
@@ -94,12 +121,23 @@ def sample(
 
     Example: `corrstore sample --store demo/store --checkpoint demo/diffusion --output demo/forecast --members 8`
 
+    With `--score` it needs no disk for the fields: each sample is scored as `corrstore evaluate` would, with the same
+    options, and forgotten. What was not kept can be drawn again alone: the noise depends on the sample and the member.
+
+    Example: `corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --output judged --score
+    --truth demo/store --baseline cma_meso=demo/cma_meso --keep regression,case:2020-08-28T00`
+
     Example: `corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --output part
     --init 2020-08-28T00 --lead 12h --lead 24h --region 103,31.5,104,32.5 --temporal-noise 12h`
     """
     from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes
 
     end_with_parent()
+    judged = {"--truth": truth, "--keep": keep, "--baseline": baseline, "--match": match, "--regions": regions}
+    if not score and (given := [name for name, value in judged.items() if value]):
+        raise BadInput(f"{given[0]} is of scoring; give --score too")
+    if score and (truth is None or "://" in output):
+        raise BadInput("--score needs --truth STORE, and a local --output: the report is written beside the forecast")
     if processes > 1 and not in_process_group():
         run_in_processes(processes)
         notices.print(f"wrote {output}", highlight=False, soft_wrap=True)
@@ -108,10 +146,17 @@ def sample(
 
     from corrstore.catalog.printing.progress import shown_progress
     from corrstore.catalog.printing.wording import size
+    from corrstore.datasets.storage.folder import Folder, absolute
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.diffusion.levels import NoiseLevels
     from corrstore.training.diffusion.noise import TemporalNoise
     from corrstore.training.diffusion.sampler import SamplerConfig
+    from corrstore.training.evaluation.agenda import make_agenda
+    from corrstore.training.evaluation.drawing import DrawnForecast, DrawnScores, Kept
+    from corrstore.training.evaluation.pages.files import write_evaluation
+    from corrstore.training.evaluation.predictors.comparison import compare
+    from corrstore.training.evaluation.predictors.regions import read_regions
+    from corrstore.training.evaluation.records import Records
     from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
     from corrstore.training.forecasts.selection import Selection, region_patch
     from corrstore.training.forecasts.settings import SamplingSettings, tile_size
@@ -137,16 +182,34 @@ def sample(
         forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
         forecast = forecast_sampler.forecast(output, form)
         forecast.create()
-        parts = [part for part in parts_of_process(forecast.header.parts, rank, world_size) if not forecast.has(part)]
         console = notices if rank == 0 else Console(quiet=True, force_terminal=False)
-        console.print(
-            f"{len(samples)} times{f' ({left_out} more are not valid)' if left_out else ''}, {members} members:"
-            f" {len(parts)} of {len(forecast.header.parts)} parts to sample"
-            f"{'' if world_size == 1 else f' in process 0 of {world_size}'};"
-            f" {size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
-        )
         if members and (beyond := sampler.beyond(levels)):
             console.print(beyond, soft_wrap=True)
+        chosen = f"{len(samples)} times{f' ({left_out} more are not valid)' if left_out else ''}, {members} members"
+        place = f"{size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
+        if truth is not None:
+            drawn = DrawnForecast(forecast.folder, forecast.header, sampler=forecast_sampler)
+            named = read_regions(regions) if regions else {}
+            baselines, folders = parsed_baselines(baseline), (absolute(truth), absolute(output))
+            asked = compare(*folders, baselines, match, named, persistence, climatology)
+            agenda = make_agenda(asked, allow_training, drawn)
+            records = Records(agenda, Folder(absolute(f"{output}/evaluation")))
+            kept = Kept.from_words(keep.split(",") if keep else [], forecast.header)
+            scores = DrawnScores(records, drawn, kept, rank, world_size, torch.get_num_threads())
+            console.print(
+                f"{chosen}: {len(agenda.keys)} samples to score, {len(records.todo(records.scores))} of them now;"
+                f" {place}, {size(scores.memory)} for the fields of two samples"
+            )
+            with shown_progress(console, "drawing and scoring", "samples", len(agenda.keys) // world_size) as show:
+                scores.run(lambda done: show(done, ""))
+            if rank == 0:
+                write_evaluation(records.evaluation(), agenda, Path(output) / "evaluation", drawn)
+            return
+        parts = [part for part in parts_of_process(forecast.header.parts, rank, world_size) if not forecast.has(part)]
+        console.print(
+            f"{chosen}: {len(parts)} of {len(forecast.header.parts)} parts to sample"
+            f"{'' if world_size == 1 else f' in process 0 of {world_size}'}; {place}"
+        )
         with shown_progress(console, "sampling", "parts", len(parts)) as show:
             for number, _ in enumerate(forecast_sampler.draw(forecast, parts), start=1):
                 show(number, "")

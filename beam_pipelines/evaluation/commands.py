@@ -9,7 +9,15 @@ import typer
 
 from corrstore.beam_pipelines.commands import beam_runner
 from corrstore.datasets.commands import BEAM, AsJson, Workers, notices, print_json, stopped_by_signals
-from corrstore.datasets.errors import BadInput
+from corrstore.training.evaluation_options import (
+    AllowTraining,
+    Baselines,
+    Climatology,
+    Match,
+    Persistence,
+    Regions,
+    parsed_baselines,
+)
 
 app = typer.Typer()
 
@@ -23,31 +31,12 @@ def evaluate(
     output: Annotated[
         Path, typer.Option(metavar="FOLDER", help="The folder of report.html, scores.csv and scores.parquet.")
     ],
-    baseline: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FOLDER", help="A store with targets, or a forecast, to compare with; may be repeated."
-        ),
-    ] = None,
-    match: Annotated[
-        str | None,
-        typer.Option(
-            metavar="available=6h",
-            help="Take a baseline's newest run that started so long before the forecast's; by default the same run.",
-        ),
-    ] = None,
-    regions: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="Regions by name: a box, or bounds of a static channel.")
-    ] = None,
-    persistence: Annotated[
-        bool, typer.Option("--persistence", help="Compare with the truth at the run's start.")
-    ] = False,
-    climatology: Annotated[
-        bool, typer.Option("--climatology", help="Compare with the truth's values in the train split.")
-    ] = False,
-    allow_training: Annotated[
-        bool, typer.Option("--allow-training", help="Score times that the model was trained on, and mark the pages.")
-    ] = False,
+    baseline: Baselines = None,
+    match: Match = None,
+    regions: Regions = None,
+    persistence: Persistence = False,
+    climatology: Climatology = False,
+    allow_training: AllowTraining = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,37 +52,19 @@ def evaluate(
     """
     from corrstore.beam_pipelines.evaluation.evaluate import evaluate as run_evaluate
     from corrstore.beam_pipelines.evaluation.printing import print_scores
-    from corrstore.datasets.storage.folder import Folder, absolute, write_file_atomically
-    from corrstore.datasets.store.ledger import parquet_bytes
+    from corrstore.datasets.storage.folder import Folder, absolute
     from corrstore.training.evaluation.agenda import make_agenda
-    from corrstore.training.evaluation.pages.report import left_out, write_evaluation_report
+    from corrstore.training.evaluation.pages.files import write_evaluation
     from corrstore.training.evaluation.predictors.comparison import compare
     from corrstore.training.evaluation.predictors.regions import read_regions
 
-    baselines = {}
-    for each in baseline or []:
-        name, equals, url = each.partition("=")
-        if not (name and equals and url) or name in baselines:
-            raise BadInput(f"--baseline {each!r}: write NAME=FOLDER, with another name for each")
-        baselines[name] = absolute(url)
-    comparison = compare(
-        absolute(truth),
-        absolute(forecast),
-        baselines,
-        match,
-        read_regions(regions) if regions else {},
-        persistence,
-        climatology,
-    )
+    named = read_regions(regions) if regions else {}
+    baselines = parsed_baselines(baseline)
+    comparison = compare(absolute(truth), absolute(forecast), baselines, match, named, persistence, climatology)
     agenda = make_agenda(comparison, allow_training)
     found = run_evaluate(agenda, Folder(absolute(str(output))), beam_runner(context, workers), notices)
-    for note in [*found.notes, *left_out(found), *([found.marked] if found.marked else [])]:
-        notices.print(note, highlight=False, soft_wrap=True, markup=False)
-    write_file_atomically(output / "scores.csv", found.csv.encode())
-    write_file_atomically(output / "scores.parquet", parquet_bytes(found.table))
-    write_evaluation_report(found, agenda, output / "report.html")
+    write_evaluation(found, agenda, output)
     if as_json:
         print_json([row._asdict() for row in found.grouped_rows])
     else:
         print_scores(found)
-    notices.print(f"wrote {output / 'report.html'}, scores.csv and scores.parquet", highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.predictors.sources import ForecastSource
 from corrstore.training.evaluation.trained_times import learned
+from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Part
 
 _FEW_OTHERS = 10
@@ -49,12 +50,12 @@ class Agenda:
         return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def make_agenda(comparison: Comparison, allow_training: bool = False) -> Agenda:
+def make_agenda(comparison: Comparison, allow_training: bool = False, drawn: Forecast | None = None) -> Agenda:
     """Return what is to be scored: complete samples with a valid truth, which all baselines have.
 
     Raises BadInput where grids differ, no channel is shared, no sample is left, or the truth was trained on.
     """
-    opened = Opened(comparison)
+    opened = Opened(comparison, drawn)
     header, notes = opened.forecast.header, []
     _check(opened)
     parts: dict[int, list[Part]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any
 
@@ -14,7 +15,7 @@ from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda, make_agenda
 from corrstore.training.evaluation.matching import LEFT_OUT, Matched, beside, in_order, matched
 from corrstore.training.evaluation.predictors import fits
-from corrstore.training.evaluation.predictors.comparison import Comparison, Opened, compare
+from corrstore.training.evaluation.predictors.comparison import Opened, compare
 from corrstore.training.evaluation.predictors.fits import Fit, cell_sums, residual_sums, spectrum_sums, totals
 from corrstore.training.evaluation.predictors.names import PREDICTORS
 from corrstore.training.evaluation.predictors.sample import ScoredSample, channel_seed, normalised
@@ -27,21 +28,23 @@ from corrstore.training.evaluation.sums import SumsRecord
 def evaluate(truth: str, forecast: str, **settings: Any) -> Evaluation:
     """Score a forecast in this process: `compare`, then each sample after the other."""
     agenda = make_agenda(compare(truth, forecast, **settings))
-    comparison, places = agenda.comparison, list(zip(agenda.positions, agenda.keys, strict=True))
-    own = [fit_sample(comparison, *place) for place in places]
-    found = totals_by_group(agenda, own)
+    opened, places = Opened(agenda.comparison), list(zip(agenda.positions, agenda.keys, strict=True))
+    own = [fit_sample(opened, *place) for place in places]
+    found = {
+        group: totals(group, (mine for mine, theirs in zip(own, agenda.groups, strict=True) if theirs == group))
+        for group in dict.fromkeys(agenda.groups)
+    }
     return collected(
         agenda,
         [
-            score_sample(comparison, *place, Fit(found[group], mine))
+            score_sample(opened, *place, Fit(found[group], mine))
             for place, group, mine in zip(places, agenda.groups, own, strict=True)
         ],
     )
 
 
-def fit_sample(comparison: Comparison, position: int, key: str) -> SumsRecord:
+def fit_sample(opened: Opened, position: int, key: str) -> SumsRecord:
     """Return what a sample tells about the predictors of others: a function of the files alone."""
-    opened = Opened(comparison)
     sample, found = ScoredSample(opened, position), {}
     grid, waves = opened.truth.grid, Domain.of_grid(opened.truth.grid).wavenumbers
     for channel in opened.channels:
@@ -61,21 +64,30 @@ def fit_sample(comparison: Comparison, position: int, key: str) -> SumsRecord:
     return SumsRecord(key, found)
 
 
-def score_sample(comparison: Comparison, position: int, key: str, fit: Fit | None) -> SumsRecord:
-    """Return the tallies of a sample, on the pixels that all predictors of a channel have: a function of the files."""
-    opened = Opened(comparison)
-    sample, domain, found = ScoredSample(opened, position), Domain.of_grid(opened.truth.grid), SumsRecord(key, {})
-    masks = {name: opened.mask(region) for name, region in comparison.regions.items()}
-    held: dict[str, Matched] = {}
-    needed = {beside(each) for each in opened.channels}
+def score_sample(opened: Opened, position: int, key: str, fit: Fit | None, threads: int = 1) -> SumsRecord:
+    """Return the tallies of a sample, on the pixels that all predictors of a channel have: a function of the files.
+
+    A thread holds the predictions of a channel, and of the one that it is scored beside.
+    """
+    sample, fit = ScoredSample(opened, position), fit if opened.comparison.fitted else None
+    domain = Domain.of_grid(opened.truth.grid)
+    masks = {name: opened.mask(region) for name, region in opened.comparison.regions.items()}
+    together: dict[str, list[Channel]] = {}
     for channel in in_order(opened.channels):
-        ours = matched(sample, channel, fit if comparison.fitted else None, found)
-        other = held.pop(beside(channel) or "", None)
-        for name in ours.predictions:
-            _score(found, sample, channel, name, ours, other, domain, masks)
-        if channel.name in needed:
-            held[channel.name] = ours
-    return found
+        together.setdefault(beside(channel) or channel.name, []).append(channel)
+
+    def scored(channels: list[Channel]) -> SumsRecord:
+        found, other = SumsRecord(key, {}), None
+        for channel in channels:
+            ours = matched(sample, channel, fit, found)
+            for name in ours.predictions:
+                _score(found, sample, channel, name, ours, other, domain, masks)
+            other = ours
+        return found
+
+    with ThreadPoolExecutor(threads) as pool:
+        records = list(pool.map(scored, together.values()))
+    return SumsRecord(key, {name: sums for each in records for name, sums in each.sums.items()})
 
 
 def _score(
@@ -111,14 +123,6 @@ def _score(
         )
         for sum_ in fields(Tally):
             found.sums[region, channel.name, predictor, sum_.name] = getattr(sums, sum_.name)
-
-
-def totals_by_group(agenda: Agenda, own: list[SumsRecord]) -> dict[str, SumsRecord]:
-    """Return the totals of the fits of each group of samples."""
-    return {
-        group: totals(group, (mine for mine, theirs in zip(own, agenda.groups, strict=True) if theirs == group))
-        for group in dict.fromkeys(agenda.groups)
-    }
 
 
 def collected(agenda: Agenda, records: list[SumsRecord]) -> Evaluation:

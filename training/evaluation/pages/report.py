@@ -32,6 +32,7 @@ from corrstore.training.evaluation.scoring.registry import BY_NAME, SHOWN
 from corrstore.training.evaluation.scoring.scores import fss
 from corrstore.training.evaluation.scoring.tallies import Floats
 from corrstore.training.evaluation.uncertainty import Estimate
+from corrstore.training.forecasts.files import Forecast
 
 _MEMBERS_SHOWN = 2
 
@@ -62,12 +63,14 @@ class ChannelPage(NamedTuple):
     skills: list[Skill]
 
 
-def write_evaluation_report(evaluation: Evaluation, agenda: Agenda, output: Path) -> None:
+def write_evaluation_report(
+    evaluation: Evaluation, agenda: Agenda, output: Path, drawn: Forecast | None = None
+) -> None:
     """Write the page of an evaluation: one HTML file that needs no other. Raises BadInput where it cannot be written.
 
     Its maps are of the sample in which the truth's rain, else its reflectivity, else its first channel varies most.
     """
-    opened, shown = Opened(agenda.comparison), most_varied(evaluation)
+    opened, shown = Opened(agenda.comparison, drawn), most_varied(evaluation)
     store, header, found = opened.truth.store, opened.forecast.header, cards(evaluation)
     sample = ScoredSample(opened, agenda.positions[shown])
     titles = f"{store.recipe.name} {store.recipe.title} {header.title}".lower()

@@ -47,9 +47,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Opened:
-    """The opened stores and forecasts of a comparison."""
+    """The opened stores and forecasts of a comparison; `drawn` is the forecast where it need not be in its folder."""
 
     comparison: Comparison
+    drawn: Forecast | None = None
 
     @cached_property
     def truth(self) -> StoreSource:
@@ -67,7 +68,7 @@ class Opened:
     @cached_property
     def forecast(self) -> Forecast:
         """The forecast."""
-        return open_forecast(self.comparison.forecast)
+        return self.drawn or open_forecast(self.comparison.forecast)
 
     @cached_property
     def baselines(self) -> dict[str, Source]:

@@ -31,11 +31,11 @@ def number(value: float, digits: int = 4) -> str:
     return _signed(f"{rounded / 10.0**exponent:.{digits - 1}f}×10{str(exponent).translate(_SUPERSCRIPT)}")
 
 
-def number_beside(value: float, std: float) -> str:
-    """The number with as many decimals as three digits of its standard deviation have."""
+def number_beside(value: float, std: float, digits: int = 3) -> str:
+    """The number with as many decimals as so many digits of its standard deviation or error have."""
     if math.isnan(value) or not 1e-4 <= std < 1e6:
         return number(value)
-    decimals = max(2 - math.floor(math.log10(std)), 0)
+    decimals = max(digits - 1 - math.floor(math.log10(std)), 0)
     return _signed(f"{value:,.{decimals}f}".replace(",", _THIN_SPACE))
 
 

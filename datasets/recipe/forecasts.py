@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.part import Duration, Part, PositiveDuration, Time
-from corrstore.datasets.recipe.parts import IntervalSpec, refuse_many
+from corrstore.datasets.recipe.part import Duration, IntervalSpec, Part, PositiveDuration, Time
 from corrstore.datasets.recipe.periods import Times, parse_duration, parse_time
 from corrstore.datasets.recipe.sample_axes import SampleAxes
 
+MOST_SAMPLES = 1_000_000
 Hour = Annotated[int, Field(ge=0, le=23)]
 
 
@@ -24,7 +24,7 @@ class InitsSpec(IntervalSpec):
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:
         interval = self.interval
-        refuse_many(int((interval.end - interval.start) / np.timedelta64(1, "D")) * len(self.hours), "inits")
+        _refuse_many(int((interval.end - interval.start) / np.timedelta64(1, "D")) * len(self.hours), "inits")
         return self
 
     @property
@@ -84,7 +84,7 @@ class LeadsSpec(Part):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         first, every = parse_duration(self.first), parse_duration(self.every)
-        refuse_many(int((self.longest - first) / every), "leads")
+        _refuse_many(int((self.longest - first) / every), "leads")
         for end in self.last.values() if isinstance(self.last, dict) else [self.last]:
             reach = parse_duration(end) - first
             if reach < np.timedelta64(0, "s") or reach % every:
@@ -119,6 +119,14 @@ class ForecastSpec(Part):
         times = self.init_times
         if len(times) == 0 or np.any(np.diff(times) <= np.timedelta64(0, "s")):
             raise BadInput("inits: expected at least one run, each later than the one before")
-        refuse_many(len(times) * len(self.leads.times), "inits and leads")
+        _refuse_many(len(times) * len(self.leads.times), "inits and leads")
         _ = self.axes
         return self
+
+
+def _refuse_many(samples: int, key: str) -> None:
+    """Raise BadInput where there are more samples than a store may have."""
+    if samples > MOST_SAMPLES:
+        raise BadInput(
+            f"{key}: gives {samples:,} samples, expected at most {MOST_SAMPLES:,}; make it shorter or coarser"
+        )

@@ -1,14 +1,14 @@
-"""The base of all parts of a recipe, and the times and durations that they hold."""
+"""The base of all parts of a recipe, and the times, durations and intervals that they hold."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.periods import format_time, parse_duration, parse_time
+from corrstore.datasets.recipe.periods import Interval, format_time, parse_duration, parse_time
 
 
 class Part(BaseModel):
@@ -35,3 +35,20 @@ def _checked_positive(value: str) -> str:
 Time = Annotated[str, BeforeValidator(_checked_time), Field(examples=["2018-01-01T00:00Z"])]
 Duration = Annotated[str, AfterValidator(_checked_duration), Field(examples=["3h"])]
 PositiveDuration = Annotated[Duration, AfterValidator(_checked_positive)]
+
+
+class IntervalSpec(Part):
+    """A half-open interval of UTC times."""
+
+    start: Time
+    end: Time
+
+    @property
+    def interval(self) -> Interval:
+        """The interval [start, end)."""
+        return Interval(parse_time(self.start), parse_time(self.end))
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        _ = self.interval
+        return self

@@ -15,23 +15,20 @@ from pydantic import (
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.recipe.forecasts import ForecastSpec
-from corrstore.datasets.recipe.part import Part, PositiveDuration
+from corrstore.datasets.recipe.grids import grid_of
+from corrstore.datasets.recipe.part import PositiveDuration
 from corrstore.datasets.recipe.parts import (
     ROLES,
     InputSpec,
     LikeSpec,
     NormalisationSpec,
-    PeriodSpec,
-    SplitsSpec,
     StaticSpec,
     StoredRole,
     StoreSpec,
     TargetSpec,
-    grid_of,
 )
-from corrstore.datasets.recipe.periods import Interval, Times, parse_duration
-from corrstore.datasets.recipe.sample_axes import SampleAxes
+from corrstore.datasets.recipe.periods import parse_duration
+from corrstore.datasets.recipe.samples import SamplesSpec
 from corrstore.datasets.recipe.source import LeadRule, SourceSpec
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.variables.channels import Channel, channel_named
@@ -47,7 +44,7 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
-class Recipe(Part):
+class Recipe(SamplesSpec):
     """The recipe of a store: the archives, the samples, the channels, and how they are kept.
 
     The samples are the valid times of a `period`, or the runs and lead times of a `forecast`. A store of forecasts may
@@ -57,14 +54,11 @@ class Recipe(Part):
     version: Annotated[Literal[1], BeforeValidator(_no_truth_value)] = 1
     name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
-    period: PeriodSpec | None = None
-    forecast: ForecastSpec | None = None
     like: Annotated[LikeSpec | None, BeforeValidator(lambda value: value, json_schema_input_type=str)] = Field(
         None,
         description="training store that gives grid, halo, channels, floors, transforms, window, dtype, constants and"
         " static fields; written as its path",
     )
-    splits: SplitsSpec = SplitsSpec()
     sources: dict[str, SourceSpec]
     input: InputSpec | None = None
     target: TargetSpec | None = None
@@ -143,35 +137,6 @@ class Recipe(Part):
         return self.like.store if self.like else self.normalisation.constants_from
 
     @property
-    def axes(self) -> SampleAxes:
-        """The axes of the samples."""
-        if self.forecast is not None:
-            return self.forecast.axes
-        assert self.period is not None
-        return SampleAxes(self.period.interval.times(parse_duration(self.period.frequency)))
-
-    @property
-    def times(self) -> Times:
-        """The valid time of each sample."""
-        return self.axes.valid_times
-
-    @property
-    def frequency(self) -> str:
-        """The step between the valid times, or between the lead times."""
-        if self.forecast is not None:
-            return self.forecast.leads.every
-        assert self.period is not None
-        return self.period.frequency
-
-    @property
-    def interval(self) -> Interval:
-        """The period, or the shortest interval that holds the valid times of all forecasts."""
-        if self.period is not None:
-            return self.period.interval
-        times = self.times
-        return Interval(times.min(), times.max() + parse_duration(self.frequency))
-
-    @property
     def accumulation_window(self) -> str:
         """The window of accumulated fields, as it is written."""
         return self.window or self.frequency
@@ -221,18 +186,9 @@ class Recipe(Part):
                 f"target.grid {self.target_grid} is not covered by input.grid {self.input.store_grid}"
                 f" with its halo of {self.input.halo}; enlarge input.grid or input.halo"
             )
-        period = self.interval
-        for name, split in self.splits.intervals.items():
-            if not period.holds(split):
-                raise BadInput(f"splits.{name} {split} is not inside the period {period}")
         return self
 
     def _check_samples(self) -> None:
-        if (self.period is None) == (self.forecast is None):
-            raise BadInput(
-                "expected one of period (valid times) and forecast (runs and lead times), got"
-                f" {'neither' if self.period is None else 'both'}"
-            )
         if not self.specs:
             raise BadInput("input and target are missing; write at least one")
         if self.forecast is None and len(self.specs) < len(ROLES):

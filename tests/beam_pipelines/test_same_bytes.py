@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from corrstore.beam_pipelines.build import build
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.tasks import MeasureSample, WriteSample
 from corrstore.datasets.pairing.sources import used_rules
+from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.samples.checksums import files_in_use, with_present_states
 from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.storage.folder import Folder
@@ -19,8 +22,10 @@ from corrstore.datasets.store.constants import constants_from_records
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
 from corrstore.datasets.store.records import read_records, write_task_record
-from tests.conftest import QUIET
+from tests.conftest import QUIET, build_in_process
 from tests.digests import digest
+from tests.forecasts_made import forecast_content, truth, write_sff
+from tests.running import running, waited
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +58,44 @@ def test_two_worker_processes_that_measure_too_give_the_same_bytes(recipe, tmp_p
     assert digest(tmp_path / "store") == expected
 
 
-def test_a_dask_cluster_gives_the_same_bytes(recipe, tmp_path, expected):
+@contextmanager
+def dask_cluster(place: Path) -> Iterator[Runner]:
+    """The runner of a Dask cluster of one worker."""
     from distributed import Client, LocalCluster
 
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path / "dask")
-    ) as cluster:
-        options = (
-            "--runner=apache_beam.runners.dask.dask_runner.DaskRunner",
-            f"--dask_client_address={cluster.scheduler_address}",
-            "--dask_npartitions=7",
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, local_directory=str(place)) as cluster:
+        yield Runner(
+            (
+                "--runner=apache_beam.runners.dask.dask_runner.DaskRunner",
+                f"--dask_client_address={cluster.scheduler_address}",
+                "--dask_npartitions=7",
+            )
         )
-        build(recipe, Folder(str(tmp_path / "store")), Runner(options), QUIET)
         with suppress(ValueError):  # Beam leaves its clients, and dask would send all later work of this process there
             while True:
                 Client.current().close()
+
+
+def test_a_dask_cluster_gives_the_same_bytes(recipe, tmp_path, expected):
+    with dask_cluster(tmp_path / "dask") as runner:
+        build(recipe, Folder(str(tmp_path / "store")), runner, QUIET)
     assert digest(tmp_path / "store") == expected
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_store_of_forecasts_also_after_kills(tmp_path):
+    """Builds that Dask does are killed when some of their samples are measured or written, and go on with Dask."""
+    write_sff(tmp_path / "runs", truth())
+    content = forecast_content(tmp_path / "runs")
+    build_in_process(recipe_from(content), tmp_path / "embedded")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
+    killed = tmp_path / "killed"
+    with dask_cluster(tmp_path / "dask") as runner:
+        build(recipe_from(content), Folder(str(tmp_path / "store")), runner, QUIET)
+        for place, enough in ((MEASUREMENTS, 1), (RECORDS, 1), (RECORDS, 3)):
+            with running("build", tmp_path / "recipe.yaml", "--output", killed, *runner.options) as process:
+                assert waited(process, lambda: len(list((killed / place).glob("2*"))) >= enough)  # noqa: B023
+                process.kill()
+            assert not (killed / "zarr.json").exists()
+        build(recipe_from(content), Folder(str(killed)), runner, QUIET)
+    assert digest(tmp_path / "store") == digest(killed) == digest(tmp_path / "embedded")

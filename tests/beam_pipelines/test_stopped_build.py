@@ -6,10 +6,7 @@ import os
 import random
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import psutil
@@ -21,6 +18,7 @@ from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
 from tests.command import corrstore
 from tests.conftest import build_in_process, few_are_measured, small_recipe_content
 from tests.digests import digest
+from tests.running import running, waited
 
 MINUTES = 600.0  # seconds, in which what would wait for ever is given up
 
@@ -41,23 +39,6 @@ def written_by_workers(archive, tmp_path_factory) -> tuple[Path, str]:
     return written_recipe(content, folder), digest(folder / "store")
 
 
-@contextmanager
-def running(*arguments: object, ignoring: str = "") -> Iterator[subprocess.Popen]:
-    """The command in a process group of its own, none of which is left at the end; SIGINT and SIGTERM as by default."""
-    default = {name: "IGN" if name == ignoring else "DFL" for name in ("SIGTERM", "SIGINT")}
-    handled = "; ".join(f"signal.signal(signal.{name}, signal.SIG_{each})" for name, each in default.items())
-    code = f"import os, signal, sys; {handled}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    command = [sys.executable, "-c", code, "-m", "corrstore", *map(str, arguments)]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
 def building(file: Path, store: Path, workers: int = 2, ignoring: str = "") -> AbstractContextManager[subprocess.Popen]:
     """A build that runs."""
     return running("build", file, "--output", store, f"--workers={workers}", ignoring=ignoring)
@@ -71,13 +52,6 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
             if "corrstore.beam_pipelines.spreading.worker" in child.cmdline():
                 found.append(child)
     return found
-
-
-def waited(process: subprocess.Popen, until: Callable[[], bool]) -> bool:
-    """Wait until that has come; return whether the process is still running."""
-    while process.poll() is None and not until():
-        time.sleep(0.002)
-    return process.poll() is None
 
 
 def records(store: Path) -> int:

@@ -13,6 +13,7 @@ import pystac
 import pytest
 from pystac.extensions.datacube import DatacubeExtension
 
+from corrstore.catalog.drawing.shift_charts import shift_charts
 from corrstore.catalog.exports.card import card_of
 from corrstore.catalog.exports.stac import write_stac
 from corrstore.catalog.pages.page import write_site
@@ -136,8 +137,10 @@ def test_a_page_has_runs_by_leads(page):
     assert page.one("p", class_="eyebrow").text.startswith("Store of forecasts")
     assert "of 3 runs at leads of 3 h to 12 h, every 3 h" in page.text
     assert "2020-06-01 12:00 UTC + 3h" in page.one("section", id="fields").text
-    assert len(page.one("section", id="inputs").all("article")) == 7
-    assert not page.all("table", id="table-target")
+    assert len(page.one("section", id="fields").all("article")) == 7
+    assert not page.all("table", id="table-target") and not page.all("section", id="inputs")
+    assert "residual" not in page.one("section", id="fields").text
+    assert [each.text for each in page.one("dl", class_="facts").all("dt")][:3] == ["Samples", "Input", "Period"]
 
 
 def test_a_page_draws_the_shift_of_each_input_channel(page, input_store):
@@ -149,6 +152,7 @@ def test_a_page_draws_the_shift_of_each_input_channel(page, input_store):
         for name, key in (("mean", "mean_shift"), ("std", "std_ratio"), ("small-scales", "power_ratio")):
             assert float(article.one("data", class_=f"last-{name}").attributes["value"]) == row[key]
         assert [path.attributes["d"].count("V") for path in article.all("path", class_="line")] == [4] * 3
+        assert [path.attributes["d"].count("h0") for path in article.all("path", class_="points")] == [4] * 3
 
 
 def test_a_site_a_card_and_a_collection_have_the_runs(catalog, input_store, tmp_path):
@@ -169,3 +173,20 @@ def test_a_site_a_card_and_a_collection_have_the_runs(catalog, input_store, tmp_
     assert cube.dimensions["lead_time"].extent == [3.0, 12.0]
     for name, variable in cube.variables.items():
         assert tuple(variable.dimensions) == input_store.group[name].metadata.dimension_names
+
+
+def test_ratios_are_drawn_on_a_logarithmic_axis_with_a_tick_at_one():
+    """A tenth and tenfold lie as far from one, bars do not hide each other, and a number has its error's decimals."""
+    names = ("mean_shift", "std_ratio", "power_ratio")
+    rows = [
+        {"lead_seconds": 3600 * lead, **dict.fromkeys(names, ratio), **{f"{name}_error": error for name in names}}
+        for lead, ratio, error in ((12, 0.1, 0.01), (24, 10.0, 1.0), (36, 1.00123, 0.27), (48, 0.0, None))
+    ]
+    _, chart = shift_charts("t2m", rows)
+    (one,) = [tick for tick in chart.y_ticks if tick.text == "1"]
+    assert one.at == pytest.approx(50) and {"0.1", "10"} <= {tick.text for tick in chart.y_ticks}
+    std, power = ([point.split() for point in line.points.split("M")[1:]] for line in chart.lines)
+    heights = [int(y.removesuffix("h0")) for _, y in std]
+    assert heights[0] - 200 == 200 - heights[1] > 150 and heights[2] == 200
+    assert all(int(beside) - int(x) == 16 for (x, _), (beside, _) in zip(std, power, strict=True))
+    assert "std 1.00 at 36 h" in chart.alt

@@ -13,8 +13,8 @@ from corrstore.catalog.queries.query import Match
 from corrstore.catalog.queries.selection import Region, parse_region
 from corrstore.catalog.tables.names import location_of
 from corrstore.datasets.errors import BadInput, DamagedData
-from corrstore.datasets.recipe.parts import SplitsSpec
 from corrstore.datasets.recipe.periods import Interval, parse_period
+from corrstore.datasets.recipe.samples import SplitsSpec
 from corrstore.datasets.storage.folder import Folder, write_file_atomically
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.run_config import RunConfig

@@ -174,7 +174,7 @@ def _with_file_states(
     if size >= _LITTLE:
         task, indices = ChecksumFile(unknown), list(range(len(unknown)))
         spread(task, indices, folder, CHECKSUMS, runner, Progress("checksums", console))
-    return with_present_states(preparation.pairs, used, recipe.sources, folder)
+    return with_present_states(preparation.pairs, used, folder)
 
 
 def _work(

@@ -107,7 +107,7 @@ def synth(
         return
     results.print(f"{len(files)} SYNTHETIC files in {directory}")
     for fault_made in faults_made:
-        results.print(f"damaged on purpose: {fault_made}", highlight=False)
+        results.print(f"damaged on purpose: {fault_made}", highlight=False, soft_wrap=True)
 
 
 @app.command()

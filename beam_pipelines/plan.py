@@ -109,7 +109,7 @@ def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> d
         return {}
     refuse_changes(build_record, recipe, folder.url)
     used = files_in_use(preparation.files, preparation.pairs)
-    pairs = with_present_states(preparation.pairs, used, recipe.sources, folder)
+    pairs = with_present_states(preparation.pairs, used, folder)
     return find_changes(recipe, build_record.recipe, read_recorded(folder).pairs, pairs).files
 
 

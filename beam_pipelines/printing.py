@@ -168,6 +168,8 @@ def _notes(rows: Sequence[Row], more_leads: int) -> Iterator[str]:
                 f"fewer than {LEAST_MATCHED} training samples have the same months and hours of day as {len(leads)} of"
                 f" the leads: these are compared with all {span} of them, whatever their season and hour"
             )
+    if any(row["mean_shift_error"] is None for row in rows):
+        yield "? is the error of samples of a single day, which do not tell it"
     if all(row["power_ratio"] is None for row in rows):
         yield "small-scale power is not known of the training store, which was built before it was counted"
     if more_leads:

@@ -53,13 +53,14 @@ def write_sff(folder: Path, fields: xr.Dataset, suffix: str = ".nc") -> None:
 
 
 def write_weatherbench(path: Path, fields: xr.Dataset) -> None:
-    """One group, longitude before latitude as there; rain in metres over six hours."""
+    """One group in chunks of one run, longitude before latitude as there; rain in metres over six hours."""
     named = {"t2m": "2m_temperature", "z": "geopotential", "t": "temperature"}
     dataset = fields.drop_vars("tp").assign(total_precipitation_6hr=six_hours(fields) / 1000).rename(named)
     dataset = dataset.rename(init="time", lead="prediction_timedelta", lat="latitude", lon="longitude", member="number")
     if dataset.sizes["number"] == 1:
         dataset = dataset.isel(number=0, drop=True)
-    dataset.transpose(..., "longitude", "latitude").to_zarr(path, zarr_format=2, consolidated=True)
+    dataset.time.encoding = {"units": "hours since 2020-01-01"}
+    dataset.transpose(..., "longitude", "latitude").chunk(time=1).to_zarr(path, zarr_format=2, consolidated=True)
 
 
 def write_dynamical(path: Path, fields: xr.Dataset) -> None:

@@ -20,7 +20,7 @@ TERMS_SCHEMA = pa.schema(
         ("sign", pa.int64()),  # 1 or -1; 0 in a row that says why the field is missing
         ("missing", pa.string()),
         *REFERENCE_SCHEMA,
-        ("file_bytes", pa.int64()),  # the file in the state in which it is read; of a Zarr group its metadata object
+        ("file_bytes", pa.int64()),  # the file as it is read; of a Zarr group the chunks, see gridded.chunks
         ("file_modified", pa.timestamp("us")),
         ("file_sha256", pa.string()),
     ]

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from corrstore.datasets.archives.gridded.chunks import LocalGroups
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.checksums import cached_checksum, size_and_time
 from corrstore.datasets.storage.cache import file_key
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import CHECKSUMS
+from corrstore.datasets.store.ledger import CHECKSUMS, PAIRS
 
 _COMPARED = [
     *("source", "wanted", "sign", "valid_time", "window_start", "inside", "offset", "length", "part"),
@@ -40,14 +43,15 @@ def find_changes(recipe: Recipe, before: Recipe, recorded: pa.Table, present: pa
     An archive that was moved as a whole, from the path in the recipe `before`, has not changed. The static fields
     have index -1.
     """
-    old, new = _rows(recorded, before), _rows(present, recipe)
+    of_no_state = _paths_of_no_state(recorded, before)
+    old, new = _rows(recorded, before, of_no_state), _rows(present, recipe, of_no_state)
     samples = frozenset(index for index, rows in old.items() if index in new and rows != new[index])
     blamed: dict[str, set[int]] = defaultdict(set)
     for index in samples:
         gone = {row[:2] for row in old[index] - new[index]}  # source and path
         for source, path in gone:
-            if path:
-                blamed[f"{_root(recipe, source)}/{path}"].add(index)
+            if path is not None:
+                blamed[f"{_root(recipe, source)}/{path}".rstrip("/")].add(index)
     return Changes(samples, {path: len(indices - {-1}) for path, indices in blamed.items()})
 
 
@@ -55,14 +59,19 @@ def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, int], li
     """Compare the files of a store's table of sources with what lies at their paths now.
 
     Returns the number of samples made of each file that is another one now, and the paths where there is none. A file
-    of the recorded size and time of change whose state was not seen before is taken for the same one.
+    of the recorded size and time of change whose state was not seen before is taken for the same one. Of Zarr groups
+    the chunks are compared, but those in buckets.
     """
     seen = set(folder.names(CHECKSUMS))
     changed: dict[str, int] = {}
     absent = []
+    groups = {row["path"] for row in sources.to_pylist() if row["modified"] is None and "://" not in row["path"]}
+    if groups:
+        absent = sorted(path for path in groups if not Path(path).exists())
+        changed = _changed_groups(folder, groups - set(absent))
     for row in sources.to_pylist():
         path, recorded = row["path"], (row["bytes"], row["modified"])
-        if row["format"] == "zarr":
+        if row["modified"] is None:
             continue
         try:
             state = size_and_time(path)
@@ -76,14 +85,35 @@ def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, int], li
     return changed, absent
 
 
-def _rows(pairs: pa.Table, recipe: Recipe) -> dict[int, set[tuple[Any, ...]]]:
+def _changed_groups(folder: Folder, paths: set[str]) -> dict[str, int]:
+    """Return the number of samples made of chunks of each Zarr group that are other ones now."""
+    changed: dict[str, set[int]] = defaultdict(set)
+    groups = LocalGroups()
+    with folder.open(PAIRS) as file, pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(columns=["index", "path", "name", "indexers", "file_modified", "file_sha256"]):
+            for row in batch.filter(pc.is_valid(batch["file_modified"])).to_pylist():
+                path = row["path"]
+                if path in paths and groups.state_of(path, row["name"], row["indexers"]).sha256 != row["file_sha256"]:
+                    changed[path].add(row["index"])
+    return {path: len(indices - {-1}) for path, indices in changed.items()}
+
+
+def _paths_of_no_state(pairs: pa.Table, recipe: Recipe) -> set[tuple[str, str | None]]:
+    """Return source and path below its archive's of what the pairs tell no state of, such as groups in buckets."""
+    stateless = pairs.filter(pc.and_(pc.is_valid(pairs["path"]), pc.is_null(pairs["file_modified"])))
+    rows = stateless.group_by(["source", "path"]).aggregate([]).to_pylist()
+    return {(row["source"], _below(row["path"], _root(recipe, row["source"]))) for row in rows}
+
+
+def _rows(pairs: pa.Table, recipe: Recipe, of_no_state: set[tuple[str, str | None]]) -> dict[int, set[tuple[Any, ...]]]:
     """Return what is compared of each sample: source, path below its archive's, and the compared columns."""
     rows: dict[int, set[tuple[Any, ...]]] = defaultdict(set)
     columns = [pairs[name].to_pylist() for name in _COMPARED]
-    for index, source, path, *values in zip(
+    for index, source, path, *values, sha256 in zip(
         pairs["index"].to_pylist(), pairs["source"].to_pylist(), pairs["path"].to_pylist(), *columns, strict=True
     ):
-        rows[index].add((source, _below(path, _root(recipe, source)), *values))
+        place = source, _below(path, _root(recipe, source))
+        rows[index].add((*place, *values, None if place in of_no_state else sha256))
     return rows
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,16 +13,17 @@ import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corrstore.datasets.archives.gridded.chunks import ChunksState, LocalGroups
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
-from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.storage.cache import cache_path, file_key, read_from_cache, write_to_cache
-from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import CHECKSUMS, read_own
 
 _READS_AT_ONCE = 16
-_ZARR_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
 _EPOCH = datetime(1970, 1, 1)
+_SLICE = ("name", "indexers")
+_STATE = ("file_bytes", "file_modified", "file_sha256")
 _CHECKSUM = re.compile("[0-9a-f]{64}([0-9a-f]{8})?")
 
 
@@ -53,10 +53,10 @@ def _crc(sha256: str) -> str:
 
 @dataclass(frozen=True)
 class FileState:
-    """The size in bytes, the time of change (UTC; None for a Zarr group) and the SHA-256 of a file."""
+    """The size in bytes, the time of change (UTC) and the SHA-256 of a file."""
 
     bytes: int
-    modified: datetime | None
+    modified: datetime
     sha256: str
 
 
@@ -102,36 +102,38 @@ def restore_checksums(used: pa.Table, folder: Folder, names: set[str]) -> set[st
     return names
 
 
-def file_states(used: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> dict[str, FileState]:
-    """Return the present state of the files and Zarr groups in use, by path.
+def file_states(used: pa.Table, folder: Folder) -> dict[str, FileState]:
+    """Return the present state of the files in use, by path; those of Zarr groups are told by their chunks.
 
-    Checksums come from the ledger or this machine's cache where they are known, else the files are read. Of a Zarr
-    group the state is that of its metadata object: its chunks are not read for this.
+    Checksums come from the ledger or this machine's cache where they are known, else the files are read.
     """
     there = set(folder.names(CHECKSUMS))
 
-    def state(row: dict[str, str]) -> FileState:
-        path = row["path"]
-        if row["format"] == "zarr":
-            metadata = _zarr_metadata(Folder(path, sources[row["source"]].storage_options))
-            return FileState(len(metadata), None, checksum(metadata))
+    def state(path: str) -> FileState:
         key = _key(path)
         sha256 = read_own(folder, f"{CHECKSUMS}/{key}", parsed_checksum) if key in there else cached_checksum(path)
         return FileState(*size_and_time(path), sha256)
 
-    rows = used.to_pylist()
+    paths = [row["path"] for row in used.to_pylist() if row["format"] != "zarr"]
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        return dict(zip((row["path"] for row in rows), pool.map(state, rows), strict=True))
+        return dict(zip(paths, pool.map(state, paths), strict=True))
 
 
-def with_present_states(pairs: pa.Table, used: pa.Table, sources: Mapping[str, SourceSpec], folder: Folder) -> pa.Table:
-    """Return the pairs (PAIRS_SCHEMA) with the present state of the file in use that holds each field."""
-    states = file_states(used, sources, folder)
-    known = [states.get(path) for path in pairs["path"].to_pylist()]
+def with_present_states(pairs: pa.Table, used: pa.Table, folder: Folder) -> pa.Table:
+    """Return the pairs (PAIRS_SCHEMA) with the present state of what is read for each field.
+
+    That is the file in use or, of a Zarr group, the chunks; it is null for a group in a bucket.
+    """
+    states, groups = file_states(used, folder), LocalGroups()
+
+    def state(path: str, *place: str) -> FileState | ChunksState | None:
+        return states.get(path) or (None if path is None or "://" in path else groups.state_of(path, *place))
+
+    known = [state(*row) for row in zip(*(pairs[key].to_pylist() for key in ("path", *_SLICE)), strict=True)]
     columns = {
-        "file_bytes": [state and state.bytes for state in known],
-        "file_modified": [state and state.modified for state in known],
-        "file_sha256": [state and state.sha256 for state in known],
+        "file_bytes": [each and each.bytes for each in known],
+        "file_modified": [each and each.modified for each in known],
+        "file_sha256": [each and each.sha256 for each in known],
     }
     for name, values in columns.items():
         pairs = pairs.set_column(
@@ -141,13 +143,17 @@ def with_present_states(pairs: pa.Table, used: pa.Table, sources: Mapping[str, S
 
 
 def refuse_changed_files(terms: pa.Table) -> None:
-    """Raise BadInput where a file of the terms (TERMS_SCHEMA) has another size or time of change than planned."""
-    planned = terms.select(["path", "file_bytes", "file_modified"]).to_pylist()
-    for path, size, modified in {(row["path"], row["file_bytes"], row["file_modified"]) for row in planned}:
-        if modified is not None and size_and_time(path) != (size, modified):
+    """Raise BadInput where what the terms (TERMS_SCHEMA) name has another size or time of change than planned."""
+    planned = terms.filter(pc.is_valid(terms["file_modified"]))
+    groups = LocalGroups()
+    for row in planned.group_by(["path", "format", "inside", *_SLICE, *_STATE]).aggregate([]).to_pylist():
+        size, modified, sha256 = (row[name] for name in _STATE)
+        in_group = row["format"] == "zarr" and not row["inside"]
+        now = groups.state_of(row["path"], *(row[name] for name in _SLICE)) if in_group else None
+        if (now.sha256 != sha256) if now else size_and_time(row["path"]) != (size, modified):
             raise BadInput(
-                f"{path} was changed while samples were made of it: {size:,} bytes of {modified:%Y-%m-%dT%H:%M:%S}Z"
-                " are not there any more; give the same command again"
+                f"{row['path']} was changed while samples were made of it: {size:,} bytes of"
+                f" {modified:%Y-%m-%dT%H:%M:%S}Z are not there any more; give the same command again"
             )
 
 
@@ -176,12 +182,3 @@ def _cache_path(path: str) -> Path:
 
 def _gone(path: str, error: OSError) -> DamagedData:
     return DamagedData(f"{path} was read for the store and cannot be now: {error.strerror}; restore it")
-
-
-def _zarr_metadata(group: Folder) -> bytes:
-    for name in _ZARR_METADATA:
-        try:
-            return group.read(name)
-        except FileNotFoundError:
-            continue
-    raise DamagedData(f"{group.url} has none of {', '.join(_ZARR_METADATA)} any more; restore it")

@@ -58,6 +58,7 @@ SHARDS_SCHEMA = pa.schema(
         ("sha256", pa.string()),
     ]
 )
+_FILE, _STATE = ("source", "path", "format"), ("file_bytes", "file_modified", "file_sha256")
 HISTOGRAMS_SCHEMA = pa.schema([("role", pa.string()), ("channel", pa.string()), ("edges", pa.list_(pa.float64()))])
 
 
@@ -120,13 +121,17 @@ class SourceCounts:
         self._counted: dict[tuple[Any, ...], list[int]] = {}
 
     def add(self, records: list[SampleRecord]) -> None:
-        """Count the terms of the records."""
-        state = ["source", "path", "format", "file_bytes", "file_modified", "file_sha256"]
+        """Count the terms of the records; a Zarr group, whose chunks have each its state, is counted without one."""
         for record in records:
             held = record.terms.filter(pc.is_valid(record.terms["path"]))
-            for row in held.group_by(state).aggregate([([], "count_all")]).to_pylist():
-                counted = self._counted.setdefault(tuple(row[name] for name in state), [0, 0])
-                counted[0] += row["count_all"]
+            fields: dict[tuple[Any, ...], int] = {}
+            for row in held.group_by([*_FILE, "inside", *_STATE]).aggregate([([], "count_all")]).to_pylist():
+                in_group = row["format"] == "zarr" and not row["inside"]
+                key = (*(row[name] for name in _FILE), *(None if in_group else row[name] for name in _STATE))
+                fields[key] = fields.get(key, 0) + row["count_all"]
+            for key, count in fields.items():
+                counted = self._counted.setdefault(key, [0, 0])
+                counted[0] += count
                 counted[1] += record.index >= 0
 
     def table(self) -> pa.Table:

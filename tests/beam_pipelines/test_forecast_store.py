@@ -88,6 +88,20 @@ def test_xarray_opens_it_with_runs_and_leads_as_axes(store):
     np.testing.assert_array_equal(group.target.sel(place), store.stored("target", 5))
 
 
+def test_loaders_that_know_other_archives_select_runs_and_leads_by_the_names_that_they_know(store):
+    """WeatherBench-X selects arrays of init_time and lead_time, dynamical.org's users one of each or a valid_time."""
+    inits, leads = RUNS[:2], np.array([6, 12], "m8[h]")
+    for opened in (xr.open_zarr(store.folder.path(), chunks={}), store.dataset("target", ["t2m"])):
+        assert {"init_time", "lead_time", "valid_time", "lat", "lon"} <= set(opened.coords)
+        chunk = opened.rename(lat="latitude", lon="longitude").sel(init_time=inits, lead_time=leads)
+        assert chunk.sizes["init_time"] == chunk.sizes["lead_time"] == 2 and "latitude" in chunk.dims
+        np.testing.assert_array_equal(chunk.valid_time.values, inits[:, None] + leads)
+    one = chunk.t2m.isel(init_time=1, lead_time=0)
+    np.testing.assert_allclose(one, store.physical("target", 4)[0], rtol=1e-6)
+    same_time = store.dataset("target", ["t2m"]).t2m.stack(run=("init_time", "lead_time"))
+    assert (same_time.valid_time == np.datetime64("2020-06-02T12")).sum() == 3
+
+
 def test_patches_of_forecasts_are_loaded_as_they_are_stored(store):
     order = PatchOrder(np.flatnonzero(store.valid), Patch(0, 0, 5, 7), Patch(0, 0, 4, 4), 1, 0)
     (batch,) = Loader(store, order).batches([(0, 10)])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import xarray as xr
 
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
@@ -17,7 +15,6 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.samples.checksums import FileState, file_checksum, file_states, files_without_checksum
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import CHECKSUMS
@@ -25,17 +22,17 @@ from corrstore.datasets.store.records import write_task_record
 from tests.conftest import QUIET
 
 
-def files(*paths: Path, format: str = "grib") -> pa.Table:
-    rows = [{"source": "era5", "path": str(path), "bytes": 0, "format": format, "fields": 1} for path in paths]
+def files(*paths: Path) -> pa.Table:
+    rows = [{"source": "era5", "path": str(path), "bytes": 0, "format": "grib", "fields": 1} for path in paths]
     return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA)
 
 
 def states(folder: Path, table: pa.Table) -> list[FileState]:
     """The states of the files, the checksums made as workers make them."""
-    ledger, sources = Folder(str(folder)), {"era5": SourceSpec(type="era5", path="unused")}
+    ledger = Folder(str(folder))
     for path in files_without_checksum(table, ledger):
         write_task_record(ledger, file_checksum(path), CHECKSUMS)
-    return list(file_states(table, sources, ledger).values())
+    return list(file_states(table, ledger).values())
 
 
 def test_the_catalog_tells_the_checksum_of_each_file(demo_store, tmp_path):
@@ -73,19 +70,6 @@ def test_workers_leave_the_checksums(tmp_path):
         assert state.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(("version", "name"), [(2, ".zmetadata"), (3, "zarr.json")])
-def test_of_a_zarr_group_it_is_the_metadatas(tmp_path, version, name):
-    url = tmp_path / "archive.zarr"
-    xr.Dataset({"t": ("x", [1.0, 2.0])}).to_zarr(url, zarr_format=version, consolidated=True)
-    (state,) = states(tmp_path / "store", files(url, format="zarr"))
-    content = (url / name).read_bytes()
-    assert "t" in json.dumps(json.loads(content))
-    assert (state.bytes, state.modified) == (len(content), None)
-    assert state.sha256 == hashlib.sha256(content).hexdigest()
-
-
 def test_a_file_that_has_gone_is_named(tmp_path):
     with pytest.raises(DamagedData, match=r"gone.grib was read for the store and cannot be now: No such file"):
         states(tmp_path / "store", files(tmp_path / "gone.grib"))
-    with pytest.raises(DamagedData, match=r"gone.zarr has none of zarr.json, .zmetadata, .zgroup any more"):
-        states(tmp_path / "store", files(tmp_path / "gone.zarr", format="zarr"))

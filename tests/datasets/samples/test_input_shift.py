@@ -75,6 +75,7 @@ def test_plan_and_build_print_it(input_store, monkeypatch):
     printed = corrstore("build", path, "--output", input_store.folder.url).stdout
     assert "ratio of std" in printed and "compared with all 8 of them" in printed
     assert "1 to 2 samples of each lead" in printed and "none: the store was finished" in printed
+    assert "± ?" in printed and "? is the error of samples of a single day" in printed
     printed = corrstore("build", path, "--output", input_store.folder.url, "--json").stdout
     assert json.loads(printed)["input_shift"] == read_shift(input_store.folder)
 
@@ -194,15 +195,7 @@ def test_known_bias_and_growth_come_out_within_their_sampling_error(fortnight, m
         shifts.append(in_errors(row["mean_shift"], (ours["mean"] - theirs["mean"]) / std, shift))
         influence = row["std_ratio"] * (squares[0] / squares[0].mean() - squares[1] / squares[1].mean()) / 2
         growths.append(in_errors(row["std_ratio"] - 1, influence, growth - 1))
-        print(
-            model,
-            lead,
-            row["channel"],
-            f"{row['mean_shift']:.3f} {shift:.3f} {shifts[-1][0]:.1f} {shifts[-1][1]:.1f}",
-            f"{row['std_ratio']:.3f} {growth:.3f} {growths[-1][0]:.1f} {growths[-1][1]:.1f}",
-        )
     most = chi2.ppf(0.999, len(rows))
     for name, numbers in (("mean_shift", shifts), ("std_ratio", growths)):
         planted, none = np.square(numbers).sum(axis=0)
-        print(name, planted, none, most)
         assert planted < most < none, (name, planted, none)

@@ -68,7 +68,8 @@ def _chart(
     across = _Axis.around(leads, False)
     spans = [end for values, errors in known.values() for end in _ends(values, errors, logarithmic)]
     up = _Axis.around(np.concatenate([[reference], *spans]), logarithmic)
-    lines, texts = [], []
+    lines: list[Line] = []
+    texts = []
     for key, (values, errors) in known.items():
         last = np.flatnonzero(np.isfinite(values))[-1]
         x = WIDTH * across.at(leads) + _APART * (len(lines) - (len(known) - 1) / 2)
@@ -107,8 +108,8 @@ class _Axis(NamedTuple):
         along = np.log(values) if logarithmic else values
         low, high = float(np.nanmin(along)), float(np.nanmax(along))
         margin = _MARGIN * (high - low) or 1.0
-        ends = np.array([low - margin, high + margin])
-        return cls(*map(float, np.exp(ends) if logarithmic else ends), logarithmic)
+        low, high = low - margin, high + margin
+        return cls(math.exp(low), math.exp(high), True) if logarithmic else cls(low, high, False)
 
     def at(self, values: Floats) -> Floats:
         """Return the places of the values between the ends, 0 to 1."""

@@ -52,7 +52,7 @@ class ForecastSampler:
         """The tiles that are drawn; raises BadInput where they do not fit.
 
         Of a region those that touch it, and those that touch these: what lies further away changes a member inside by
-        less than a thousandth of its residual.
+        a hundredth of its residual or less, see docs/forecasts.md.
         """
         domain, sampling = self.trained.features.geometry.domain, self.sampling
         tiling = Tiling((domain.height, domain.width), sampling.tile, sampling.overlap)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import zarr
 
@@ -33,7 +33,7 @@ class LocalGroups:
     """Zarr groups on a mounted file system, of which the metadata of each array is read once."""
 
     def __init__(self) -> None:
-        self._arrays: dict[tuple[str, str], tuple[zarr.Array, list[str], bytes]] = {}
+        self._arrays: dict[tuple[str, str], tuple[zarr.Array[Any], list[str], bytes]] = {}
 
     def state_of(self, path: str, name: str, indexers: str) -> ChunksState:
         """Return the state of the chunks that hold the slice of a variable at these positions, as JSON, by dimension.
@@ -53,22 +53,22 @@ class LocalGroups:
             digest.update(f"{key} {state.st_size} {state.st_mtime_ns}\n".encode())
         return ChunksState(size, _EPOCH + timedelta(microseconds=modified // 1000), digest.hexdigest())
 
-    def _array(self, path: str, name: str) -> tuple[zarr.Array, list[str], bytes]:
+    def _array(self, path: str, name: str) -> tuple[zarr.Array[Any], list[str], bytes]:
         if (path, name) not in self._arrays:
             try:
                 array = zarr.open_array(path, path=name, mode="r")
             except Exception as error:
                 reason = fault_of_file(error)
                 raise DamagedData(f"{name} of {path} was read for the store and cannot be now: {reason}") from None
-            metadata = array.metadata.to_dict()
-            dimensions = metadata.get("dimension_names") or array.attrs.get("_ARRAY_DIMENSIONS") or []
+            metadata: dict[str, Any] = dict(array.metadata.to_dict())
+            dimensions: Any = metadata.get("dimension_names") or array.attrs.get("_ARRAY_DIMENSIONS") or []
             kept = {key: value for key, value in metadata.items() if key != "shape"}
             text = json.dumps(kept, sort_keys=True, default=str).encode()
             self._arrays[path, name] = array, [str(each) for each in dimensions], text
         return self._arrays[path, name]
 
 
-def _chunk_keys(array: zarr.Array, dimensions: list[str], indexers: dict[str, int | None]) -> Iterator[str]:
+def _chunk_keys(array: zarr.Array[Any], dimensions: list[str], indexers: dict[str, int | None]) -> Iterator[str]:
     """Yield the keys below the array of the chunks, or shards, that hold a slice."""
     places = []
     for dimension, length, side in zip(dimensions, array.shape, array.shards or array.chunks, strict=True):

@@ -177,24 +177,44 @@ def test_the_errors_of_a_run_correlate_along_its_leads_and_those_of_two_runs_do_
         assert abs(np.mean(found) - expected) < 4 * np.std(found, ddof=1) / np.sqrt(len(found)) < 0.3
 
 
-def test_the_errors_of_cma_gfs_are_those_that_are_told(weeks):
+def coarse_fields(archive: ForecastArchive, model: str, names: tuple[str, ...]) -> Iterator[tuple]:
+    """Yield each run and lead in hours of a coarse model, its grid in microdegrees, and fields by name."""
+    if model == "cma_gfs":
+        for path, init, lead in of_model(archive, model):
+            yield init, lead, grid_of(path), fields(path, *names)
+        return
+    for path in (each for each in archive.files if each.suffix == ".zarr"):
+        opened = xr.open_zarr(path, decode_timedelta=False).isel(init_time=0)
+        corner = round(float(opened.latitude[0]) * 1e6), round(float(opened.longitude[0]) * 1e6)
+        for lead in opened.lead_time.values:
+            one = opened.sel(lead_time=lead)
+            held = {name: one[name[0]].sel(level=850) if name == "t_850" else one[name] for name in names}
+            grid = (one.latitude.size, one.longitude.size, *corner, 250_000)
+            yield opened.init_time.values, int(lead), grid, {name: each.values for name, each in held.items()}
+
+
+@pytest.mark.parametrize("model", ["cma_gfs", "sff"])
+def test_the_errors_of_coarse_models_are_those_that_are_told(weeks, model):
     """The box means of the truth are made by the test; errors of four variables in units of their deviation."""
     names = ("t2m", "u10m", "msl", "t_850")
     scaled = defaultdict(list)
-    for path, init, lead in of_model(weeks, "cma_gfs"):
+    for init, lead, grid, held in coarse_fields(weeks, model, names):
         fine = truth(weeks, init + lead * HOUR)
         true = fields(fine, *names)
         of_run = []
-        for name, field in fields(path, *names).items():
-            growth = FORECAST_ERRORS["cma_gfs"].growth_of(name)
-            error = field - box_means(true[name], grid_of(fine), grid_of(path))
+        for name, field in held.items():
+            growth = FORECAST_ERRORS[model].growth_of(name)
+            error = field - box_means(true[name], grid_of(fine), grid)
             of_run.append((error - growth.bias_at(lead * HOUR)) / growth.deviation_at(lead * HOUR))
         scaled[lead].append(of_run)
+    assert len(scaled) == 2
     for of_lead in scaled.values():
         drawn = np.array(of_lead).reshape(12, 4, -1)
         drawn = drawn[:, :, np.isfinite(drawn[0, 0])]
         assert drawn.shape[2] >= 12
-        for expected, found in ((0, drawn.mean(axis=2)), (1, (drawn**2).mean(axis=2))):
+        errors = drawn.mean(axis=2)
+        assert (np.abs(errors.mean(axis=0)) < 4 * errors.std(axis=0, ddof=1) / np.sqrt(12)).all()
+        for expected, found in ((0, errors), (1, (drawn**2).mean(axis=2))):
             assert abs(found.mean() - expected) < 4 * found.std(ddof=1) / np.sqrt(found.size)
             assert found.std() / np.sqrt(found.size) < 0.2
 

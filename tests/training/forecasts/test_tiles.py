@@ -15,8 +15,10 @@ from corrstore.datasets.errors import BadInput
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.noise import member_noise
 from corrstore.training.diffusion.sampler import SamplerConfig, sample
+from corrstore.training.diffusion.spectrum import octaves
 from corrstore.training.forecasts.tiles import Tiling, blend, tiled
 from corrstore.training.networks.network import NetworkConfig, UNet
+from corrstore.training.patches.patches import Patch
 
 DOMAIN = (50, 70)
 
@@ -166,3 +168,34 @@ def test_a_unet_with_attention_draws_a_domain_that_is_no_multiple_of_its_strides
     )
     assert draw.shape == (1, 2, 37, 45)
     assert draw.isfinite().all()
+
+
+class Nothing(nn.Module):
+    """A network that adds nothing: its denoiser is the Wiener filter of the spectrum."""
+
+    def forward(self, x, c_noise):
+        return torch.zeros_like(x[:, :1])
+
+
+@pytest.mark.parametrize(("smoothness", "alone", "around"), [(0.5, 0.01, 0.0005), (2.0, 0.3, 0.02)])
+def test_tiles_that_touch_those_of_a_region_leave_little_of_the_influence_of_the_others(smoothness, alone, around):
+    """The modes' standard deviation grows with that power of the wavelength; all tiles give the whole domain."""
+    domain, region = (96, 96), Patch(40, 40, 16, 16)
+    wavelengths = torch.tensor(octaves(16, 16), dtype=torch.float32)
+    denoise = Denoiser(Nothing(), mode_std=2 * (wavelengths / wavelengths[-1])[None] ** smoothness)
+    config = SamplerConfig(steps=25, sigma_min=0.01, sigma_max=50.0)
+    condition = torch.zeros(1, 16, 16)
+
+    def drawn(tiling):
+        noise = tiling.area.crop(member_noise(3, 0, (1, *domain)))[None]
+        fields = sample(tiled(denoise, lambda tile: condition, tiling, 64), lambda draw: noise, config)[0]
+        return region.inside(tiling.area).crop(fields)
+
+    everything = Tiling(domain, (16, 16), 4)
+    touching = everything.touching(region)
+    wanted = drawn(everything)
+    off = [
+        float((drawn(tiling) - wanted).abs().max() / wanted.std())
+        for tiling in (touching, everything.touching(touching.area), everything.touching(Patch(0, 0, *domain)))
+    ]
+    assert off[0] > alone and 0 < off[1] < around and off[2] == 0, off

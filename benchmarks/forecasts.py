@@ -28,6 +28,7 @@ from corrstore.beam_pipelines.plan import plan
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
+from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.synthetic import ForecastSpec, SyntheticSpec
 from corrstore.datasets.synthetic.forecasts.cma_files import write_cma_file
@@ -119,23 +120,31 @@ def main() -> None:
     started = time.perf_counter()
     whole = plan(recipe_of(archive, options.runs))
     planning = time.perf_counter() - started
+    started_of_core = time.process_time()
+    prepare(recipe_of(archive, options.built))
+    preparing = time.process_time() - started_of_core
     part = recipe_of(archive, options.built)
     store = options.folder / "store"
     shutil.rmtree(store, ignore_errors=True)
-    started = time.perf_counter()
+    started, started_of_core = time.perf_counter(), time.process_time()
     samples = build(part, Folder(str(store)), Runner(workers=1), Console(file=io.StringIO())).written
     seconds = (time.perf_counter() - started) / samples
+    of_core = (time.process_time() - started_of_core - preparing) / samples
     size = sum(path.stat().st_size for path in (store / "input").rglob("*") if path.is_file()) / samples
     files = sorted(archive.rglob("*.grb2"))[:BY_HAND]
     hand = by_hand(files, options.folder / "by-hand.zarr", part) / len(files)
-    table = Table("", "samples", "bytes", "s a sample", "ratio", title="37 channels of CMA-GFS over China")
+    title = "37 channels of CMA-GFS over China"
+    table = Table("", "samples", "bytes", "s a sample", "of one core", "ratio", title=title)
     planned = whole.hours_of_one_core * 3600 / whole.samples
-    table.add_row("the month, as planned", str(whole.samples), decimal(whole.bytes), f"{planned:.2f}", "")
-    table.add_row("a part, built", str(samples), decimal(int(size * samples)), f"{seconds:.2f}", "1")
-    table.add_row("the month by that part", str(whole.samples), decimal(int(size * whole.samples)), "", "")
-    table.add_row("the script by hand", str(len(files)), "", f"{hand:.2f}", f"{hand / seconds:.1f} x corrstore")
+    table.add_row("the month, as planned", str(whole.samples), decimal(whole.bytes), f"{planned:.2f}", "", "")
+    table.add_row("a part, built", str(samples), decimal(int(size * samples)), f"{seconds:.2f}", f"{of_core:.2f}", "1")
+    table.add_row("the month by that part", str(whole.samples), decimal(int(size * whole.samples)), "", "", "")
+    table.add_row("the script by hand", str(len(files)), "", f"{hand:.2f}", "", f"{hand / seconds:.1f} x corrstore")
     Console(width=120).print(table)
-    Console().print(f"planning took {planning:.1f} s; a worker needs {decimal(whole.cost.peak_bytes)}")
+    Console(width=120).print(
+        f"planning took {planning:.1f} s; before the first sample a build needs {preparing:.1f} s of one core, which is"
+        f" not counted there, whatever is built; a worker needs {decimal(whole.cost.peak_bytes)}"
+    )
 
 
 if __name__ == "__main__":

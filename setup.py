@@ -26,6 +26,7 @@ setup(
         "apache-beam>=2.72",
         "cfgrib>=0.9.15",
         "cftime>=1.6.4",
+        "contourpy>=1.3.3",
         "dask[array]>=2025.1",
         "eccodes>=2.42",
         "fsspec>=2025.2",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda, make_agenda
-from corrstore.training.evaluation.matching import LEFT_OUT, Matched, beside, in_order, matched
+from corrstore.training.evaluation.matching import CELLS, LEFT_OUT, Matched, beside, in_order, matched
 from corrstore.training.evaluation.predictors import fits
 from corrstore.training.evaluation.predictors.comparison import Opened, compare
 from corrstore.training.evaluation.predictors.fits import Fit, cell_sums, residual_sums, spectrum_sums, totals
-from corrstore.training.evaluation.predictors.names import PREDICTORS
+from corrstore.training.evaluation.predictors.names import MAPPED
 from corrstore.training.evaluation.predictors.sample import ScoredSample, channel_seed, normalised
 from corrstore.training.evaluation.results import ALL, Evaluation
+from corrstore.training.evaluation.scoring.cells import cell_errors
 from corrstore.training.evaluation.scoring.tallies import NO_EDGES, Domain, Floats, Tally, merged, tally
 from corrstore.training.evaluation.scoring.winds import Northward
 from corrstore.training.evaluation.sums import SumsRecord
@@ -52,14 +53,14 @@ def fit_sample(opened: Opened, position: int, key: str) -> SumsRecord:
         residual = normalised(constants, truth) - normalised(constants, sample.regression(channel))
         found["", channel.name, "", fits.RESIDUAL] = residual_sums(residual)
         found["", channel.name, "", fits.SPECTRUM] = spectrum_sums(residual, waves)
-        coarse = sample.predictions(channel).get(PREDICTORS[0])
-        if coarse is not None and opened.input is not None:
+        interpolated = sample.interpolation(channel)
+        if interpolated is not None and opened.input is not None:
             theirs = opened.input.grid
             rows, columns = (
                 np.abs(points[:, None] - nodes).argmin(axis=1)
                 for points, nodes in ((grid.lat, theirs.lat), (grid.lon, theirs.lon))
             )
-            error = coarse[0].astype(np.float64) - truth
+            error = interpolated.astype(np.float64) - truth
             found["", channel.name, "", fits.INPUT_ERROR] = cell_sums(error, rows, columns, theirs.shape)
     return SumsRecord(key, found)
 
@@ -80,8 +81,10 @@ def score_sample(opened: Opened, position: int, key: str, fit: Fit | None, threa
         found, other = SumsRecord(key, {}), None
         for channel in channels:
             ours = matched(sample, channel, fit, found)
-            for name in ours.predictions:
+            for name, ensemble in ours.predictions.items():
                 _score(found, sample, channel, name, ours, other, domain, masks)
+                if name in (*MAPPED, *opened.baselines):
+                    found.sums["", channel.name, name, CELLS] = cell_errors(ensemble, ours.truth, ours.scored)
             other = ours
         return found
 
@@ -125,9 +128,14 @@ def _score(
             found.sums[region, channel.name, predictor, sum_.name] = getattr(sums, sum_.name)
 
 
-def collected(agenda: Agenda, records: list[SumsRecord]) -> Evaluation:
-    """Return the evaluation of the agenda's records, in its order."""
-    opened = Opened(agenda.comparison)
+def collected(agenda: Agenda, every: Iterable[SumsRecord]) -> Evaluation:
+    """Return the evaluation of the agenda's records, in its order; of the cells only the sums are kept in memory."""
+    opened, records = Opened(agenda.comparison), []
+    cells: dict[tuple[str, str], Floats] = {}
+    for record in every:
+        for key in [each for each in record.sums if each[3] == CELLS]:
+            cells[key[1:3]] = cells.get(key[1:3], 0.0) + record.sums.pop(key)
+        records.append(record)
     header = opened.forecast.header
     first = next(field.name for field in fields(Tally))
     in_all = [key for key in records[0].sums if key[3] == first and all(key in each.sums for each in records)]
@@ -153,4 +161,5 @@ def collected(agenda: Agenda, records: list[SumsRecord]) -> Evaluation:
         list(agenda.comparison.baselines),
         [*agenda.notes],
         agenda.marked,
+        cells,
     )

@@ -15,7 +15,7 @@ from corrstore.training.evaluation.predictors.ground import above_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.sums import SumsRecord
 
-LEFT_OUT = "left_out"
+LEFT_OUT, CELLS = "left_out", "cells"
 BELOW_GROUND = "below the ground"
 
 

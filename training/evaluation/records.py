@@ -75,7 +75,7 @@ class Records:
         for other in self.folder.names(RECORDS):
             if other != self.agenda.digest:
                 self.folder.remove(f"{RECORDS}/{other}")
-        return collected(self.agenda, [read_sums(self.folder, self.scores, key) for key in self.agenda.keys])
+        return collected(self.agenda, (read_sums(self.folder, self.scores, key) for key in self.agenda.keys))
 
 
 def _file_name(group: str) -> str:

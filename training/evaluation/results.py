@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -73,7 +73,7 @@ class Evaluation:
     `incomplete` counts the samples of the forecast that were not scored.
 
     `left_out` by channel and predictor ('' for any) is pixels that it lacks and pixels that the truth has. `notes` and
-    `marked` are as an Agenda's.
+    `marked` are as an Agenda's. `cells` by channel and predictor are sums of errors in cells, as in cells.py.
     """
 
     channels: list[Channel]
@@ -86,6 +86,7 @@ class Evaluation:
     baselines: list[str]
     notes: list[str]
     marked: str = ""
+    cells: dict[tuple[str, str], Floats] = field(default_factory=dict)
 
     @cached_property
     def tallies(self) -> dict[tuple[str, str], Tally]:

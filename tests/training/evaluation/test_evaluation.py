@@ -227,7 +227,8 @@ def test_the_report_shows_every_channel_and_its_scores(evaluation, demo_store, f
     for channel in evaluation.channels:
         found = page.articles[channel.name]
         maps = [image["alt"] for image in found["img"] if image["alt"].startswith("Map of")]
-        assert len(maps) == 1 + 2 * (4 + (INTERPOLATION in evaluation.predictors(channel)))
+        interpolated = INTERPOLATION in evaluation.predictors(channel)
+        assert len(maps) == 2 * (1 + 2 * (4 + interpolated)) + 2 * (2 + interpolated)  # two cases, and mean errors
         assert len(found["path"]) >= len(evaluation.predictors(channel)) + 2 + 2
         for predictor in evaluation.predictors(channel):
             for score in ("mae", "rmse", "crps"):

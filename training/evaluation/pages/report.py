@@ -11,22 +11,19 @@ import jinja2
 import numpy as np
 
 from corrstore.catalog.drawing.charts import HEIGHT, WIDTH
-from corrstore.catalog.drawing.figures import MOST_PICTURE_BYTES, Map
-from corrstore.catalog.drawing.palette import Scale, field_scale, residual_scale
-from corrstore.catalog.drawing.pictures import Frame, colour_bar
+from corrstore.catalog.drawing.figures import Map
+from corrstore.catalog.drawing.pictures import Frame
 from corrstore.catalog.pages.templates import page_templates
-from corrstore.catalog.printing import wording
-from corrstore.datasets.grids.fields import FieldArray
-from corrstore.datasets.recipe.sample_axes import sample_label
 from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda
 from corrstore.training.evaluation.matching import BELOW_GROUND
-from corrstore.training.evaluation.pages.charts import Chart, charts
+from corrstore.training.evaluation.pages.axes import Chart
+from corrstore.training.evaluation.pages.charts import charts
+from corrstore.training.evaluation.pages.maps import Case, case_maps, cases, mean_maps
+from corrstore.training.evaluation.pages.outlines import SIDE, outlines
 from corrstore.training.evaluation.pages.scorecard import cards, colour, verdict
 from corrstore.training.evaluation.predictors.comparison import Opened
-from corrstore.training.evaluation.predictors.names import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION
-from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.registry import BY_NAME, SHOWN
 from corrstore.training.evaluation.scoring.scores import fss
@@ -57,7 +54,8 @@ class ChannelPage(NamedTuple):
 
     channel: Channel
     rows: list[PredictorScores]
-    maps: list[Map]
+    cases: list[list[Map]]
+    means: list[Map]
     charts: list[Chart]
     thresholds: tuple[float, ...]
     skills: list[Skill]
@@ -66,13 +64,11 @@ class ChannelPage(NamedTuple):
 def write_evaluation_report(
     evaluation: Evaluation, agenda: Agenda, output: Path, drawn: Forecast | None = None
 ) -> None:
-    """Write the page of an evaluation: one HTML file that needs no other. Raises BadInput where it cannot be written.
-
-    Its maps are of the sample in which the truth's rain, else its reflectivity, else its first channel varies most.
-    """
-    opened, shown = Opened(agenda.comparison, drawn), most_varied(evaluation)
+    """Write the page of an evaluation: one HTML file. Raises BadInput where it cannot be written."""
+    opened = Opened(agenda.comparison, drawn)
+    shown = cases(evaluation, agenda, opened)
     store, header, found = opened.truth.store, opened.forecast.header, cards(evaluation)
-    sample = ScoredSample(opened, agenda.positions[shown])
+    frame = Frame.around(opened.truth.grid)
     titles = f"{store.recipe.name} {store.recipe.title} {header.title}".lower()
     page = (
         _templates()
@@ -83,9 +79,11 @@ def write_evaluation_report(
             recipe=store.recipe,
             fingerprint=store.fingerprint,
             synthetic="synthetic" in titles,
-            shown=sample_label(sample.valid_time, sample.init_time),
-            frame=Frame.around(opened.truth.grid),
-            pages=list(channel_pages(evaluation, sample)),
+            shown=shown,
+            frame=frame,
+            outlines=outlines(opened, frame),
+            outline_side=SIDE,
+            pages=list(channel_pages(evaluation, shown)),
             cards=found,
             verdict=verdict(evaluation, found),
             left_out=left_out(evaluation),
@@ -116,23 +114,17 @@ def left_out(evaluation: Evaluation) -> list[str]:
     return found
 
 
-def most_varied(evaluation: Evaluation) -> int:
-    """Return the position, among the scored samples, of the one that the maps show."""
-    names = [channel.name for channel in evaluation.channels]
-    name = next((each for each in ("tp", "refc") if each in names), names[0])
-    return int(evaluation.tallies[name, REGRESSION].truth_spectrum.sum(axis=1).argmax())
-
-
-def channel_pages(evaluation: Evaluation, sample: ScoredSample) -> Iterator[ChannelPage]:
-    """Yield the content of the page for each channel."""
-    maps = 2 * (4 + len(evaluation.baselines) + _MEMBERS_SHOWN) * len(evaluation.channels)
-    for channel in evaluation.channels:
+def channel_pages(evaluation: Evaluation, shown: list[Case]) -> Iterator[ChannelPage]:
+    """Yield the content of the page for each channel; the fields of one case are read after the other's."""
+    maps = [[case_maps(case, channel, evaluation.baselines) for channel in evaluation.channels] for case in shown]
+    for channel, of_channel in zip(evaluation.channels, zip(*maps, strict=True), strict=True):
         thresholds = channel.variable.thresholds
         skilled = evaluation.predictors(channel) if thresholds else []
         yield ChannelPage(
             channel,
             score_rows(evaluation, channel),
-            channel_maps(sample, channel, evaluation.baselines, MOST_PICTURE_BYTES // maps),
+            list(of_channel),
+            mean_maps(evaluation, channel),
             charts(evaluation, channel),
             thresholds,
             [Skill(each, fss(evaluation.tallies[channel.name, each].total)[0]) for each in skilled],
@@ -152,43 +144,6 @@ def score_rows(evaluation: Evaluation, channel: Channel) -> list[PredictorScores
         PredictorScores(each, found[each], {name for name, low in lowest.items() if found[each][name].value <= low})
         for each in predictors
     ]
-
-
-def channel_maps(sample: ScoredSample, channel: Channel, baselines: list[str], most_bytes: int) -> list[Map]:
-    """Return maps of the truth, predictors and members in the colours of the truth's range, then their differences."""
-    predictions = sample.predictions(channel)
-    truth = sample.truth(channel)
-    names = (INTERPOLATION, *baselines, REGRESSION, MEAN)
-    fields = {name: predictions[name][0] for name in names if name in predictions}
-    members = predictions.get(ENSEMBLE, ())
-    fields |= {f"CorrDiff member {number}": field for number, field in enumerate(members[:_MEMBERS_SHOWN])}
-    known = truth[~np.isnan(truth)]
-    low, high = np.percentile(known, (0.2, 99.8)) if known.size else (0.0, 0.0)
-    scale = field_scale(channel.variable, float(low), float(high))
-    differences = {f"{name} − truth": field - truth for name, field in fields.items()}
-    every = np.abs(np.stack(list(differences.values())))
-    largest = float(np.nanpercentile(every, 99.5)) if np.isfinite(every).any() else 1.0
-    drawn = [
-        _map(sample, channel, name, field, scale, most_bytes) for name, field in {"truth": truth, **fields}.items()
-    ]
-    of_differences = residual_scale(channel.variable, largest or 1.0)
-    return drawn + [
-        _map(sample, channel, name, field, of_differences, most_bytes) for name, field in differences.items()
-    ]
-
-
-def _map(sample: ScoredSample, channel: Channel, name: str, field: FieldArray, scale: Scale, most_bytes: int) -> Map:
-    grid = sample.opened.truth.grid
-    frame, known = Frame.around(grid), field[~np.isnan(field)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)
-    span = f"{wording.number(low)} to {wording.number(high)}"
-    return Map(
-        name,
-        span,
-        frame.picture(field, grid, scale, most_bytes),
-        colour_bar(scale, low, high, frame.characters),
-        f"Map of {channel.variable.long_name} ({channel.name}), {name}: {span} {wording.units(channel.variable.units)}",
-    )
 
 
 def _templates() -> jinja2.Environment:

@@ -5,3 +5,5 @@ WHITE, SHAPED = "regression + white noise", "regression + noise of the residual'
 MEAN, MEMBER, ENSEMBLE = "CorrDiff mean", "CorrDiff member", "CorrDiff ensemble"
 PERSISTENCE, CLIMATOLOGY = "persistence", "climatology"
 PREDICTORS = (INTERPOLATION, CORRECTED, REGRESSION, WHITE, SHAPED, MEAN, MEMBER, ENSEMBLE)
+MAPPED = (INTERPOLATION, REGRESSION, MEAN)
+"""The predictors, beside the baselines, whose mean errors are mapped."""

@@ -14,7 +14,7 @@ from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.evaluation.predictors.comparison import Opened
-from corrstore.training.evaluation.predictors.fits import Fit
+from corrstore.training.evaluation.predictors.fits import Fit, Floats
 from corrstore.training.evaluation.predictors.names import (
     CLIMATOLOGY,
     CORRECTED,
@@ -74,22 +74,33 @@ class ScoredSample:
         """Return the regression (lat, lon)."""
         return self.opened.forecast.read(Part(self.position, None), channel.name)
 
-    def predictions(self, channel: Channel, fit: Fit | None = None) -> dict[str, FieldArray]:
+    def interpolation(self, channel: Channel, error: Floats | float = 0.0) -> FieldArray | None:
+        """Return the bilinear interpolation (lat, lon) of the input minus its mean error (lat, lon of its own grid).
+
+        None where the input lacks the channel or the sample.
+        """
+        coarse, source = self.coarse(channel), self.opened.input
+        if coarse is None or source is None:
+            return None
+        upsample = regridder(source.grid, self.opened.truth.grid, "bilinear")
+        return upsample((coarse - error).astype(np.float32))
+
+    def predictions(self, channel: Channel, fit: Fit | None = None, noise: bool = True) -> dict[str, FieldArray]:
         """Return the fields (member, lat, lon) of each predictor of the channel, in physical units.
 
-        Interpolation is bilinear, of the input's physical numbers; what the input lacks has none. What `fit` says was
-        measured on other samples.
+        What `fit` says was measured on other samples. Without `noise`, the regression with noise is left out.
         """
         opened, found = self.opened, {}
-        coarse, regression = self.coarse(channel), self.regression(channel)
-        if coarse is not None and opened.input is not None:
-            upsample = regridder(opened.input.grid, opened.truth.grid, "bilinear")
-            found[INTERPOLATION] = upsample(coarse)[None]
-            if fit is not None and (error := fit.input_error(channel.name)) is not None:
-                found[CORRECTED] = opened.floored(channel, upsample((coarse - error).astype(np.float32)))[None]
+        regression, interpolated = self.regression(channel), self.interpolation(channel)
+        if interpolated is not None:
+            found[INTERPOLATION] = interpolated[None]
+            error = None if fit is None else fit.input_error(channel.name)
+            if error is not None and (corrected := self.interpolation(channel, error)) is not None:
+                found[CORRECTED] = opened.floored(channel, corrected)[None]
         found[REGRESSION] = regression[None]
         members = opened.forecast.header.members
-        found |= self._noisy(channel, regression, fit, members or _MEMBERS_OF_NOISE)
+        if noise:
+            found |= self._noisy(channel, regression, fit, members or _MEMBERS_OF_NOISE)
         if members:
             ensemble = np.stack([opened.forecast.read(Part(self.position, m), channel.name) for m in range(members)])
             found[MEAN] = ensemble.mean(axis=0, dtype=np.float64).astype(np.float32)[None]

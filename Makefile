@@ -56,6 +56,7 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.build
+	$(BIN)/python -m benchmarks.archives
 	$(BIN)/python -m benchmarks.catalog
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.forecasts

@@ -118,6 +118,9 @@ def archive(
         str, typer.Option(help="A source type, or the path of a table: whose variables the fields are.")
     ] = "",
     table: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a source table to start from.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="An engine of xarray that opens the files, such as cfgrib.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what an archive holds, without a recipe: files, fields, grids, times, and which variables they would be.
@@ -128,7 +131,7 @@ def archive(
     from corrstore.datasets.archives.contents.survey import survey
     from corrstore.datasets.errors import writing
 
-    contents, known = survey(path, type)
+    contents, known = survey(path, type, engine)
     if table is not None:
         with writing(table):
             table.write_text(as_table(contents, known, table.stem), encoding="utf-8")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from corrstore.datasets.archives.contents.files import ArchiveFile
+from corrstore.datasets.archives.gridded import horizontal
 from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import open_file
 from corrstore.datasets.archives.gridded.slices import slices
@@ -20,9 +19,7 @@ from corrstore.datasets.archives.gridded.units import rule_in_units
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import Dimensions, SourceTable
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.grids.axes import regular_axis
-from corrstore.datasets.grids.rectilinear import RectilinearGrid
-from corrstore.datasets.grids.scattered.points import PointsGrid
+from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
 
@@ -51,8 +48,8 @@ def references(
         for name in rule.names if rule else []:
             variable = name.format(level=channel.level)
             if rule and variable in axes.dataset and _fits(axes, variable, channel, level_in_name=variable != name):
-                grid = _grid(axes)
                 try:
+                    grid, _ = horizontal.grid(axes, variable)
                     if channel.variable.static:
                         _refuse_change(axes, variable, channel)
                     in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
@@ -76,21 +73,21 @@ def references(
     return pa.concat_tables(found)
 
 
-def read_grid(reference: FieldReference, options: dict[str, Any]) -> RectilinearGrid | PointsGrid:
+def read_grid(reference: FieldReference, options: dict[str, Any]) -> Grid:
     """Return the grid of the field that `read` would return, without its values."""
-    return _grid(_opened(reference, options)[1])
+    return horizontal.grid(_opened(reference, options)[1], reference.name)[0]
 
 
-def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, RectilinearGrid | PointsGrid]:
-    """Return the referenced slice as float32 [row, column] in the file's units and order, and its grid."""
+def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, Grid]:
+    """Return the referenced slice as float32 [row, column] of its grid, in the file's units, and the grid."""
     fixed, axes = _opened(reference, options)
-    field = axes.dataset[reference.name].isel(fixed).transpose(*axes.plane)
+    field = axes.dataset[reference.name].isel(fixed).transpose(*horizontal.plane(axes, reference.name))
     chunk = next((given for key in ("chunksizes", "chunks") if (given := field.encoding.get(key))), ())
     if max(field.size, math.prod(chunk)) > _MOST_POINTS:
         sizes = f"{' x '.join(map(str, field.shape))} points in chunks of {' x '.join(map(str, chunk)) or 'one'}"
         raise DamagedData(f"{reference} claims {sizes}, expected at most {_MOST_POINTS:,} at once")
-    grid = _grid(axes)
-    return np.asarray(field.values, dtype=np.float32).reshape(grid.shape), grid
+    grid, columns = horizontal.grid(axes, reference.name)
+    return np.asarray(field.values, dtype=np.float32)[..., columns].reshape(grid.shape), grid
 
 
 def _opened(reference: FieldReference, options: dict[str, Any]) -> tuple[dict[str, int], Axes]:
@@ -124,7 +121,7 @@ def _fits(axes: Axes, name: str, channel: Channel, level_in_name: bool) -> bool:
     A file of one level alone may not state that level.
     """
     variable, level = axes.dataset[name], axes.name("level")
-    on_levels = level in variable.dims or level in variable.coords
+    on_levels = (level in variable.dims or level in variable.coords) and axes.pressures() is not None
     return on_levels == (channel.level is not None and not level_in_name)
 
 
@@ -156,25 +153,3 @@ def _is_along_grid(axes: Axes, name: str) -> bool:
     """Return whether a wind component is along the grid's rows or columns: by its CF standard name, or WRF's name."""
     standard_name = axes.dataset[name].attrs.get("standard_name")
     return standard_name in _ALONG_GRID or (standard_name is None and "MAP_PROJ" in axes.dataset.attrs and name in _WRF)
-
-
-@lru_cache(maxsize=8)
-def _grid_of(lat: bytes, lon: bytes, shape: tuple[int, ...] | None) -> RectilinearGrid | PointsGrid:
-    """Return the grid of these axes or, with a `shape`, of these points."""
-    if shape is not None:
-        return PointsGrid(np.frombuffer(lat).reshape(shape), np.frombuffer(lon).reshape(shape))
-    return RectilinearGrid(_regular(np.frombuffer(lat)), _regular(np.frombuffer(lon)))
-
-
-def _regular(axis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a regular axis made from its rounded ends: files keep it in float32, and the errors would add up."""
-    if len(axis) < 2:
-        return axis
-    exact = regular_axis(round(float(axis[0]), 4), round(float(axis[-1]), 4), len(axis))
-    return exact if np.allclose(exact, axis, rtol=0, atol=1e-4) else axis
-
-
-def _grid(axes: Axes) -> RectilinearGrid | PointsGrid:
-    is_rectilinear = len(set(axes.plane)) == 2 and len(axes.space(str(axes.name("lat"))).dims) == 1
-    lat, lon = (np.asarray(axes.space(str(axes.name(each))).values, dtype=np.float64) for each in ("lat", "lon"))
-    return _grid_of(lat.tobytes(), lon.tobytes(), None if is_rectilinear else lat.shape)

@@ -11,7 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corrstore.datasets.archives import gridded_archive
-from corrstore.datasets.archives.contents.files import ArchiveFile, archive_paths, files_at, is_zarr, problem_of
+from corrstore.datasets.archives.contents.files import (
+    ArchiveFile,
+    archive_paths,
+    files_at,
+    is_zarr,
+    problem_of,
+    size_of,
+)
 from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib_archive import index_files, select
 from corrstore.datasets.archives.gridded.axes import UnknownLayout
@@ -57,36 +64,38 @@ def take_inventory(
     table = load_table(spec.type, variables)
     path = str(spec.path)
     if "://" in path or is_zarr(path):
+        group = ArchiveFile(path, "", f"engine {spec.engine}" if spec.engine else "zarr")
         try:
-            found = _on_one_grid(_gridded(ArchiveFile(path, "", "zarr"), spec, table, channels, period), spec)
+            found, problems = _on_one_grid(_gridded(group, spec, table, channels, period), spec)
         except CorrstoreError:
             raise
         except Exception as error:
             raise DamagedData(f"{path} cannot be read as Zarr: {fault_of_file(error)}; restore it") from None
-        return Inventory(found, _files(name, [(path, 0, "zarr")], found), [])
+        return Inventory(found, _files(name, [(path, 0, group.format)], found), problems)
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
     listed = archive_paths(f"sources.{name}.path", path, spec.files or table.files)
     for first in range(0, len(listed), _FILES_AT_ONCE):
         files = []
         for each in listed[first : first + _FILES_AT_ONCE]:
-            found, unread = files_at(each)
+            found, unread = files_at(each, spec.engine)
             files += found
             problems += unread
             format = found[0].format if [file.inside for file in found] == [""] else "container"
-            described.append((str(each), 0 if format == "zarr" else each.stat().st_size, format))
+            if found:
+                described.append((str(each), size_of(each), format))
         messages, damaged = index_files([(file.path, file.inside) for file in files if file.format == "grib"])
         problems += damaged
         references.append(_inside(select(_chosen(messages, spec), table, channels), period, channels))
         for file in files:
-            if file.format in ("netcdf", "zarr"):
+            if file.is_gridded:
                 try:
                     references.append(_gridded(file, spec, table, channels, period))
                 except UnknownLayout:
                     raise
                 except Exception as error:
                     problems.append(problem_of(str(file), error))
-    all_references = _on_one_grid(pa.concat_tables(references), spec)
-    return Inventory(all_references, _files(name, described, all_references), problems)
+    all_references, of_grids = _on_one_grid(pa.concat_tables(references), spec)
+    return Inventory(all_references, _files(name, described, all_references), problems + of_grids)
 
 
 def _gridded(
@@ -95,7 +104,7 @@ def _gridded(
     """Return the references that a NetCDF file or Zarr group holds; of its members only the one of `select`."""
     member = spec.select.get("member")
     found = gridded_archive.references(
-        file, table, channels, period, spec.storage_options, None if member is None else str(member)
+        file, table, channels, period, spec.opening, None if member is None else str(member)
     )
     return _chosen(found, spec)
 
@@ -111,14 +120,27 @@ def _chosen(messages: pa.Table, spec: SourceSpec) -> pa.Table:
     return messages
 
 
-def _on_one_grid(references: pa.Table, spec: SourceSpec) -> pa.Table:
-    """Return the references with one `grid_hash` for all encodings of a grid; only those on the grid of `select`."""
-    one_for = same_grids(references, spec.storage_options)
+def _on_one_grid(references: pa.Table, spec: SourceSpec) -> tuple[pa.Table, list[Problem]]:
+    """Return the references with one `grid_hash` for all encodings of a grid; only those on the grid of `select`.
+
+    Fields whose grid cannot be read, where that of others can, are left out, and each such grid is a problem.
+    """
+    one_for, unread = same_grids(references, spec.opening)
+    problems = []
+    for grid, reason in unread.items():
+        of_grid = references.filter(pc.equal(references["grid_hash"], grid))
+        path, offset = of_grid["path"][0].as_py(), of_grid["offset"][0].as_py()
+        fields = "1 field" if len(of_grid) == 1 else f"{len(of_grid)} fields"
+        problems.append(Problem(path, offset, "not_read", f"the grid of {fields} cannot be read: {reason}"))
+    if unread:
+        references = references.filter(pc.invert(pc.is_in(references["grid_hash"], pa.array(unread))))
     place = pc.index_in(references["grid_hash"], pa.array(one_for, pa.string()))
     names = pc.take(pa.array(one_for.values(), pa.string()), place)
     references = references.set_column(references.schema.get_field_index("grid_hash"), "grid_hash", names)
     wanted = str(spec.select.get("grid_hash", ""))
-    return references.filter(pc.equal(names, one_for.get(wanted, wanted))) if wanted else references
+    if wanted:
+        references = references.filter(pc.equal(names, one_for.get(wanted, wanted)))
+    return references, problems
 
 
 def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> pa.Table:
@@ -131,7 +153,8 @@ def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> 
 
 
 def _files(name: str, described: list[tuple[str, int, str]], references: pa.Table) -> pa.Table:
-    fields = Counter(references["path"].to_pylist())
+    counts = references.group_by("path").aggregate([("path", "count")])
+    fields = Counter(dict(zip(counts["path"].to_pylist(), counts["path_count"].to_pylist(), strict=True)))
     rows = [
         {"source": name, "path": path, "bytes": size, "format": format, "fields": fields[path]}
         for path, size, format in described

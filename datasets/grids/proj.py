@@ -34,7 +34,7 @@ def _load_pyproj() -> None:
 _load_pyproj()
 
 # isort: split
-from pyproj import Proj  # noqa: E402
+from pyproj import CRS, Proj  # noqa: E402
 from pyproj.exceptions import CRSError  # noqa: E402
 
-__all__ = ["CRSError", "Proj"]
+__all__ = ["CRS", "CRSError", "Proj"]

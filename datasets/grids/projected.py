@@ -23,6 +23,8 @@ from corrstore.datasets.grids.axes import (
 from corrstore.datasets.grids.proj import CRSError, Proj
 from corrstore.datasets.grids.rotated_pole import RotatedPole
 
+_CONFORMAL = 0.1  # degrees
+
 
 @dataclass(frozen=True, eq=False)
 class ProjectedGrid:
@@ -56,6 +58,18 @@ class ProjectedGrid:
             middle = float(self.x[0] + self.x[-1]) / 2
             x = np.mod(x - middle + 180.0, 360.0) - 180.0 + middle
         return y, x
+
+    def check_conformal(self) -> None:
+        """Raise BadInput where x and y are not at right angles, so that winds along them are not turned."""
+        if isinstance(self.projection, RotatedPole):
+            return
+        lat, lon = (each[np.ix_([0, -1], [0, -1])] for each in self.latlon())
+        bent = float(np.max(self.projection.get_factors(lon, lat).angular_distortion))
+        if bent > _CONFORMAL:
+            raise BadInput(
+                f"winds along the axes of {self.crs}, which is not conformal (it bends angles by {bent:.2g} degrees),"
+                " are not turned to east and north; give eastward and northward winds"
+            )
 
     def convergence(self) -> NDArray[np.float64]:
         """Return the angle of the grid's y axis at each point [y, x], in degrees clockwise from north."""

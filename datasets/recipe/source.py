@@ -80,6 +80,12 @@ _OPTIONS = {
     *("use_ssl", "version_aware", "use_listings_cache", "client_kwargs", "location_mode", "max_concurrency"),
 }
 """What `storage_options` may say: no key of these holds a secret. So may `client_kwargs`."""
+_ENGINE_OPTIONS = {
+    *("filter_by_keys", "read_keys", "extra_coords", "coords_as_attributes", "squeeze", "errors", "time_dims"),
+    *("group", "phony_dims", "invalid_netcdf", "decode_vlen_strings", "format", "consolidated", "zarr_format"),
+    *("variable", "masked", "mask_and_scale", "band_as_variable", "default_name", "drop_variables"),
+}
+"""What `engine_options` may say: options of cfgrib, h5netcdf, netcdf4, zarr and rasterio that hold no secret."""
 _SECRET = (
     "may hold a secret, and a store keeps its recipe; give credentials by the environment"
     " (GOOGLE_APPLICATION_CREDENTIALS, AWS_PROFILE), by a named profile, or by the path of a key file"
@@ -145,6 +151,19 @@ class SourceSpec(Part):
     select: dict[str, str | int] = Field(default_factory=dict, description="key of the index: the value to keep")
     derive: Derived = Field(default_factory=dict, description="channels made from others of the archive")
     storage_options: dict[str, Any] = Field(default_factory=dict)
+    engine: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="engine of xarray that opens the files, in place of corrstore's readers; the table goes by names",
+    )
+    engine_options: dict[str, Any] = Field(default_factory=dict, description="what the engine takes")
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """What the readers of the files take: the options of the engine, else of the storage."""
+        if self.engine is None:
+            return self.storage_options
+        return {**self.engine_options, **({"storage_options": self.storage_options} if self.storage_options else {})}
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -155,6 +174,13 @@ class SourceSpec(Part):
             raise BadInput(
                 "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
                 " (GOOGLE_APPLICATION_CREDENTIALS)"
+            )
+        if self.engine_options and self.engine is None:
+            raise BadInput("engine_options need `engine`, the engine of xarray that takes them, such as engine: cfgrib")
+        if others := sorted(set(self.engine_options) - _ENGINE_OPTIONS):
+            raise BadInput(
+                f"engine_options.{others[0]}: expected one of {', '.join(sorted(_ENGINE_OPTIONS))}; others may hold a"
+                " secret, and a store keeps its recipe"
             )
         unknown = sorted(set(self.select) - set(SELECTABLE))
         if unknown:

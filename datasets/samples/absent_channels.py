@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from corrstore.datasets.archives.contents.contents import read_contents
 from corrstore.datasets.archives.contents.held import HeldField, shown, time_span
-from corrstore.datasets.archives.contents.near import reasons_for, types_that_know, variables_of
+from corrstore.datasets.archives.contents.near import is_channel, reasons_for, types_that_know
 from corrstore.datasets.archives.inventory import Inventory, take_inventory
-from corrstore.datasets.archives.table import SourceTable, load_table
+from corrstore.datasets.archives.table import load_table
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.sources import read_channels
 from corrstore.datasets.recipe.periods import Interval
@@ -15,6 +15,8 @@ from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.derivations import Derivation, derivations_of
 
 _REASONS, _PROBLEMS = 3, 5  # named of each channel, and in all
+_LOSSES = ("truncated", "corrupt", "no_end_marker")
+"""Kinds of problems by which a file has lost fields that it may have had."""
 
 
 def refuse_absent_channels(
@@ -44,15 +46,14 @@ def refuse_absent_channels(
     elif held:
         refusal += f"; it has {', '.join(sorted(held))}"
     others = [channel for channel in absent if channel not in [each.result for each in possible]]
-    if others:
-        refusal += f"; remove {', '.join(channel.name for channel in others)} or extend the source's table"
     for channel in others:
         if derivations := derivations_of(channel):
             refusal += f"; {channel.name} could be derived from {' or from '.join(map(str, derivations))}"
     if others:
         wanted = {read.name: read for channel in others for read in read_channels(recipe, source, channel)}
         told = _what_is_there(recipe, source, [each for name, each in wanted.items() if name not in held])
-        refusal = "\n  ".join([refusal, *told])
+        last = f"else remove {', '.join(channel.name for channel in others)} or extend the source's table"
+        refusal = "\n  ".join([refusal, *told, f"{last}; corrstore archive {spec.path} lists all that is there"])
     raise BadInput(refusal)
 
 
@@ -60,44 +61,36 @@ def _what_is_there(recipe: Recipe, source: str, channels: list[Channel]) -> list
     """Return lines on what the archive holds in place of the channels, the most likely cause first."""
     spec = recipe.sources[source]
     table = load_table(spec.type, recipe.known_variables)
-    contents = read_contents(
-        f"sources.{source}.path", str(spec.path), spec.files or table.files, table.dims, spec.storage_options
-    )
-    lines: list[str] = []
+    where, patterns = f"sources.{source}.path", spec.files or table.files
+    contents = read_contents(where, str(spec.path), patterns, table.dims, spec.opening, spec.engine)
+    near: list[str] = []
     spans: dict[str, list[str]] = {}
+    certain = False
     for channel in channels:
         reasons = reasons_for(channel, contents.fields, table)
-        lines += [f"{channel.name}: {reason}" for reason in reasons[:_REASONS]]
+        near += [f"{channel.name}: {reason}" for reason, _ in reasons[:_REASONS]]
+        certain = certain or any(each for _, each in reasons)
         if reasons[_REASONS:]:
-            lines.append(f"{channel.name}: and {len(reasons) - _REASONS} more fields are near to it")
-        here = [held for held in contents.fields if _is(held, channel, table)]
+            near.append(f"{channel.name}: and {len(reasons) - _REASONS} more fields are near to it")
+        here = [held for held in contents.fields if is_channel(held, channel, table)]
         if here:
             spans.setdefault(shown([f"{_span(held)} ({held.grid})" for held in here]), []).append(channel.name)
     for span, names in spans.items():
-        lines.append(f"fields of {shown(names)} are there of {span}; correct the period, or sources.{source}.select")
-    lines += [f"not used: {problem}" for problem in contents.problems[:_PROBLEMS]]
+        near.append(f"fields of {shown(names)} are there of {span}; correct the period, or sources.{source}.select")
+    unused = [f"not used: {problem}" for problem in contents.problems[:_PROBLEMS]]
     if contents.problems[_PROBLEMS:]:
-        lines.append(f"and {len(contents.problems) - _PROBLEMS} more are not used; corrstore archive lists them")
+        unused.append(f"and {len(contents.problems) - _PROBLEMS} more are not used; corrstore archive lists them")
+    damaged = any(problem.kind in _LOSSES for problem in contents.problems)
+    lines = [*near, *unused] if certain or not damaged else [*unused, *near]
     others = types_that_know(channels, contents.fields, recipe.known_variables)
-    if not lines and others:
+    if not near and others:
         lines.append(
             f"the source type {' or '.join(others[:3])} knows what is there: sources.{source}.type: {others[0]}"
         )
     if not lines:
         names = list(dict.fromkeys(f"{held.name} ({held.numbers_text})" for held in contents.fields))
         lines.append(f"in {sum(contents.files.values())} files it holds {shown(names) or 'no field'}")
-    return [*lines, f"corrstore archive {spec.path} lists all that is there"]
-
-
-def _is(held: HeldField, channel: Channel, table: SourceTable) -> bool:
-    """Return whether a field is the channel by the table, whatever its times."""
-    on_level = (
-        channel.level is None
-        or held.level_type != 100
-        or any(abs(level / 100 - channel.level) < 0.01 for level in held.levels)
-    )
-    near = variables_of(held, table)
-    return on_level and any(each.variable == channel.variable.name and not each.differences for each in near)
+    return lines
 
 
 def _span(held: HeldField) -> str:

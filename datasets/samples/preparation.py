@@ -16,6 +16,7 @@ from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
+from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import sample_plans
@@ -129,7 +130,7 @@ def _grid(recipe: Recipe, source: str, channel: str, inventory: Inventory) -> tu
     for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
         reference = FieldReference.from_row(row)
         with suppress(DamagedData):  # the record of its sample reports it
-            return read_grid(reference, recipe.sources[source].storage_options), reference.path
+            return read_grid(reference, recipe.sources[source].opening), reference.path
     return None
 
 
@@ -142,12 +143,7 @@ def _missing(
     wanted = {role: set(spec.channels) for role, spec in recipe.specs.items()}
     sources = {role: archive_source(recipe, spec.source) for role, spec in recipe.specs.items()}
     of_read: dict[tuple[str, str], set[str]] = defaultdict(set)  # source and channel read -> the recipe's channels
-    along = pairs.filter(pc.fill_null(pairs["grid_relative"], False)).group_by(["source", "wanted"]).aggregate([])
-    turned = {  # winds that need the other component
-        (source, name)
-        for source, name in zip(along["source"].to_pylist(), along["wanted"].to_pylist(), strict=True)
-        if (held := _grid(recipe, source, name, inventories[source])) and not isinstance(held[0], RectilinearGrid)
-    }
+    turned = _turned(recipe, pairs, inventories)
     for role in recipe.roles:
         for channel in recipe.channels[role]:
             for read in read_channels(recipe, sources[role], channel):
@@ -166,3 +162,23 @@ def _missing(
         if wanted[role] <= channels.get((index, sources[role]), set())
     }
     return missing, absent
+
+
+def _turned(recipe: Recipe, pairs: pa.Table, inventories: dict[str, Inventory]) -> set[tuple[str, str]]:
+    """Return the sources and channels of the winds along the axes of their grid: each needs the other component.
+
+    Raises BadInput where the axes are not at right angles.
+    """
+    along = pairs.filter(pc.fill_null(pairs["grid_relative"], False)).group_by(["source", "wanted"]).aggregate([])
+    turned = set()
+    for source, name in zip(along["source"].to_pylist(), along["wanted"].to_pylist(), strict=True):
+        held = _grid(recipe, source, name, inventories[source])
+        if held is None or isinstance(held[0], RectilinearGrid):
+            continue
+        if isinstance(held[0], ProjectedGrid):
+            try:
+                held[0].check_conformal()
+            except BadInput as error:
+                raise BadInput(f"{name} of sources.{source} ({held[1]}): {error}") from None
+        turned.add((source, name))
+    return turned

@@ -106,7 +106,7 @@ class FieldReader:
         if key not in self._recent:
             if key in self._plan.missing:
                 raise MissingField(self._plan.missing[key])
-            options = self._recipe.sources[source].storage_options
+            options = self._recipe.sources[source].opening
             self._recent[key] = _sum([_read_term(term, options) for term in self._plan.fields[key]])
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)

@@ -19,11 +19,11 @@ from typing import IO
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage.cache import file_key
 
-SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz")
-"""Suffixes that a container adds to the name of what is in it."""
+SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".zst", ".Z", ".lz4", ".7z", ".rar")
+"""Suffixes that a container adds to the name of what is in it, those that are told and not read among them."""
 HEAD = 512
 _SIGNATURES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
-_OPEN: dict[str, Callable[[str, str], IO[bytes]]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}  # type: ignore[dict-item]
+_OPEN: dict[str, Callable[[IO[bytes], str], IO[bytes]]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}  # type: ignore[dict-item]
 _MOST_BYTES, _LARGEST_RATIO = 1 << 30, 100  # of what is in a container: bytes, or times its own bytes
 _MOST_FILES = 100_000
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile)
@@ -92,23 +92,44 @@ def _copied(path: str, source: IO[bytes], target: IO[bytes], left: int) -> int:
 
 
 def _files(path: str, kind: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the name and the content of each file in a container."""
+    """Yield the name and the content of each file in a container; of a container in it, what is in that."""
+    with Path(path).open("rb") as file:
+        for name, content in _members(path, Path(path).name, file, kind):
+            inner = container_kind(content.read(HEAD))
+            content.seek(0)
+            if inner is None:
+                yield name, content
+            else:
+                for deeper, found in _members(path, name, content, inner):
+                    yield f"{name}/{PurePosixPath(deeper).name if inner not in ('zip', 'tar') else deeper}", found
+
+
+def _members(path: str, own_name: str, file: IO[bytes], kind: str) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name and the content of each file in an open container of that name."""
     if kind == "zip":
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             for name in sorted(archive.namelist()):
                 if not name.endswith("/"):
-                    with archive.open(name) as file:
-                        yield _inside(path, name), file
-    elif kind == "tar" or tarfile.is_tarfile(path):
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:
-                found = archive.extractfile(member) if member.isreg() else None
+                    with archive.open(name) as member_file:
+                        yield _inside(path, name), member_file
+    elif kind == "tar" or _is_tar(file):
+        with tarfile.open(fileobj=file, mode="r:*") as tar:
+            for member in tar:
+                found = tar.extractfile(member) if member.isreg() else None
                 if found is not None:
                     yield _inside(path, member.name), found
     else:
-        whole = Path(path)
-        with _OPEN[kind](path, "rb") as file:
-            yield whole.stem if whole.suffix in SUFFIXES else whole.name, file
+        whole = PurePosixPath(own_name)
+        with _OPEN[kind](file, "rb") as content:
+            yield whole.stem if whole.suffix in SUFFIXES else whole.name, content
+
+
+def _is_tar(file: IO[bytes]) -> bool:
+    """Return whether what is compressed in a file is a tar archive; the file is at its start again."""
+    try:
+        return tarfile.is_tarfile(file)
+    finally:
+        file.seek(0)
 
 
 def _inside(path: str, name: str) -> str:

@@ -23,7 +23,7 @@ def files_below(folder: Path, patterns: list[str]) -> list[Path]:
     """Return the files and Zarr groups that match a glob pattern, sorted.
 
     A file inside which a match may be counts too: one named like a match and `.xz`, `.gz`, ..., and where a pattern
-    looks into all folders, every ZIP and tar archive.
+    looks into all folders, every ZIP and tar archive. So do links that lead nowhere.
     """
     own = "|".join(_as_regex(pattern) for pattern in patterns)
     packed = "|".join(map(re.escape, SUFFIXES))
@@ -45,13 +45,21 @@ def _walk(root: Path) -> Iterator[Path]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 path = folder / entry.name
-                if not entry.is_dir():
-                    if entry.is_file():  # and no link to nothing
+                if not _leads_to_folder(entry):
+                    if entry.is_symlink() or entry.is_file():
                         yield path
                 elif is_zarr(path):
                     yield path
                 else:
                     (linked if entry.is_symlink() else folders).append(path)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one; one that leads to itself leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _as_regex(pattern: str) -> str:

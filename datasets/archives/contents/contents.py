@@ -13,9 +13,9 @@ from corrstore.datasets.archives.contents.files import ArchiveFile, archive_path
 from corrstore.datasets.archives.contents.held import HeldField
 from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib_archive import index_files
+from corrstore.datasets.archives.gridded import horizontal
 from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import open_file
-from corrstore.datasets.archives.gridded.slices import levels_in_hpa
 from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.archives.table import Dimensions
@@ -42,10 +42,18 @@ class Contents:
     problems: list[Problem]
 
 
-def read_contents(where: str, path: str, patterns: list[str], dims: Dimensions, options: dict[str, Any]) -> Contents:
+def read_contents(
+    where: str,
+    path: str,
+    patterns: list[str],
+    dims: Dimensions,
+    options: dict[str, Any],
+    engine: str | None = None,
+) -> Contents:
     """Read what the archive at a path holds: headers of GRIB (kept in the cache), coordinates of NetCDF and Zarr.
 
-    `where` is the key of the path in messages. Raises BadInput where nothing is there.
+    `where` is the key of the path in messages. An `engine` of xarray opens whatever is there. Raises BadInput where
+    nothing is.
     """
     files: dict[str, int] = {}
     fields: dict[tuple[Any, ...], HeldField] = {}
@@ -53,9 +61,9 @@ def read_contents(where: str, path: str, patterns: list[str], dims: Dimensions, 
     is_group = "://" in path or is_zarr(path)
     paths = [] if is_group else archive_paths(where, path, patterns)
     for first in range(0, max(len(paths), 1), _FILES_AT_ONCE):
-        batch = [ArchiveFile(path, "", "zarr")] if is_group else []
+        batch = [ArchiveFile(path, "", f"engine {engine}" if engine else "zarr")] if is_group else []
         for each in paths[first : first + _FILES_AT_ONCE]:
-            found, unread = files_at(each)
+            found, unread = files_at(each, engine)
             batch += found
             problems += unread
         for file in batch:
@@ -64,7 +72,7 @@ def read_contents(where: str, path: str, patterns: list[str], dims: Dimensions, 
         problems += damaged
         held = _of_messages(messages)
         for file in batch:
-            if file.format in ("netcdf", "zarr"):
+            if file.is_gridded:
                 try:
                     held += _of_variables(file, dims, options, problems)
                 except CorrstoreError as error:
@@ -135,7 +143,8 @@ def _of_variables(
             if not any(problem.path == str(file) and problem.text == str(error) for problem in problems):
                 problems.append(problem_of(str(file), error))
         on_level = level in variable.dims or level in variable.coords
-        levels = levels_in_hpa(axes.dataset[level].variable) * 100 if on_level else ()
+        pressures = axes.pressures() if on_level else None
+        along, grid, unread = _plane_and_grid(axes, name)
         numbered = member in variable.dims and axes.dataset[member].dtype.kind in "iuf"
         reference = replace(_NOTHING, format=file.format, path=file.path, inside=file.inside, name=name)
         held.append(
@@ -144,17 +153,28 @@ def _of_variables(
                 numbers={},
                 name=name,
                 units=variable.attrs.get("units"),
-                level_type=100 if on_level else None,
+                level_type=None if pressures is None else 100,
                 count=max(int(np.prod(variable.shape[:-2])), 1),
-                levels=sorted(float(each) for each in levels),
+                levels=sorted((pressures * 100).tolist()) if pressures is not None else [],
+                levels_in=str(axes.dataset[level].attrs.get("units")) if on_level and pressures is None else "",
+                unnamed={key: size for key, size in axes.unnamed(name).items() if key not in along and not unread},
                 members=axes.dataset[member].values.astype(int).ravel().tolist() if numbered else [],
-                grid=_grid_text(reference, options),
+                grid=grid,
+                unread=unread,
                 times=times,
                 runs=runs,
                 first=reference,
             )
         )
     return held
+
+
+def _plane_and_grid(axes: Axes, variable: str) -> tuple[tuple[str, ...], str, str]:
+    """Return the horizontal dimensions of a variable, its grid in words, and why it is not read."""
+    try:
+        return horizontal.plane(axes, variable), str(horizontal.grid(axes, variable)[0]), ""
+    except CorrstoreError as error:
+        return (), str(error), str(error)
 
 
 def _on_grids_in_words(fields: list[HeldField], options: dict[str, Any]) -> list[HeldField]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,12 +19,22 @@ _SIGNATURES = {b"GRIB": "grib", b"CDF": "netcdf", b"\x89HDF": "netcdf"}
 class ArchiveFile:
     """A file, or a Zarr group: `inside` is its name in the container at `path`, else empty.
 
-    `format` is one of READ, or says what the file is instead.
+    `format` is one of READ, `engine NAME` for what an engine of xarray opens, or says what the file is instead.
     """
 
     path: str
     inside: str
     format: str
+
+    @property
+    def engine(self) -> str | None:
+        """The engine of xarray that the recipe names for the file; None where corrstore reads it."""
+        return self.format.removeprefix("engine ") if self.format.startswith("engine ") else None
+
+    @property
+    def is_gridded(self) -> bool:
+        """True where the file has variables with names."""
+        return self.format in ("netcdf", "zarr") or self.engine is not None
 
     def __str__(self) -> str:
         return f"{self.path}, {self.inside}" if self.inside else self.path
@@ -44,16 +55,43 @@ def archive_paths(where: str, root: str, patterns: list[str]) -> list[Path]:
         return [folder]
     found = files_below(folder, patterns)
     if not found:
-        raise BadInput(f"{where} {folder} holds no file that matches {', '.join(patterns)}")
+        raise BadInput(f"{where} {folder} holds no file that matches {', '.join(patterns)}{_others(where, folder)}")
     return found
 
 
-def files_at(path: Path) -> tuple[list[ArchiveFile], list[Problem]]:
-    """Return the file or Zarr group at a path, or the files in it where it is a container, and what is not read."""
-    if path.is_dir():
-        return [ArchiveFile(str(path), "", "zarr")], []
-    with path.open("rb") as file:
-        head = file.read(HEAD)
+def _others(where: str, folder: Path) -> str:
+    """Return what a folder holds in place of files that match, with the line that takes the most of them."""
+    others = files_below(folder, ["**/*"])
+    if not others:
+        return ", nor any other"
+    counts = Counter(path.suffix for path in others).most_common(4)
+    told = ", ".join(f"{count} *{suffix}" if suffix else f"{count} without a suffix" for suffix, count in counts)
+    line = f'; write {where.removesuffix(".path")}.files: ["**/*{counts[0][0]}"]' if "." in where else ""
+    return f"; it has {told}, such as {_told(others[0].relative_to(folder))}{line}"
+
+
+def _told(path: Path) -> str:
+    """Return a path as text that any file can hold: names need not be UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def files_at(path: Path, engine: str | None = None) -> tuple[list[ArchiveFile], list[Problem]]:
+    """Return the file or Zarr group at a path, or the files in it where it is a container, and what is not read.
+
+    An `engine` of xarray opens whatever is there.
+    """
+    if str(path) != _told(path):
+        return [], [Problem(_told(path), 0, "not_read", "its name is not UTF-8; rename it")]
+    if engine is not None:
+        return [ArchiveFile(str(path), "", f"engine {engine}")], []
+    try:
+        if path.is_dir():
+            return [ArchiveFile(str(path), "", "zarr")], []
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        leads = f"is a link to {path.readlink()}: " if path.is_symlink() else ""
+        return [], [Problem(str(path), 0, "not_read", f"{leads}{error.strerror}; correct it")]
     container = container_kind(head)
     if container is None:
         found = [ArchiveFile(str(path), "", _format(head))]
@@ -62,7 +100,7 @@ def files_at(path: Path) -> tuple[list[ArchiveFile], list[Problem]]:
             found = _files_in(str(path), heads(str(path), container))
         except Exception as error:
             return [], [problem_of(str(path), error)]
-    problems = [Problem(str(file), 0, "not_grib", f"{file.format}, neither GRIB nor NetCDF") for file in found]
+    problems = [Problem(str(file), 0, "not_grib", file.format) for file in found]
     return found, [problem for file, problem in zip(found, problems, strict=True) if file.format not in READ]
 
 
@@ -93,11 +131,16 @@ def _format(head: bytes) -> str:
     for signature, format in _SIGNATURES.items():
         if head.startswith(signature):
             return format
-    if b"GRIB" in head[:256]:  # behind a WMO bulletin header
+    if b"GRIB" in head:  # behind a WMO bulletin header
         return "grib"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     known = next((text for each, text in OTHER_FORMATS.items() if start.startswith(each.lower())), None)
-    return known or (f"begins with {head[:16]!r}" if head else "empty file")
+    return known or (f"begins with {head[:16]!r}, neither GRIB nor NetCDF" if head else "empty file")
 
 
-__all__ = ["ArchiveFile", "archive_paths", "files_at", "is_zarr", "problem_of"]
+def size_of(path: Path) -> int:
+    """Return the bytes of a file; none of a Zarr group, and of a link that leads nowhere."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+__all__ = ["ArchiveFile", "archive_paths", "files_at", "is_zarr", "problem_of", "size_of"]

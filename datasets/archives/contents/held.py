@@ -30,7 +30,9 @@ class HeldField:
 
     `numbers` are those of GRIB; `levels` are in Pa where the level type is 100, else as the files have them;
     `window` is the length of the statistical process in seconds, None of an instantaneous field. `times`, `runs` and
-    `leads` (seconds) ascend; `grid` is told by its coordinates.
+    `leads` (seconds) ascend; `grid` is told by its coordinates, `unread` says why one is not read. `levels_in` are the
+    units of levels that are no pressures; `unnamed` has the dimensions, of several positions, that the table does not
+    name.
     """
 
     format: str
@@ -48,6 +50,9 @@ class HeldField:
     members: list[int] = field(default_factory=list)
     times: NDArray[Any] = field(default_factory=lambda: np.empty(0, "M8[s]"))
     runs: NDArray[Any] = field(default_factory=lambda: np.empty(0, "M8[s]"))
+    levels_in: str = ""
+    unread: str = ""
+    unnamed: dict[str, int] = field(default_factory=dict)
     leads: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.int64))
     first: FieldReference | None = None
 

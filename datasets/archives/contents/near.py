@@ -28,7 +28,7 @@ class Near:
 
 
 def variables_of(held: HeldField, table: SourceTable) -> list[Near]:
-    """Return the variables of the table that a field is, or nearly is; the nearest first."""
+    """Return the variables of the table that a field is; where it is none, those that it nearly is, nearest first."""
     found = []
     for variable, rule in table.fields.items():
         if held.format.startswith("grib"):
@@ -38,12 +38,7 @@ def variables_of(held: HeldField, table: SourceTable) -> list[Near]:
                 asked = " or ".join(_numbers_text(numbers) for numbers in rule.grib) or "no GRIB"
                 told = [(f"it is {held.numbers_text}, the table asks for {asked}",)]
         else:
-            levels = [f"{level / 100:g}" for level in held.levels] or ["{level}"]
-            exact = {name.format(level=level) for name in rule.names for level in levels} | set(rule.names)
-            has_pattern = any(
-                "{level}" in name and held.name.startswith(name.split("{", maxsplit=1)[0]) for name in rule.names
-            )
-            same = held.name in exact or has_pattern
+            same = any(_is_name(held.name, name) for name in rule.names)
             told = [()] if same else []
             if not same and held.name in _short_names(variable):
                 told = [
@@ -51,29 +46,74 @@ def variables_of(held: HeldField, table: SourceTable) -> list[Near]:
                 ]
         if told:
             found.append(Near(variable, min(told, key=len), line(variable, held)))
-    return sorted(found, key=lambda near: len(near.differences))
+    exact = [near for near in found if not near.differences]
+    return exact or sorted(found, key=lambda near: len(near.differences))
 
 
-def reasons_for(channel: Channel, fields: list[HeldField], table: SourceTable) -> list[str]:
-    """Return sentences on the fields that a channel could be, the nearest first, each with the line to write."""
-    said: list[tuple[int, str]] = []
+def reasons_for(channel: Channel, fields: list[HeldField], table: SourceTable) -> list[tuple[str, bool]]:
+    """Return sentences on the fields that a channel could be, the nearest first, each with the line to write.
+
+    With each, whether what differs is more than its levels, which a damaged file may have lost.
+    """
+    said: list[tuple[int, str, bool]] = []
     for held in fields:
         for near in variables_of(held, table):
             if near.variable != channel.variable.name:
                 continue
-            differences = list(near.differences)
-            if channel.level is not None and held.level_type == 100 and not _on(held, channel.level):
-                differences.append(f"its levels are {shown(held.level_texts())}, not {channel.level} hPa")
-                advice = "ask for a level that is there"
-            else:
-                advice = f"write in a source table of your own: fields: {{{near.line}}}"
+            elsewhere, advice = _elsewhere(held, channel, table)
+            differences = [*near.differences, *elsewhere]
             if not differences:
                 continue
+            advice = advice or f"write in a source table of your own: fields: {{{near.line}}}"
             what = f"{held.name} ({held.numbers_text}, {held.process_text}" + (
                 f", {held.level_type_text}" if held.level_type is not None else ""
             )
-            said.append((len(differences), f"{what}) is there, but {'; '.join(differences)}; {advice}"))
-    return [text for _, text in sorted(dict.fromkeys(said), key=lambda each: each[0])]
+            told = f"{what}) is there, but {'; '.join(differences)}; {advice}"
+            said.append((len(differences), told, bool(near.differences)))
+    return [(text, certain) for _, text, certain in sorted(dict.fromkeys(said), key=lambda each: each[0])]
+
+
+def is_channel(held: HeldField, channel: Channel, table: SourceTable) -> bool:
+    """Return whether a field is the channel by the table, whatever its times."""
+    exact = any(near.variable == channel.variable.name and not near.differences for near in variables_of(held, table))
+    return exact and not _elsewhere(held, channel, table)[0]
+
+
+def _elsewhere(held: HeldField, channel: Channel, table: SourceTable) -> tuple[list[str], str]:
+    """Return what is not the channel's in the levels and dimensions of a field of its variable, and the advice."""
+    if held.unread:
+        return [held.unread], "bring it to a grid that is read"
+    names = table.fields[channel.variable.name].names
+    level_in_name = any(name != held.name and name.format(level=channel.level) == held.name for name in names)
+    of_grib = held.format.startswith("grib")
+    unnamed = ", ".join(f"{name} of {size}" for name, size in held.unnamed.items())
+    if channel.level is not None and of_grib and held.level_type != 100:
+        own = "fetch pressure levels, or give this level a variable of your own, under variables and fields of a table"
+        return [], own
+    if channel.level is not None and held.levels_in:
+        return [f"its levels are in {held.levels_in}, which are no pressures"], "fetch pressure levels"
+    first = next(iter(held.unnamed), "NAME")
+    if channel.level is not None and held.level_type == 100 and not _on(held, channel.level):
+        return [f"its levels are {shown(held.level_texts())}, not {channel.level} hPa"], "ask for a level that is there"
+    if channel.level is not None and not of_grib and held.level_type != 100 and not level_in_name:
+        if not unnamed:
+            return ["it has no pressure levels"], ""
+        advice = f"write in a source table of your own: dims: {{level: {first}}}, if these are pressures"
+        return [f"the table does not name its dimension {unnamed}"], advice
+    if channel.level is None and not of_grib and held.level_type == 100:
+        return [f"it is on pressure levels, {shown(held.level_texts())}"], ""
+    if unnamed:
+        advice = f"write in a source table of your own what it is, such as dims: {{member: {first}}}"
+        return [f"the table does not name its dimension {unnamed}"], advice
+    return [], ""
+
+
+def _is_name(held: str, name: str) -> bool:
+    """Return whether a variable is called so; `{level}` in a name stands for any number."""
+    before, level, after = name.partition("{level}")
+    return (
+        held == name if not level else held.startswith(before) and held.endswith(after) and len(held) >= len(name) - 6
+    )
 
 
 def line(variable: str, held: HeldField) -> str:

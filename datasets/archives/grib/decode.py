@@ -44,6 +44,8 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
             values = _values(handle)
     except eccodes.CodesInternalError as error:
         raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
+    except CorruptMessage:
+        raise
     except CorrstoreError as error:
         raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
     rows, columns = scanned.grid.shape
@@ -62,6 +64,8 @@ def read_grid(source: str | Path | bytes, offset: int, length: int, part: int = 
             return scanned_grid(handle, section).grid
     except eccodes.CodesInternalError as error:
         raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
+    except CorruptMessage:
+        raise
     except CorrstoreError as error:
         raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
 

@@ -140,10 +140,18 @@ def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
 
 
 def _process(handle: int) -> str:
-    """Return ecCodes' name of the statistical process, such as `accum`; its number where the process has no name."""
+    """Return ecCodes' name of the statistical process, such as `accum`; its number where the process has no name.
+
+    A product over an interval whose process is not stated (255) is not an instant, as ecCodes has it.
+    """
     try:
         name: str = eccodes.codes_get(handle, "stepType")
     except eccodes.KeyValueNotFoundError:
+        name = ""
+    of_interval = integer_key(handle, "edition") == 2 and eccodes.codes_is_defined(
+        handle, "typeOfStatisticalProcessing"
+    )
+    if of_interval and name in ("", "instant", "missing"):
         return str(eccodes.codes_get(handle, "typeOfStatisticalProcessing", int))
     return name
 

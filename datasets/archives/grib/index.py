@@ -58,7 +58,7 @@ is for people to read. Level types are WMO's codes (GRIB2 table 4.5, GRIB1 table
 as coded where the type has no unit, null where the header gives none. A field whose `process` is not 'instant'
 is stated to hold over `window_start` to `valid_time`."""
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Another number where the same bytes give other rows or problems: indices that are kept are then taken again."""
 _HEAD = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,7 +68,15 @@ OTHER_FORMATS = {
     b"CDF": "a NetCDF file (classic format)",
     b"\x89HDF\r\n\x1a\n": "a NetCDF-4 or HDF5 file",
     b"\x1f\x8b": "compressed with gzip: decompress it",
+    b"(\xb5/\xfd": "compressed with Zstandard: decompress it",
+    b'\x04"M\x18': "compressed with LZ4: decompress it",
+    b"\x1f\x9d": "compressed with compress: decompress it",
+    b"7z\xbc\xaf'\x1c": "a 7z archive: unpack it and give what is inside",
+    b"Rar!": "a RAR archive: unpack it and give what is inside",
+    b"PK\x05\x06": "an empty ZIP archive",
     b"BUFR": "a BUFR file",
+    b"version https://git-lfs": "a pointer of Git LFS and not the file: fetch it with `git lfs pull`",
+    b"{": "JSON, as servers answer instead of a file: fetch it again",
     b"II*\0": "a TIFF file",
     b"MM\0*": "a TIFF file",
     b"diamond": "a MICAPS text file (diamond): convert it to GRIB or NetCDF",

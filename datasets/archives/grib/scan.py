@@ -17,9 +17,10 @@ from corrstore.datasets.archives.grib.sections import (
 
 _PADDING_UNIT = 120
 _BULLETIN_STARTS = (b"\x01\r\r\n", b"****", b"####")
-_BULLETIN_HEADING = re.compile(rb"[\x00-\x20\dA-Z*#]*[A-Z]{4}\d{0,2} [A-Z]{4} \d{6}( [A-Z]{3})?\s*")
+_BULLETIN_HEADING = re.compile(rb"[\x00-\x20\dA-Z*#]*[A-Z]{4}\d{0,2} [A-Z]{4} \d{6}( [A-Z]{3})?(\s.*)?", re.DOTALL)
 """The abbreviated heading of a bulletin (WMO-No. 386), TTAAii CCCC YYGGgg BBB, behind counts and control characters."""
-_BULLETIN_HEADER = 200
+_BULLETIN_HEADER = 500
+_BULLETIN_END = re.compile(rb"[\r\n\x03]*(NNNN)?[\r\n\x03]*")
 _LARGE_GAP = 1 << 20
 
 
@@ -84,7 +85,7 @@ def _gap_kind(read: Read, start: int, length: int) -> ProblemKind | None:
     gap = read(start, length)
     if not gap.strip(b"\0"):
         return "padding" if length >= _PADDING_UNIT else None
-    rest = gap.lstrip(b"\r\n\x03")
+    rest = gap[_BULLETIN_END.match(gap).end() :]  # type: ignore[union-attr]
     is_heading = rest.startswith(_BULLETIN_STARTS) or _BULLETIN_HEADING.fullmatch(rest)
     if not rest or (length <= _BULLETIN_HEADER and is_heading):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from corrstore.datasets.archives.table import Dimensions
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import Interval, Times
+from corrstore.datasets.variables.units import conversion, is_stated
 
 _SECONDS = {
     **{"nanosecond": 1e-9, "second": 1, "sec": 1, "s": 1, "minute": 60, "min": 60},
@@ -18,6 +20,16 @@ _SECONDS = {
 }
 """The seconds of the units of time, without the s of their plural."""
 _CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
+_STANDARD_NAMES = {
+    **{"latitude": "lat", "longitude": "lon", "air_pressure": "level", "time": "time", "realization": "member"},
+    **{"forecast_reference_time": "init", "forecast_period": "lead"},
+}
+_UNITS = {
+    **dict.fromkeys(("degrees_north", "degree_north", "degree_N", "degrees_N", "degreeN", "degreesN"), "lat"),
+    **dict.fromkeys(("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE"), "lon"),
+}
+"""The axes that the CF conventions (chapter 4) tell by standard names, and by units."""
+_MOST_PRESSURE = 1100.0  # hPa
 _NEVER = xr.Variable((), np.datetime64("NaT", "s"))
 
 
@@ -60,25 +72,47 @@ class Axes:
     names: Dimensions
 
     def name(self, axis: str) -> str | None:
-        """Return the dataset's name of an axis; None where it has none of the table's names."""
+        """Return the dataset's name of an axis: of the table's names, or as the CF conventions tell it; else None."""
         held = {*self.dataset.variables, *self.dataset.dims}
-        return next((name for name in getattr(self.names, axis) if name in held), None)
+        return next((name for name in getattr(self.names, axis) if name in held), self._by_convention.get(axis))
 
-    @property
-    def plane(self) -> tuple[str, ...]:
-        """The dimensions of a slice: latitude and longitude, or those that two-dimensional ones or points have.
+    def unnamed(self, variable: str) -> dict[str, int]:
+        """Return the sizes of a variable's dimensions of several positions, but for the table's axes in time and up."""
+        names = [self.name(axis) for axis in ("level", "time", "init", "lead", "member", "expver")]
+        named = {str(each) for name in names if name in self.dataset.variables for each in self.dataset[name].dims}
+        sizes = self.dataset[variable].sizes
+        return {str(each): size for each, size in sizes.items() if size > 1 and str(each) not in {*names, *named}}
 
-        Raises BadInput where there are no latitudes and longitudes.
+    @cached_property
+    def _by_convention(self) -> dict[str, str]:
+        """The coordinates that state what they are, by axis; of several, the first."""
+        found: dict[str, str] = {}
+        for name, variable in self.dataset.coords.items():
+            attributes = {**variable.encoding, **variable.attrs}
+            units = str(attributes.get("units", ""))
+            axis = _STANDARD_NAMES.get(str(attributes.get("standard_name"))) or _UNITS.get(units)
+            if axis is None and variable.ndim == 1 and conversion(units, "Pa") is not None:
+                axis = "level"
+            if axis is not None:
+                found.setdefault(axis, str(name))
+        return found
+
+    def pressures(self) -> NDArray[np.float64] | None:
+        """Return the levels in hPa. Where they state no units, they are in hPa, or in Pa if air has no such pressure.
+
+        None where they state another quantity, such as the number of a model's level.
         """
-        lat, lon = self.name("lat"), self.name("lon")
-        if lat is None or lon is None:
-            raise BadInput(f"no latitude and longitude among {', '.join(map(str, self.dataset.variables))}")
-        along_lat, along_lon = (self.space(name).dims for name in (lat, lon))
-        if len(along_lat) == 1 and len(along_lon) == 1 and along_lat != along_lon:
-            return str(along_lat[0]), str(along_lon[0])
-        if along_lat != along_lon or len(along_lat) not in (1, 2):
-            raise BadInput(f"{lat} has the dimensions {along_lat} and {lon} {along_lon}, expected one or two, the same")
-        return tuple(map(str, along_lat))
+        level = self.dataset[self.name("level")]
+        values = np.atleast_1d(level.values)
+        if values.dtype.kind not in "iuf":
+            return None
+        units = level.attrs.get("units")
+        to_pascal = conversion(str(units), "Pa") if is_stated(units) else None
+        if to_pascal is None and is_stated(units):
+            return None
+        if to_pascal is None:
+            to_pascal = (1.0 if np.nanmax(values) > _MOST_PRESSURE else 100.0, 0.0)
+        return values.astype(np.float64) * (to_pascal[0] / 100)
 
     def space(self, name: str) -> xr.Variable:
         """Return a coordinate in space in degrees; of one that has a time too, as WRF's, that of the first time."""
@@ -143,7 +177,7 @@ class Axes:
             raise UnknownLayout(f"the init of the file, {stated!r}, is no time such as 2020-06-01T00:00") from None
 
     def _as_times(self, coordinate: xr.Variable, axis: str) -> xr.Variable:
-        calendar = coordinate.encoding.get("calendar", "standard")
+        calendar = str(coordinate.encoding.get("calendar", "standard")).lower()
         if calendar not in _CALENDARS:
             raise UnknownLayout(
                 f"{self.name(axis)} has the calendar {calendar}, which has other days than the world's; bring the file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from corrstore.datasets.archives.contents.files import ArchiveFile
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file
 from corrstore.datasets.storage.cache import file_key
 from corrstore.datasets.storage.containers import unpacked, unpacked_folder
 
@@ -28,9 +29,16 @@ def open_file(file: ArchiveFile, options: dict[str, Any]) -> xr.Dataset:
 @lru_cache(maxsize=8)
 def _open(file: ArchiveFile, options: str, _state: str) -> xr.Dataset:
     path = file.path if not file.inside else str(unpacked(file.path, file.inside))
+    if file.format == "netcdf" and "\\" in path:
+        raise BadInput(f"{file}: the netCDF library opens no name with a backslash; rename it")
+    if file.engine is not None:
+        raw = _by_engine(file, file.engine, json.loads(options))
+        return _decoded(file, raw)
     try:
         if file.format == "zarr":
-            raw = xr.open_zarr(path, chunks=None, decode_cf=False, storage_options=json.loads(options) or None)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*consolidated metadata", category=RuntimeWarning)
+                raw = xr.open_zarr(path, chunks=None, decode_cf=False, storage_options=json.loads(options) or None)
         else:
             raw = xr.open_dataset(path, engine="netcdf4", decode_cf=False)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
@@ -38,14 +46,39 @@ def _open(file: ArchiveFile, options: str, _state: str) -> xr.Dataset:
             raise BadInput(f"{file} cannot be read as Zarr: {error}; correct the path or storage_options") from None
         reason = getattr(error, "strerror", None) or error
         raise DamagedData(f"{file} cannot be read as NetCDF: {reason}; fetch it again") from None
-    if file.format == "zarr":
+    return _decoded(file, raw)
+
+
+def _by_engine(file: ArchiveFile, engine: str, options: dict[str, Any]) -> xr.Dataset:
+    """Return what an engine of xarray opens; cfgrib raises, instead of leaving out what does not fit the rest."""
+    defaults = {"indexpath": "", "errors": "raise"} if engine == "cfgrib" else {}
+    if engine not in xr.backends.list_engines():
+        raise BadInput(
+            f"engine {engine} is not installed; install the package that has it, or write one of"
+            f" {', '.join(xr.backends.list_engines())}"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*consolidated metadata", category=RuntimeWarning)
+            return xr.open_dataset(file.path, engine=engine, decode_cf=False, backend_kwargs=defaults | options)
+    except Exception as error:
+        advice = "; narrow engine_options, such as filter_by_keys: {typeOfLevel: surface}" if engine == "cfgrib" else ""
+        raise BadInput(f"{file} cannot be opened by xarray's engine {engine}: {fault_of_file(error)}{advice}") from None
+
+
+def _decoded(file: ArchiveFile, raw: xr.Dataset) -> xr.Dataset:
+    if "zarr" in file.format:
         for variable in raw.variables.values():
             if not variable.attrs.get("_FillValue", 1) and "scale_factor" not in variable.attrs:
                 del variable.attrs["_FillValue"]
     try:
         dataset = xr.decode_cf(raw, decode_timedelta=False)
     except (ValueError, OverflowError) as error:
-        raise BadInput(f"{file}: its times cannot be decoded: {error}") from None
+        reason = str(error).partition(". Try opening")[0]
+        raise BadInput(
+            f"{file}: its times cannot be decoded: {reason}; write it with units such as `hours since 2020-01-01` and"
+            " a calendar of CF, as with `cdo -r -setcalendar,standard IN OUT`"
+        ) from None
     if file.inside:
         dataset.encoding["unpacked"] = unpacked_folder(file.path)  # the copy stays while the dataset is in use
     return dataset

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from corrstore.datasets.archives.accumulation import window_start
 from corrstore.datasets.archives.gridded.axes import Axes, Moments, UnknownLayout
+from corrstore.datasets.archives.gridded.horizontal import plane
 from corrstore.datasets.archives.table import Dimensions, FieldRule
 from corrstore.datasets.recipe.periods import Interval, Times
 from corrstore.datasets.variables.channels import Channel
-from corrstore.datasets.variables.units import conversion
 
 
 def slices(
@@ -31,8 +31,13 @@ def slices(
     moments = axes.moments(name, period, whole=channel.variable.static)
     start = _window_start(name, moments, rule)
     listed = np.flatnonzero(~np.isnat(start)) if rule.accumulates else np.arange(len(start))
-    places = list(_places(axes, name, channel, moments, listed, member))
-    at = np.array([place[0] for place in places], dtype=np.int64)
+    numbers, members, versions, positions = array("q"), [], [], []  # lists of columns take half of those of rows
+    for number, of_member, version, position in _places(axes, name, channel, moments, listed, member):
+        numbers.append(number)
+        members.append(of_member)
+        versions.append(version)
+        positions.append(position)
+    at = np.array(numbers, dtype=np.int64)
     valid, init, start = moments.valid_time[at], moments.init_time[at], start[at]
     lead = np.where(np.isnat(init), np.timedelta64(0, "s"), valid - init)
     length = (valid - start).astype(np.int64) if rule.rate else 1
@@ -41,9 +46,9 @@ def slices(
         "window_start": start,
         "init_time": init,
         "lead_time": lead.astype(np.int64),
-        "member": [place[1] for place in places],
-        "expver": [place[2] for place in places],
-        "indexers": [json.dumps(place[3]) for place in places],
+        "member": members,
+        "expver": versions,
+        "indexers": positions,
         "scale": np.full(len(at), rule.scale) * length,
     }
 
@@ -62,8 +67,8 @@ def _window_start(name: str, moments: Moments, rule: FieldRule) -> Times:
 
 def _places(
     axes: Axes, name: str, channel: Channel, moments: Moments, listed: Any, member: str | None
-) -> Iterator[tuple[int, int | None, str, dict[str, int | None]]]:
-    """Yield the number of each slice's moment, its member, its experiment version and its position by dimension."""
+) -> Iterator[tuple[int, int | None, str, str]]:
+    """Yield the number of each slice's moment, its member, its experiment version, and its position as JSON."""
     variable, expver = axes.dataset[name], axes.name("expver")
     level = _level_position(axes, name, channel)
     if level is None:
@@ -75,29 +80,29 @@ def _places(
     stated = axes.dataset[expver].variable if expver else xr.Variable((), "")
     versions = stated.values
     rest = _rest(axes, name, {*level, *moments.positions, axes.name("member"), expver})
-    plane = _names_of_plane(axes)
+    named = _names_of_plane(axes)
     for at, (number, position), version in product(listed, wanted, each_version):
         of_time = {dimension: places[at] for dimension, places in moments.positions.items()}
         fixed = {**level, **of_time, **position, **({str(expver): version} if several_versions else {}), **rest}
         if several_versions and bool(variable.isel(fixed).isnull().all()):
             continue  # the file pads an experiment with NaN where it has no data
         text = str(versions[tuple(fixed.get(str(dimension), 0) for dimension in stated.dims)])
-        yield int(at), number, text.zfill(4) if expver else "", {**fixed, **plane}
+        yield int(at), number, text.zfill(4) if expver else "", json.dumps({**fixed, **named})
 
 
 def _level_position(axes: Axes, name: str, channel: Channel) -> dict[str, int] | None:
-    """Return the position of the channel's level, in hPa or in Pa where the file says so; None where it lacks."""
-    level = axes.name("level")
-    if channel.level is None or level not in axes.dataset[name].dims:
+    """Return the position of the channel's level; None where the variable lacks it.
+
+    A variable on one level that is no dimension has that level, or, where it states none, any.
+    """
+    level, variable = axes.name("level"), axes.dataset[name]
+    if channel.level is None or level is None or level not in {*variable.dims, *variable.coords}:
         return {}
-    here = np.flatnonzero(np.isclose(levels_in_hpa(axes.dataset[level].variable), channel.level))
-    return {str(level): int(here[0])} if len(here) else None
-
-
-def levels_in_hpa(level: xr.Variable) -> NDArray[np.float64]:
-    """Return pressure levels in hPa: converted from the units that they state, else as they are."""
-    stated = conversion(str(level.attrs.get("units", "")), "Pa")
-    return np.atleast_1d(level.values).astype(np.float64) * (1 if stated is None else stated[0] / 100)
+    pressures = axes.pressures()
+    here = [] if pressures is None else np.flatnonzero(np.isclose(pressures, channel.level)).tolist()
+    if not here:
+        return None
+    return {level: here[0]} if level in variable.dims else {}
 
 
 def _members(axes: Axes, name: str, has_run: bool) -> list[tuple[int | None, dict[str, int]]]:
@@ -121,7 +126,7 @@ def _members(axes: Axes, name: str, has_run: bool) -> list[tuple[int | None, dic
 
 def _rest(axes: Axes, name: str, known: set[str | None]) -> dict[str, int]:
     """Return the position 0 of each other dimension; UnknownLayout where one of them has several positions."""
-    rest = [each for each in map(str, axes.dataset[name].dims) if each not in {*known, *axes.plane}]
+    rest = [each for each in map(str, axes.dataset[name].dims) if each not in {*known, *plane(axes, name)}]
     for dimension in rest:
         if (size := axes.dataset.sizes[dimension]) > 1:
             raise UnknownLayout(

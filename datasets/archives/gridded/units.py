@@ -7,30 +7,52 @@ import xarray as xr
 
 from corrstore.datasets.archives.gridded.axes import UnknownLayout
 from corrstore.datasets.archives.table import FieldRule
-from corrstore.datasets.variables.units import conversion, is_known
+from corrstore.datasets.variables.units import conversion, is_known, is_stated
 from corrstore.datasets.variables.variable import Variable
 
 
 def rule_in_units(rule: FieldRule, field: xr.DataArray, variable: Variable) -> FieldRule:
     """Return the rule with the scale and offset that bring the file's own units into corrstore's.
 
-    Units that are not stated, or that the table of units does not know, leave the rule as it is; so do those that
-    cannot be converted where the rule has a scale of its own. `units` of the rule stand for those of the file. Raises
-    UnknownLayout where the file states units of something else.
+    A file that states none is brought by the rule's `scale` and `offset`. With `units` of the rule, which stand for
+    those of the file, the number times `scale` plus `offset` is in these. Raises UnknownLayout where the units are not
+    known, or measure another thing.
     """
-    stated = rule.units or field.attrs.get("units")
-    if not isinstance(stated, str) or not is_known(stated):
+    of_file = field.attrs.get("units")
+    stated = rule.units or (of_file if is_stated(of_file) else None)
+    if stated is None:
         return rule
-    units = f"{variable.units} s-1" if rule.rate else variable.units
+    amount = variable.units
+    units = f"{amount} s-1" if rule.rate else amount
     found = conversion(stated, units)
     if found is None:
-        if (rule.scale, rule.offset) == (1.0, 0.0) and is_known(units):
-            raise UnknownLayout(
-                f"variable {field.name} is in {stated}, the source's table takes it for {variable.name} in {units};"
-                f" write in the table the name of another variable, or fields: {{{variable.name}: {{units: ...}}}},"
-                " the units that its numbers have"
-            )
+        raise UnknownLayout(
+            f"variable {field.name} is in {stated}{'' if is_known(stated) else ', which are no known units'},"
+            f" the source's table takes it for {variable.name} in {units};"
+            f" {_advice(rule, stated, str(field.name), variable)}"
+        )
+    scale, offset = found
+    if rule.units:
+        scale, offset = rule.scale * scale, rule.offset * scale + offset
+    if np.allclose((scale, offset), (rule.scale, rule.offset), rtol=1e-6):
         return rule
-    if np.allclose(found, (rule.scale, rule.offset), rtol=1e-6):
-        return rule
-    return rule.model_copy(update={"scale": found[0], "offset": found[1]})
+    return rule.model_copy(update={"scale": scale, "offset": offset})
+
+
+def _advice(rule: FieldRule, stated: str, name: str, variable: Variable) -> str:
+    field = variable.name
+    if variable.windowed and not rule.rate and conversion(stated, f"{variable.units} s-1"):
+        window = rule.accumulates or "hour"
+        return (
+            f"it is a rate: write in a source table of your own fields: {{{field}: {{names: {name}, accumulates:"
+            f" {window}, rate: true}}}}"
+        )
+    if rule.rate and conversion(stated, variable.units):
+        return (
+            "it is an amount: write in a source table of your own fields:"
+            f" {{{field}: {{names: {name}, accumulates: {rule.accumulates}}}}}"
+        )
+    return (
+        f"write in a source table of your own fields: {{{field}: {{names: {name}, units: {variable.units}}}}}, or"
+        " whatever units its numbers have, or the name of another variable"
+    )

@@ -12,6 +12,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import SAME_POINT
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.scattered.points import PointsGrid, unit_vectors
+from corrstore.datasets.grids.scattered.walk import find_triangles
 
 _FARTHEST = np.deg2rad(89.0)
 _AROUND = 4.0  # source cells that are kept around the destination
@@ -44,13 +45,15 @@ def triangle_weights(source: PointsGrid, destination: RectilinearGrid) -> Triang
     of_gap = _gaps(source, points, kept, triangles.simplices)
     corners = np.zeros((*destination.shape, 3), np.int32)
     weights = np.full((*destination.shape, 2), np.nan, np.float32)
+    found, parts = np.empty(destination.lon.size, np.int64), np.empty((destination.lon.size, 3))
+    last = 0
     for row, lat in enumerate(destination.lat):
         at = np.stack(place.project(np.full_like(destination.lon, lat), destination.lon), axis=-1)
-        found = triangles.find_simplex(at, tol=SAME_POINT)
+        last = find_triangles(
+            triangles.points, triangles.simplices, triangles.neighbors, at, last, SAME_POINT, found, parts
+        )
         inside = np.flatnonzero((found >= 0) & ~of_gap[found])
-        transform = triangles.transform[found[inside]]
-        two = np.einsum("nij,nj->ni", transform[:, :2], at[inside] - transform[:, 2])
-        part = np.column_stack([two, 1 - two.sum(axis=1)])
+        part = parts[inside]
         part[np.abs(part) <= SAME_POINT] = 0.0
         first = part.argmax(axis=1)  # so that a destination point on a source point reads that alone
         order = (first[:, None] + np.arange(3)) % 3

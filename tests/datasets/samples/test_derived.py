@@ -160,7 +160,7 @@ def test_what_no_derivation_makes_is_to_be_removed_and_what_one_lacks_is_named(a
         prepare(recipe_of(archive, {}, type=table(tmp_path, d2m=R2M, q2m={}, sp={})))
     said = str(refusal.value)
     assert "holds no field of q2m, sp in the period; it has d2m" in said
-    assert "; remove q2m, sp or extend the source's table" in said
+    assert "else remove q2m, sp or extend the source's table" in said
     assert (
         "; q2m could be derived from d2m and sp by specific_humidity_from_dew_point"
         " or from r2m, t2m and sp by specific_humidity_from_relative_humidity\n"

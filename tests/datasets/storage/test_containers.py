@@ -4,12 +4,13 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 
 import pytest
 
-from corrstore.datasets.archives.contents.files import files_at
+from corrstore.datasets.archives.contents.files import archive_paths, files_at
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage import containers
 from corrstore.datasets.storage.containers import HEAD, container_kind, heads, unpacked
@@ -80,3 +81,50 @@ def test_a_container_that_would_fill_a_disk_is_refused(tmp_path, monkeypatch):
         archive.writestr("zeros", bytes(1_000_000))
     with pytest.raises(DamagedData, match="100 times its own bytes"):
         containers.unpacked(str(tmp_path / "bomb.zip"), "zeros")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "gzip"])
+def test_a_container_in_a_container_is_looked_into(tmp_path, kind):
+    inner = written(tmp_path / "inner.gz", kind)
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(inner, "deep/inner.gz")
+    (file,), problems = files_at(tmp_path / "outer.zip")
+    assert (file.format, problems) == ("grib", [])
+    assert unpacked(file.path, file.inside).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\x28\xb5\x2f\xfd" + bytes(90), "compressed with Zstandard: decompress it"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"PK\5\6" + bytes(18), "an empty ZIP archive"),
+        (b"hello", "begins with b'hello', neither GRIB nor NetCDF"),
+        (b"", "empty file"),
+    ],
+)
+def test_what_is_not_read_is_told_by_what_it_is(tmp_path, content, says):
+    (tmp_path / "a.grib").write_bytes(content)
+    (problem,) = files_at(tmp_path / "a.grib")[1]
+    assert says in problem.text
+
+
+def test_links_that_lead_nowhere_and_names_that_are_no_text_are_told(tmp_path):
+    (tmp_path / "itself").symlink_to("itself")
+    (tmp_path / "gone.grib").symlink_to("nowhere")
+    odd = os.fsencode(tmp_path) + b"/\xff.grib"
+    with open(odd, "wb") as file:  # noqa: PTH123
+        file.write(CONTENT)
+    told = [str(problem) for path in files_below(tmp_path, ["*.grib"]) for problem in files_at(path)[1]]
+    assert len(told) == 2
+    assert "gone.grib at byte 0: not_read: is a link to nowhere: No such file" in told[0]
+    assert told[1].endswith("\\udcff.grib at byte 0: not_read: its name is not UTF-8; rename it")
+
+
+def test_a_folder_without_the_files_says_which_it_has(tmp_path):
+    for name in ("a.GRIB", "b.GRIB", "notes"):
+        (tmp_path / name).write_bytes(CONTENT)
+    with pytest.raises(
+        BadInput, match=r"it has 2 \*.GRIB, 1 without a suffix, .*; write sources.a.files: \[\"\*\*/\*.GRIB\"\]"
+    ):
+        archive_paths("sources.a.path", str(tmp_path), ["**/*.grib"])

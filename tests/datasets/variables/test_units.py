@@ -2,7 +2,7 @@
 
 import pytest
 
-from corrstore.datasets.variables.units import conversion, is_known
+from corrstore.datasets.variables.units import conversion, is_known, is_stated
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,33 @@ def test_what_measures_another_thing_has_no_conversion():
     assert conversion("code table 4.2", "1") is None
     assert is_known("mbar")
     assert not is_known("furlong")
+
+
+@pytest.mark.parametrize(
+    ("stated", "units", "number", "expected"),
+    [
+        ("degrees C", "K", 20.0, 293.15),
+        ("K", "degC", 293.15, 20.0),
+        ("mm day-1", "kg m-2 s-1", 86.4, 0.001),
+        ("mm per hour", "kg m-2 s-1", 3.6, 0.001),
+        ("dam", "m2 s-2", 1.0, 98.0665),
+        ("gpdm", "m2 s-2", 1.0, 98.0665),
+        ("oktas", "%", 4.0, 50.0),
+        ("meters per second", "m s-1", 2.0, 2.0),
+        ("kJ m**-2", "J m-2", 1.0, 1000.0),
+        ("m of water equivalent", "kg m-2", 0.001, 1.0),
+        ("1e-3 kg kg-1", "kg kg-1", 8.0, 0.008),
+        ("W m-2", "J m-2 s-1", 3.0, 3.0),
+        ("ug m-3", "kg m-3", 1.0, 1e-9),
+    ],
+)
+def test_products_of_units_are_converted_too(stated, units, number, expected):
+    scale, offset = conversion(stated, units)
+    assert number * scale + offset == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_rate_is_no_amount_and_no_units_are_not_stated():
+    assert conversion("mm h-1", "kg m-2") is None
+    assert conversion("m s-1", "m2 s-2") is None
+    assert conversion("J m-2", "W m-2") is None
+    assert [is_stated(units) for units in ("", "~", "unknown", None, "K")] == [False, False, False, False, True]

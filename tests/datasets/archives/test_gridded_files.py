@@ -1,0 +1,186 @@
+"""NetCDF files as they come: their units, levels, longitudes, calendars and projections."""
+
+from __future__ import annotations
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+from pyproj import CRS, Proj
+
+from corrstore.datasets.archives.inventory import take_inventory
+from corrstore.datasets.archives.references import FieldReference
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.grids.regrid import regridder
+from corrstore.datasets.grids.rotated_pole import RotatedPole
+from corrstore.datasets.grids.winds import earth_relative
+from corrstore.datasets.recipe.periods import Interval, parse_time
+from corrstore.datasets.recipe.source import SourceSpec
+from corrstore.datasets.samples.reading import read_reference
+from corrstore.datasets.variables.channels import channel_named
+
+LAT, LON = np.arange(50.0, 45.5, -0.5), np.arange(10.0, 14.5, 0.5)
+PERIOD = Interval(parse_time("2020-03-01"), parse_time("2020-03-02"))
+TIME = ("time", np.array(["2020-03-01T00"], "M8[ns]"))
+
+
+def plane(lat, lon):
+    return 280 + 0.5 * (lat - 48) + 0.25 * (lon - 12)
+
+
+def written(folder, name, units, numbers, lat=LAT, lon=LON, **more):
+    fields = {name: (("time", "latitude", "longitude"), numbers[None].astype(np.float32), {"units": units})}
+    content = xr.Dataset(fields, {"time": TIME, "latitude": lat, "longitude": lon, **more})
+    content.to_netcdf(folder / "a.nc")
+
+
+def fields(folder, *channels):
+    """The fields of the channels in the order of the archive, in corrstore's units, and their grids."""
+    spec = SourceSpec(type="era5", path=str(folder))
+    rows = take_inventory("a", spec, [channel_named(each) for each in channels], PERIOD).references.to_pylist()
+    read = [(row, *read_reference(FieldReference.from_row(row), {})) for row in rows]
+    return [(row["channel"], values * row["scale"] + row["add_offset"], grid) for row, values, grid in read]
+
+
+@pytest.mark.parametrize(
+    ("units", "says"),
+    [
+        ("mm/day", r"tp is in mm/day, .* it is a rate: .*\{tp: \{names: tp, accumulates: hour, rate: true\}\}"),
+        ("furlong", "furlong, which are no known units, .*names: tp, units: kg m-2"),
+        ("K", "tp is in K, the source's table takes it for tp in kg m-2"),
+    ],
+)
+def test_units_that_the_table_does_not_expect_are_refused(units, says, tmp_path):
+    """Though the table has a scale of its own, as of metres."""
+    written(tmp_path, "tp", units, np.ones((9, 9)))
+    with pytest.raises(BadInput, match=says):
+        fields(tmp_path, "tp")
+
+
+def test_the_units_of_a_table_go_with_its_scale(tmp_path):
+    written(tmp_path, "rain", "furlong", np.full((9, 9), 3.0))
+    (tmp_path / "t.yaml").write_text(
+        "name: t\nfiles: ['*.nc']\nfields: {tp: {names: rain, accumulates: hour, scale: 10, units: mm}}\n"
+    )
+    spec = SourceSpec(type=str(tmp_path / "t.yaml"), path=str(tmp_path))
+    (row,) = take_inventory("a", spec, [channel_named("tp")], PERIOD).references.to_pylist()
+    assert (row["scale"], row["add_offset"]) == (10.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "units"),
+    [("lev", [850, 500], "hPa"), ("plev", [85000.0, 50000.0], None), ("isobaric", [50000.0, 85000.0], "Pa")],
+)
+def test_levels_are_pressures_whatever_they_are_called(name, levels, units, tmp_path):
+    numbers = np.stack([np.full((9, 9), 0.2 * level / (100 if level > 1100 else 1)) for level in levels])
+    content = xr.Dataset(
+        {"t": (("time", name, "latitude", "longitude"), numbers[None].astype(np.float32), {"units": "K"})},
+        {
+            **{"time": TIME, "latitude": LAT, "longitude": LON},
+            name: (name, levels, {"units": units} if units else {}),
+        },
+    )
+    content.to_netcdf(tmp_path / "a.nc")
+    found = {channel: values[0, 0] for channel, values, _ in fields(tmp_path, "t_850", "t_500")}
+    assert found == pytest.approx({"t_850": 170.0, "t_500": 100.0})
+
+
+@pytest.mark.parametrize(("units", "held"), [("hPa", ["t_850"]), ("1", [])])
+def test_numbers_of_model_levels_are_no_pressures_and_a_single_level_is_only_itself(units, held, tmp_path):
+    written(tmp_path, "t", "K", plane(LAT[:, None], LON), level=((), 850, {"units": units}))
+    assert [channel for channel, *_ in fields(tmp_path, "t_850", "t_500")] == held
+
+
+@pytest.mark.parametrize(
+    "lon",
+    [
+        np.arange(0.0, 360.0, 0.5),
+        np.arange(0.0, 360.5, 0.5),
+        np.arange(-180.0, 180.0, 0.5)[::-1],
+        np.roll(np.arange(0.0, 360.0, 0.5), 300),
+    ],
+    ids=["whole circle", "first point again", "westward", "begins within"],
+)
+def test_longitudes_in_any_order_are_one_grid(lon, tmp_path):
+    written(tmp_path, "t2m", "K", plane(LAT[:, None], (lon + 180) % 360 - 180), lon=lon)
+    ((_, values, grid),) = fields(tmp_path, "t2m")
+    assert grid.is_global_in_lon and grid.lon.size == 720
+    box = RectilinearGrid.from_box(49, 47, -3, 3, 0.5)
+    np.testing.assert_allclose(regridder(grid, box)(values), plane(*box.latlon()), atol=1e-4)
+
+
+@pytest.mark.parametrize("calendar", ["GREGORIAN", "julian"])
+def test_a_calendar_is_the_worlds_however_it_is_spelled(calendar, tmp_path):
+    written(tmp_path, "t2m", "K", plane(LAT[:, None], LON))
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file["time"].calendar = calendar
+    if calendar == "GREGORIAN":
+        assert len(fields(tmp_path, "t2m")) == 1
+    else:
+        with pytest.raises(BadInput, match=r"a\.nc: time has the calendar julian"):
+            fields(tmp_path, "t2m")
+
+
+LAMBERT = "+proj=lcc +lat_0=48 +lon_0=20 +lat_1=40 +lat_2=55 +R=6371229"
+
+
+def write_projected(folder, projection, step, mapping, standard_names, units):
+    """2 m temperature on the plane, and a wind of 10 m s-1 to the east along the axes of the grid."""
+    x, y = (float(each) + step * np.arange(-9, 10) for each in projection(12.0, 48.0))
+    lon, lat = projection(*np.meshgrid(x, y), inverse=True)
+    ahead, behind = (projection(*np.meshgrid(x + sign * step * 1e-4, y), inverse=True) for sign in (1, -1))
+    along = (ahead[0] - behind[0]) * np.cos(np.deg2rad(lat)), ahead[1] - behind[1]
+    u, v = 10 * along[0] / np.hypot(*along), -10 * along[1] / np.hypot(*along)
+    winds = (
+        ("x_wind", "y_wind") if standard_names[0] == "projection_x_coordinate" else
+        ("grid_eastward_wind", "grid_northward_wind")
+    )  # fmt: skip
+    content = xr.Dataset({"crs": ((), 0, mapping)}, {"time": TIME})
+    content["x"] = ("x", x, {"standard_name": standard_names[0], "units": units})
+    content["y"] = ("y", y, {"standard_name": standard_names[1], "units": units})
+    for name, numbers, unit, standard in (
+        ("t2m", plane(lat, lon), "K", "air_temperature"), ("u10", u, "m s-1", winds[0]), ("v10", v, "m s-1", winds[1])
+    ):  # fmt: skip
+        attributes = {"units": unit, "standard_name": standard, "grid_mapping": "crs"}
+        content[name] = (("time", "y", "x"), numbers[None].astype(np.float32), attributes)
+    content.to_netcdf(folder / "a.nc")
+
+
+@pytest.mark.parametrize("kind", ["lambert", "rotated"])
+def test_a_grid_mapping_is_the_projection_of_a_file_without_latitudes(kind, tmp_path):
+    if kind == "lambert":
+        names = "projection_x_coordinate", "projection_y_coordinate"
+        write_projected(tmp_path, Proj(LAMBERT), 2.5e4, CRS(LAMBERT).to_cf(), names, "m")
+    else:
+        mapping = {"grid_mapping_name": "rotated_latitude_longitude", "grid_north_pole_latitude": 39.25}
+        mapping["grid_north_pole_longitude"] = -162.0
+        write_projected(
+            tmp_path, RotatedPole(-39.25, 18.0), 0.25, mapping, ("grid_longitude", "grid_latitude"), "degrees"
+        )
+    (_, t2m, grid), (_, u, _), (_, v, _) = fields(tmp_path, "t2m", "u10m", "v10m")
+    assert isinstance(grid, ProjectedGrid)
+    box = RectilinearGrid.from_box(49, 47, 11, 13, 0.5)
+    np.testing.assert_allclose(regridder(grid, box)(t2m), plane(*box.latlon()), atol=2e-3)
+    east, north = earth_relative(u, v, grid)
+    np.testing.assert_allclose(east, 10.0, atol=1e-4)
+    np.testing.assert_allclose(north, 0.0, atol=1e-4)
+
+
+def test_latitudes_and_longitudes_overrule_a_grid_mapping_that_contradicts_them(tmp_path):
+    names = "projection_x_coordinate", "projection_y_coordinate"
+    write_projected(tmp_path, Proj(LAMBERT), 2.5e4, CRS(LAMBERT.replace("lon_0=20", "lon_0=0")).to_cf(), names, "m")
+    with xr.open_dataset(tmp_path / "a.nc") as file:
+        content = file.load()
+    lon, lat = Proj(LAMBERT)(*np.meshgrid(content.x, content.y), inverse=True)
+    content.assign_coords(lat=(("y", "x"), lat), lon=(("y", "x"), lon)).to_netcdf(tmp_path / "a.nc")
+    ((_, values, grid),) = fields(tmp_path, "t2m")
+    np.testing.assert_allclose(values, plane(*grid.latlon()), atol=1e-4)
+
+
+def test_winds_along_axes_that_are_not_at_right_angles_are_not_turned():
+    equal_area = "+proj=laea +lat_0=52 +lon_0=10 +ellps=GRS80"
+    x, y = Proj(equal_area)(30.0, 40.0)
+    with pytest.raises(BadInput, match=r"not conformal .* give eastward and northward winds"):
+        ProjectedGrid(equal_area, x + 1e4 * np.arange(5), y + 1e4 * np.arange(5)).check_conformal()

@@ -1,0 +1,93 @@
+"""Refusals: the most likely cause first, with the line to write."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from corrstore.datasets.archives.inventory import take_inventory
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.periods import Interval, parse_time
+from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.recipe.source import SourceSpec
+from corrstore.datasets.samples.preparation import prepare
+from corrstore.datasets.variables.channels import channel_named
+from tests.grib_made import made, regular
+
+DAY = {"dataDate": 20200301, "dataTime": 0}
+T = {"discipline": 0, "parameterCategory": 0, "parameterNumber": 0, **regular(9, 9), **DAY}
+T2M = made(**T, typeOfFirstFixedSurface=103, level=2, values=np.full(81, 280.0))
+
+
+def on_pressure(hectopascals, **more):
+    return made(**T, typeOfFirstFixedSurface=100, level=hectopascals, values=np.full(81, 280.0), **more)
+
+
+def refusal(folder, *channels, **source):
+    """The lines of the refusal of a recipe that asks for the channels."""
+    interval = {"start": "2020-03-01T00", "end": "2020-03-01T01"}
+    box = {"north": 49, "south": 43, "west": 101, "east": 107, "step": 1}
+    part = {"source": "a", "grid": box, "channels": list(channels)}
+    recipe = recipe_from(
+        {
+            **{"name": "refused", "period": interval | {"frequency": "1h"}, "splits": {"train": interval}},
+            **{"sources": {"a": {"type": "era5", "path": str(folder), **source}}},
+            **{"input": part | {"halo": 0}, "target": part},
+        }
+    )
+    with pytest.raises(BadInput) as refused:
+        prepare(recipe)
+    return str(refused.value).splitlines()
+
+
+def test_a_cut_file_is_the_first_cause_where_nothing_else_explains_the_absence(tmp_path):
+    (tmp_path / "a.grib").write_bytes(T2M + on_pressure(850) + on_pressure(500)[:-20])
+    first, cut, levels, last = refusal(tmp_path, "t_500")
+    assert first.endswith("[2020-03-01T00:00Z, 2020-03-01T01:00Z)")
+    assert "truncated" in cut and "fetch the file again" in cut
+    assert "its levels are 850 hPa (85000 Pa), not 500 hPa" in levels
+    assert "2t" not in cut + levels  # which is t2m, and nothing else
+    assert last.startswith("  else remove t_500")
+
+
+def test_another_process_is_the_first_cause_also_where_a_file_is_cut(tmp_path):
+    mean = made(
+        **T, typeOfFirstFixedSurface=100, level=500, productDefinitionTemplateNumber=8, typeOfStatisticalProcessing=0,
+        stepRange="0-1",
+    )  # fmt: skip
+    (tmp_path / "a.grib").write_bytes(mean + on_pressure(850)[:-20])
+    _, process, *_ = refusal(tmp_path, "t_500")
+    assert "its statistical process is avg (average) over 1h, the table asks for process: instant" in process
+
+
+def test_a_variable_without_latitudes_is_there_and_not_of_another_period(tmp_path):
+    times = np.array(["2020-03-01T00"], "M8[ns]")
+    field = xr.DataArray(np.zeros((1, 3, 4)), {"time": times}, ["time", "row", "column"], attrs={"units": "K"})
+    xr.Dataset({"t2m": field}).to_netcdf(tmp_path / "a.nc")
+    _, reason, *_ = refusal(tmp_path, "t2m")
+    assert "no latitude and longitude among" in reason and "dims: {lat: NAME, lon: NAME}" in reason
+
+
+def test_a_field_on_a_grid_that_is_not_read_is_a_problem_and_no_stream(tmp_path):
+    broken = bytearray(T2M)
+    at = 16
+    while broken[at + 4] != 3:
+        at += int.from_bytes(broken[at : at + 4])
+    broken[at + 71] = 0xFF  # the scanning mode
+    (tmp_path / "a.grib").write_bytes(T2M + bytes(broken))
+    period = Interval(parse_time("2020-03-01"), parse_time("2020-03-02"))
+    found = take_inventory("a", SourceSpec(type="era5", path=str(tmp_path)), [channel_named("t2m")], period)
+    assert len(found.references) == 1
+    (problem,) = found.problems
+    assert "the grid of 1 field cannot be read: " in problem.text and "scanning mode is 255" in problem.text
+
+
+def test_a_product_over_an_interval_without_a_process_is_no_instant(tmp_path):
+    unstated = made(
+        **T, typeOfFirstFixedSurface=103, level=2, productDefinitionTemplateNumber=8, typeOfStatisticalProcessing=255,
+        stepRange="0-1",
+    )  # fmt: skip
+    (tmp_path / "a.grib").write_bytes(unstated)
+    text = "\n".join(refusal(tmp_path, "t2m"))
+    assert "its statistical process is 255" in text and 'process: "255"' in text

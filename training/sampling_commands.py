@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -147,6 +148,7 @@ def sample(
     from corrstore.catalog.printing.progress import shown_progress
     from corrstore.catalog.printing.wording import size
     from corrstore.datasets.storage.folder import Folder, absolute
+    from corrstore.datasets.storage.ownership import one_writer
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.diffusion.levels import NoiseLevels
     from corrstore.training.diffusion.noise import TemporalNoise
@@ -166,7 +168,7 @@ def sample(
 
     rank, world_size = process_rank(), int(os.environ["WORLD_SIZE"]) if in_process_group() else 1
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world_size))
-    with bounded_memory("give a smaller --tile, or a smaller --batch"):
+    with bounded_memory("give a smaller --tile, or a smaller --batch"), ExitStack() as claim:
         opened, correlation = open_store(store), TemporalNoise.from_text(temporal_noise)
         selection = Selection(split, init or (), lead or (), times or (), period)
         samples = selection.samples(opened)
@@ -181,6 +183,8 @@ def sample(
         )
         forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
         forecast = forecast_sampler.forecast(output, form)
+        if rank == 0:
+            claim.enter_context(one_writer(forecast.folder, "", "samples"))
         forecast.create()
         console = notices if rank == 0 else Console(quiet=True, force_terminal=False)
         if members and (beyond := sampler.beyond(levels)):

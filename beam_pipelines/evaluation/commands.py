@@ -53,6 +53,7 @@ def evaluate(
     from corrstore.beam_pipelines.evaluation.evaluate import evaluate as run_evaluate
     from corrstore.beam_pipelines.evaluation.printing import print_scores
     from corrstore.datasets.storage.folder import Folder, absolute
+    from corrstore.datasets.storage.ownership import one_writer
     from corrstore.training.evaluation.agenda import make_agenda
     from corrstore.training.evaluation.pages.files import write_evaluation
     from corrstore.training.evaluation.predictors.comparison import compare
@@ -62,8 +63,10 @@ def evaluate(
     baselines = parsed_baselines(baseline)
     comparison = compare(absolute(truth), absolute(forecast), baselines, match, named, persistence, climatology)
     agenda = make_agenda(comparison, allow_training)
-    found = run_evaluate(agenda, Folder(absolute(str(output))), beam_runner(context, workers), notices)
-    write_evaluation(found, agenda, output)
+    folder = Folder(absolute(str(output)))
+    with one_writer(folder, "", "evaluates"):
+        found = run_evaluate(agenda, folder, beam_runner(context, workers), notices)
+        write_evaluation(found, agenda, output)
     if as_json:
         print_json([row._asdict() for row in found.grouped_rows])
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +18,8 @@ from corrstore.datasets.errors import OutOfResources
 
 _MODULE = "corrstore.beam_pipelines.spreading.worker"
 _SECONDS_BETWEEN = 0.5
+_LOOKS_BETWEEN, _TIMES_STOPPED = 4, 4  # of looks at whether a worker is stopped: for six seconds, as its driver is not
+_STOPPED = "a worker process was stopped by a signal, and has been killed; start the same command again to go on"
 _SECONDS_OF_GRACE = 5.0  # in which a run that is over may end by itself
 _SECONDS_TO_INSIST = 30.0
 _SHELL_SIGNALS = 128  # a shell adds it to the number of the signal that killed a process
@@ -30,18 +34,26 @@ class _WorkerGone(BaseException):
 def watching_workers() -> Iterator[str]:
     """Yield the command that starts a worker; raise OutOfResources where one dies before the block has ended.
 
-    A shell waits for each worker, and leaves a file when it dies, however early that is. Outside of the main thread,
-    which alone receives signals, nothing is watched.
+    A shell waits for each worker, and leaves a file when it dies, however early that is. A worker that a signal has
+    stopped for some seconds counts as dead. Outside of the main thread, which alone receives signals, nothing is
+    watched.
     """
-    worker = shlex.join(module_command(_MODULE))
+    worker = shlex.join([*module_command(_MODULE), str(os.getpid())])
     if threading.current_thread() is not threading.main_thread():
         yield worker
         return
-    over, died = threading.Event(), threading.Event()
+    over, died, stopped = (threading.Event() for _ in range(3))
 
     def watch(trace: Path) -> None:
-        while not over.wait(_SECONDS_BETWEEN):
-            if trace.exists() and not over.wait(_SECONDS_OF_GRACE):
+        seen_stopped = 0
+        for look in count():
+            if over.wait(_SECONDS_BETWEEN):
+                return
+            if look % _LOOKS_BETWEEN == 0:
+                seen_stopped = seen_stopped + 1 if _any_is_stopped() else 0
+            if seen_stopped == _TIMES_STOPPED:
+                stopped.set()
+            if stopped.is_set() or (trace.exists() and not over.wait(_SECONDS_OF_GRACE)):
                 died.set()
                 kill_children(_MODULE)
                 while not over.is_set():
@@ -64,13 +76,24 @@ def watching_workers() -> Iterator[str]:
             yield f"exec 2>{place}/said-$$; {worker} || (code=$?; set -C; echo $code $$ > {place}/{trace.name}) || :"
         except BaseException:
             if died.is_set():
-                raise OutOfResources(_cause(trace)) from None
+                raise OutOfResources(_STOPPED if stopped.is_set() else _cause(trace)) from None
             raise
         finally:
             over.set()
             watcher.join()
             signal.signal(_ALARM, usual_handler)
             threading.excepthook = usual_hook
+
+
+def _any_is_stopped() -> bool:
+    """Return whether a signal has stopped a worker, such as SIGSTOP."""
+    import psutil  # only here, as in `kill_children`
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if child.status() == psutil.STATUS_STOPPED and _MODULE in " ".join(child.cmdline()):
+                return True
+    return False
 
 
 def _cause(trace: Path) -> str:

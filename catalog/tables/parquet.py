@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
 
+from corrstore.catalog.tables.checked_file import CheckedFile, metadata_for, with_checksums
 from corrstore.catalog.tables.schemas import (
     ADDED_IN_VERSION_2,
     REPETITIVE,
@@ -22,7 +20,7 @@ from corrstore.catalog.tables.schemas import (
     VERSION_KEY,
     TableName,
 )
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file
 from corrstore.datasets.storage.folder import Folder
 
 _ROWS_AT_A_TIME = 65536
@@ -40,10 +38,14 @@ def table_bytes(table: TableName, rows: pa.Table, sort_by: Sequence[str]) -> byt
     with pq.ParquetWriter(
         sink, schema, compression="zstd", use_dictionary=repetitive, write_statistics=skipped_by
     ) as writer:
+        groups = 0
         for first in range(0, len(rows), _ROWS_AT_A_TIME):
             part = slice(first, first + _ROWS_AT_A_TIME)
-            writer.write_table(rows[part] if order is None else rows.take(order[part]), ROWS_IN_GROUP[table])
-    return sink.getvalue().to_pybytes()
+            taken = rows[part] if order is None else rows.take(order[part])
+            writer.write_table(taken, ROWS_IN_GROUP[table])
+            groups += -(-len(taken) // ROWS_IN_GROUP[table])
+        writer.add_key_value_metadata(metadata_for(groups))
+    return with_checksums(sink.getvalue().to_pybytes())
 
 
 def read_table_file(
@@ -56,25 +58,28 @@ def read_table_file(
 ) -> pa.Table:
     """The rows of a file, of all columns or the named ones, whose texts are those in `keep`.
 
-    Row groups whose extremes rule such rows out stay unread.
+    Row groups whose extremes rule such rows out stay unread; what is read is held against its checksum.
     Raises FileNotFoundError, and, naming the file and `fix`, DamagedData where it is damaged and BadInput where it
     is no table of a catalog, or one of a newer version.
     """
     path = folder.path(key)
-    filesystem, inner = _filesystem(folder, path)
     as_dictionary = [name for name in READ_AS_DICTIONARY if name in SCHEMAS[table].names]
     version = None
     try:
-        with pq.ParquetFile(inner, filesystem=filesystem, read_dictionary=as_dictionary) as file:
+        with folder.open(key) as opened:
+            file = CheckedFile(opened)
             version = (file.metadata.metadata or {}).get(VERSION_KEY)
             if version is not None and int(version) <= SCHEMA_VERSION:
-                return _rows(file, columns or SCHEMAS[table].names, keep or {}, SCHEMAS[table])
+                every = range(file.metadata.num_row_groups)
+                groups = [group for group in every if _may_hold(file.metadata, group, keep or {})]
+                with file.opened(groups, as_dictionary) as rows:
+                    return _rows(rows, groups, columns or SCHEMAS[table].names, keep or {}, SCHEMAS[table])
     except FileNotFoundError:
         raise
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedData(f"{path} is damaged ({str(error).splitlines()[0]:.200}); {fix}") from None
     except KeyError:
         version = None  # it lacks a column that every table has
+    except Exception as error:
+        raise DamagedData(f"{path} is damaged ({fault_of_file(error)}); {fix}") from None
     if version is None:
         raise BadInput(f"{path} is not a table of a corrstore catalog; {fix}")
     raise BadInput(
@@ -83,8 +88,9 @@ def read_table_file(
     )
 
 
-def _rows(file: pq.ParquetFile, names: Sequence[str], keep: Mapping[str, str], schema: pa.Schema) -> pa.Table:
-    groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, keep)]
+def _rows(
+    file: pq.ParquetFile, groups: list[int], names: Sequence[str], keep: Mapping[str, str], schema: pa.Schema
+) -> pa.Table:
     held = file.schema_arrow.names
     absent = [name for name in names if name in ADDED_IN_VERSION_2 and name not in held]
     read = [name for name in names if name not in absent]
@@ -96,18 +102,10 @@ def _rows(file: pq.ParquetFile, names: Sequence[str], keep: Mapping[str, str], s
     return rows.select(list(names))
 
 
-def _may_hold(file: pq.ParquetFile, group: int, keep: Mapping[str, str]) -> bool:
+def _may_hold(metadata: pq.FileMetaData, group: int, keep: Mapping[str, str]) -> bool:
     """Tell whether the extremes of a row group let it hold rows with these texts."""
     for name, text in keep.items():
-        extremes = file.metadata.row_group(group).column(file.schema.names.index(name)).statistics
+        extremes = metadata.row_group(group).column(metadata.schema.names.index(name)).statistics
         if extremes is not None and extremes.has_min_max and not extremes.min <= text <= extremes.max:
             return False
     return True
-
-
-def _filesystem(folder: Folder, path: str) -> tuple[FileSystem, str]:
-    if folder.is_local:
-        return LocalFileSystem(), path
-    remote: Any
-    remote, inner = fsspec.url_to_fs(path, **folder.storage_options)
-    return PyFileSystem(FSSpecHandler(remote)), inner

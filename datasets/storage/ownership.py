@@ -50,22 +50,23 @@ class Owner:
 
 @contextmanager
 def one_writer(folder: Folder, place: str, work: str) -> Iterator[None]:
-    """Own the folder for the block's time by a file `owner-N.json` in `place`; raise InUse where another process does.
+    """Own the folder for the block's time by a file `owner-N.json` below it; raise InUse where another process does.
 
+    `place` is the key of the folder that the file lies in, empty for the folder itself.
     Conditional writes need a local folder, or a file system of fsspec that creates exclusively (`mode="create"`).
     """
     owner = _this_process(work)
     before = _owners(folder, place)
     _refuse(folder, before)
-    key = f"{place}/{_name(1 + max(before, default=0))}"
+    key = _key(place, 1 + max(before, default=0))
     if not folder.create(key, _bytes(owner)):
         _refuse(folder, _owners(folder, place))
         raise InUse(f"{folder.url} is being written by another process, which has just begun; {_WAIT}")
-    others = {number: each for number, each in _owners(folder, place).items() if _name(number) != key.split("/")[-1]}
+    others = {number: each for number, each in _owners(folder, place).items() if _key(place, number) != key}
     try:
         _refuse(folder, {number: each for number, each in others.items() if number not in before})
         for number in before:
-            folder.remove(f"{place}/{_name(number)}")
+            folder.remove(_key(place, number))
         with repeated(partial(_keep_fresh, folder, key, owner), _SECONDS_BETWEEN_SIGNS):
             yield
     finally:
@@ -88,7 +89,8 @@ def _owners(folder: Folder, place: str) -> dict[int, Owner | None]:
     found: dict[int, Owner | None] = {}
     for name in names:
         with suppress(ValueError):
-            found[int(name.removeprefix("owner-").removesuffix(".json"))] = _owner(folder, f"{place}/{name}")
+            number = int(name.removeprefix("owner-").removesuffix(".json"))
+            found[number] = _owner(folder, _key(place, number))
     return found
 
 
@@ -105,8 +107,8 @@ def _keep_fresh(folder: Folder, key: str, owner: Owner) -> None:
             folder.write(key, _bytes(Owner(**{**asdict(owner), "fresh": time.time()})))
 
 
-def _name(number: int) -> str:
-    return f"owner-{number}.json"
+def _key(place: str, number: int) -> str:
+    return f"{place}/owner-{number}.json".removeprefix("/")
 
 
 def _bytes(owner: Owner) -> bytes:

@@ -84,37 +84,48 @@ def parsed_table(content: bytes) -> pa.Table:
     return pq.read_table(pa.BufferReader(content), page_checksum_verification=True).replace_schema_metadata(None)
 
 
-def damaged(folder: Folder, key: str, how: str) -> DamagedData:
-    """Return the error for a damaged file of ours: which, how that was found, and what heals it."""
-    heal = f"run `corrstore verify {folder.url}`, then build with --repair"
-    if key.startswith(PLANS):
+def damaged(folder: Folder, key: str, how: str, heal: str = "") -> DamagedData:
+    """Return the error for a damaged file of ours: which, how that was found, and what heals it.
+
+    Without `heal` the file is one of a store.
+    """
+    if heal:
+        pass
+    elif key.startswith(PLANS):
         heal = "give the same command again"
     elif key == VERDICT:
         heal = f"run `corrstore verify {folder.url}` again"
-    return DamagedData(f"{folder.path(key)} is damaged ({how.splitlines()[0]:.200}); {heal}")
+    else:
+        heal = f"run `corrstore verify {folder.url}`, then build with --repair"
+    return DamagedData(f"{folder.path(key)} is damaged ({' '.join(how.split()):.200}); {heal}")
 
 
-def read_own(folder: Folder, key: str, parse: Callable[[bytes], _Parsed]) -> _Parsed:
-    """Return what `parse` makes of a file of ours; raises DamagedData, whatever is wrong with it."""
+def read_own(folder: Folder, key: str, parse: Callable[[bytes], _Parsed], heal: str = "") -> _Parsed:
+    """Return what `parse` makes of a file of ours; raises DamagedData, whatever is wrong with it: see `damaged`."""
     try:
         return parse(folder.read(key))
     except CorrstoreError:
         raise
     except FileNotFoundError:
-        raise damaged(folder, key, "it is not there") from None
+        raise damaged(folder, key, "it is not there", heal) from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             raise  # of the file system, not of the file's content
-        raise damaged(folder, key, f"{type(error).__name__}: {error}") from None
+        raise damaged(folder, key, f"{type(error).__name__}: {error}", heal) from None
 
 
 def write_json(folder: Folder, key: str, content: dict[str, Any], twice: bool = False) -> None:
     """Write a JSON file with the SHA-256 of its content in it, and a copy where nothing else tells what it does."""
-    plain = json.loads(json.dumps(content))
-    sealed = json.dumps({**plain, _SEAL: _seal(plain)}, indent=1).encode()
+    sealed = sealed_json(content)
     folder.write(key, sealed)
     if twice:
         folder.write(copy_of(key), sealed)
+
+
+def sealed_json(content: dict[str, Any]) -> bytes:
+    """Return the bytes of a JSON file with the SHA-256 of its content in it."""
+    plain = json.loads(json.dumps(content))
+    return json.dumps({**plain, _SEAL: _seal(plain)}, indent=1).encode()
 
 
 def copy_of(key: str) -> str:
@@ -122,12 +133,12 @@ def copy_of(key: str) -> str:
     return f"{COPIES}/{key.rsplit('/', 1)[-1]}"
 
 
-def read_json(folder: Folder, key: str) -> Any:
-    """Return the content of a JSON file of the store; raises DamagedData where it is not what was written.
+def read_json(folder: Folder, key: str, heal: str = "") -> Any:
+    """Return the content of a JSON file of ours; raises DamagedData where it is not what was written: see `damaged`.
 
     A file without a SHA-256, which an older corrstore wrote, is taken as it is.
     """
-    return read_own(folder, key, _unsealed)
+    return read_own(folder, key, _unsealed, heal)
 
 
 def _unsealed(content: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from corrstore.beam_pipelines.verify import verify_folder
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import open_store
-from corrstore.training.forecasts.files import Forecast
 from tests.chaos.outcomes import Outcomes
 from tests.conftest import QUIET, build_in_process
 from tests.digests import digest
@@ -47,21 +47,14 @@ def flips_in_shards(store: Path, count: int, seed: int = 0) -> Outcomes:
     return outcomes
 
 
-def flips_in_forecasts(forecast: Forecast, channel: str, count: int, seed: int = 0) -> Outcomes:
-    """Flip a bit of a field of a forecast in Zarr and read all of its parts, `count` times."""
-    outcomes, random = Outcomes("flips in fields of forecasts"), np.random.default_rng(seed)
-    parts = forecast.header.parts
-    chunks = sorted(path for path in Path(forecast.folder.url).rglob(f"{channel}*/c/**/*") if path.is_file())
-    numbers = [forecast.read(part, channel) for part in parts]
+def flips(what: str, files: list[Path], read: Callable[[], str], count: int, seed: int = 0) -> Outcomes:
+    """Flip a bit of one of the files and read all, `count` times; the files are whole afterwards."""
+    outcomes, random, whole = Outcomes(f"flips in {what}"), np.random.default_rng(seed), read()
     for _ in range(count):
-        path = chunks[random.integers(len(chunks))]
+        path = files[random.integers(len(files))]
         before = path.read_bytes()
-
-        def read() -> str:
-            now = [forecast.read(part, channel) for part in parts]
-            return "the same numbers" if np.array_equal(now, numbers) else "other numbers"
-
-        outcomes.attempt(read, flipped(path, random))
+        which = flipped(path, random)
+        outcomes.attempt(lambda: "the same numbers" if read() == whole else "other numbers", which)
         path.write_bytes(before)
     return outcomes
 

@@ -1,63 +1,92 @@
-"""Builds that are killed at random moments, and builds that begin at once."""
+"""Commands that are killed at random moments, and commands that begin at once."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import yaml
 
-from corrstore.datasets.recipe.recipe import Recipe
 from tests.chaos.outcomes import Outcomes
-from tests.conftest import build_in_process
-from tests.digests import digest
-from tests.paths import ROOT
+from tests.chaos.running import Command
 
 
-def _build(recipe: Path, store: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "corrstore", "build", str(recipe), "--output", str(store), "--workers", "1"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+class Writing(NamedTuple):
+    """A command that writes a folder: its words, the folder, and a digest of what it has made there."""
+
+    words: list[str]
+    folder: Path
+    made: Callable[[Path], str]
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return " ".join(each for each in self.words[:2] if each.isalpha())
 
 
-def _written(recipe: Recipe, place: Path) -> Path:
-    (place / "recipe.yaml").write_text(yaml.safe_dump(recipe.content))
-    return place / "recipe.yaml"
+def once(writing: Writing) -> tuple[str, float]:
+    """Return the digest of what the command makes undisturbed, and the seconds that it takes."""
+    import time
+
+    begin = time.monotonic()
+    command = Command.begun(writing.words, _said(writing))
+    assert command.ended() == 0, command.said.read_text()
+    taken = time.monotonic() - begin
+    found = writing.made(writing.folder)
+    shutil.rmtree(writing.folder)
+    return found, taken
 
 
-def kills(recipe: Recipe, place: Path, whole: str, count: int, seconds: float = 12.0, seed: int = 0) -> Outcomes:
-    """Kill a build by SIGKILL at a random moment, and give the same command again, `count` times."""
-    outcomes, random = Outcomes("kills of builds"), np.random.default_rng(seed)
-    text, store = _written(recipe, place), place / "killed"
+def kills(writing: Writing, count: int, seed: int = 0) -> Outcomes:
+    """Kill the command by SIGKILL at a random moment, and give it again, `count` times."""
+    outcomes, random = Outcomes(f"kills of {writing.name}"), np.random.default_rng(seed)
+    whole, seconds = once(writing)
     for _ in range(count):
         moment = float(random.uniform(0, seconds))
-        started = _build(text, store)
-        try:
-            started.communicate(timeout=moment)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.communicate()
-
-        def go_on() -> str:
-            build_in_process(recipe, store)
-            return "went on to the same store" if digest(store) == whole else "another store"
-
-        outcomes.attempt(go_on, f"after {moment:.2f} s")
-        shutil.rmtree(store, ignore_errors=True)
+        killed = Command.begun(writing.words, _said(writing))
+        killed.ended(moment)
+        killed.kill()
+        again = Command.begun(writing.words, _said(writing))
+        code = again.ended()
+        if code is None:
+            again.kill()
+        said = again.said.read_text(errors="replace")[-1000:]
+        if code != 0:
+            outcomes.add(f"ended with {code}", f"after {moment:.2f} s: {said}")
+        else:
+            same = writing.made(writing.folder) == whole
+            outcomes.add("went on to the same" if same else "went on to something else", f"after {moment:.2f} s")
+        shutil.rmtree(writing.folder, ignore_errors=True)
     return outcomes
 
 
-def races(recipe: Recipe, place: Path, whole: str, count: int) -> Outcomes:
-    """Begin two builds of a recipe at once, `count` times: one is done, the other is refused or finds it done."""
-    outcomes = Outcomes("races of two builds")
-    text, store = _written(recipe, place), place / "raced"
+def races(what: str, both: Sequence[Writing], count: int, seed: int = 0) -> Outcomes:
+    """Begin two commands on one folder at nearly the same moment, `count` times.
+
+    One is done, and what it makes is what it makes alone; the other is done too, or refused with 2 or 75.
+    """
+    outcomes, random = Outcomes(f"races of {what}"), np.random.default_rng(seed)
+    wholes = [once(each)[0] for each in both]
     for number in range(count):
-        both = [_build(text, store) for _ in range(2)]
-        said = [each.communicate()[1] for each in both]
-        codes = sorted(each.returncode for each in both)
-        right = codes in ([0, 0], [0, 75]) and digest(store) == whole
-        outcomes.add("went on to the same store" if right else f"ended with {codes}", f"{number}: {said}")
-        shutil.rmtree(store, ignore_errors=True)
+        begun = []
+        for place, each in enumerate(both):
+            begun.append(Command.begun(each.words, _said(each, place)))
+            begun[-1].ended(float(random.uniform(0, 0.3)))
+        codes = [each.ended() for each in begun]
+        said = [each.said.read_text(errors="replace")[-1000:] for each in begun]
+        for each in begun:
+            each.kill()
+        first = both[0]
+        if 0 not in codes or not set(codes) <= {0, 2, 75} or any(each.has_a_traceback for each in begun):
+            outcomes.add(f"ended with {codes}", f"{number}: {said}")
+        else:
+            right = first.made(first.folder) in [whole for whole, code in zip(wholes, codes, strict=True) if code == 0]
+            outcomes.add("one is whole, the other refused or the same" if right else "a mixture", f"{number}: {said}")
+        shutil.rmtree(first.folder, ignore_errors=True)
     return outcomes
+
+
+def _said(writing: Writing, number: int = 0) -> Path:
+    return writing.folder.with_name(f"{writing.folder.name}-said-{number}")

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 from corrstore.datasets.errors import CorrstoreError
 
-GOOD = ("the same numbers", "refused", "found", "healed", "named as a problem", "accepted", "went on to the same store")
+GOOD = (
+    *("the same numbers", "refused", "found", "healed", "named as a problem", "accepted"),
+    *("went on to the same", "one is whole, the other refused or the same"),
+)
 
 
 @dataclass

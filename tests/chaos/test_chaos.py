@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from corrstore.beam_pipelines.evaluation.evaluate import evaluate
+from corrstore.beam_pipelines.spreading.spread import Runner
+from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import open_store
-from tests.chaos.flips import flips_in_forecasts, flips_in_other_files, flips_in_shards
+from corrstore.training.evaluation.evaluate import compare, make_agenda
+from corrstore.training.learning.trainer import train
+from corrstore.training.run_config import run_config
+from tests.brief_run import BRIEF_RUN
+from tests.chaos import artefacts
+from tests.chaos.flips import flips, flips_in_other_files, flips_in_shards
 from tests.chaos.inputs import containers, gridded, mutations, mutations_of_zarr
-from tests.chaos.kills import kills, races
+from tests.chaos.kills import Writing, kills, races
 from tests.chaos.recipes import hostile_recipes
-from tests.conftest import brief_content, build_in_process, small_recipe_content
+from tests.chaos.running import IMPORTED
+from tests.conftest import QUIET, brief_content, build_in_process, few_are_measured, small_recipe_content
 from tests.digests import digest
 from tests.results import forecast_of
 
 SIZES = [pytest.param(False, id="brief"), pytest.param(True, id="whole", marks=pytest.mark.slow)]
+SIZE = int(os.environ.get("CHAOS", "100"))
+"""The number of kills of each command; of races a fifth."""
+SETTINGS = {**BRIEF_RUN, "patches": 32, "save_every": 8, "validate_every": 16}
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +49,48 @@ def store(recipe, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def run(store, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("chaos-run") / "run"
+    train(open_store(str(store)), run_config("regression", "demo", SETTINGS), folder)
+    return folder
+
+
 def check(*all_outcomes) -> None:
     """Print the table; nothing in it may be bad."""
     print("", *all_outcomes, sep="\n")
     assert not [example for outcomes in all_outcomes for example in outcomes.bad]
 
 
+def files(folder: Path, pattern: str = "*") -> list[Path]:
+    """The files below the folder."""
+    return sorted(path for path in folder.rglob(pattern) if path.is_file())
+
+
 @pytest.mark.parametrize("whole", SIZES)
-def test_a_flipped_bit_is_never_another_number(recipe, store, tmp_path, whole):
+def test_a_flipped_bit_in_a_store_is_never_another_number(recipe, store, tmp_path, whole):
     copy = Path(shutil.copytree(store, tmp_path / "store"))
     check(
         flips_in_shards(copy, 1000 if whole else 40),
         flips_in_other_files(copy, recipe, *((1000, 20) if whole else (40, 40))),
-        flips_in_forecasts(
-            forecast_of(open_store(str(store)), str(tmp_path / "forecast"), [1, 2]), "t2m", 300 if whole else 10
-        ),
+    )
+
+
+@pytest.mark.parametrize("whole", SIZES)
+def test_a_flipped_bit_in_what_is_made_of_a_store_is_never_another_number(store, run, tmp_path, whole):
+    """But in a run's tables and TensorBoard files, and in scores and pages: corrstore takes no number from them."""
+    few, many = (1000, 2000) if whole else (10, 40)
+    forecast = forecast_of(open_store(str(store)), str(tmp_path / "forecast"), [1, 2])
+    agenda, place = make_agenda(compare(str(store), forecast.folder.url)), tmp_path / "evaluation"
+    evaluate(agenda, Folder(str(place)), Runner(workers=1), QUIET)
+    for name in ("one", "two"):
+        register_store(str(tmp_path / "catalog"), str(shutil.copytree(store, tmp_path / name)))
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    check(
+        flips("a forecast", files(tmp_path / "forecast"), lambda: artefacts.of_forecast(tmp_path / "forecast"), few),
+        flips("a run", [*files(copy, "*.pt"), copy / "config.json"], lambda: artefacts.of_run(copy), few),
+        flips("a catalog", files(tmp_path / "catalog"), lambda: artefacts.of_catalog(tmp_path / "catalog"), many),
+        flips("records of an evaluation", files(place), lambda: artefacts.of_evaluation(place), many),
     )
 
 
@@ -71,6 +115,57 @@ def test_a_hostile_recipe_is_one_message(archive, tmp_path, whole):
     check(hostile_recipes(small_recipe_content(archive), tmp_path, 500 if whole else 60))
 
 
+@pytest.fixture(scope="module")
+def writings(archive, tmp_path_factory) -> dict[str, Writing]:
+    """The commands that write folders, each with what it makes."""
+    multiprocessing.set_forkserver_preload(list(IMPORTED))
+    root = tmp_path_factory.mktemp("writings")
+    content = few_are_measured(small_recipe_content(archive))
+    (root / "recipe.yaml").write_text(yaml.safe_dump(content))
+    content["target"]["channels"] = ["t2m", "tp"]
+    (root / "other.yaml").write_text(yaml.safe_dump(content))
+    store, settings = root / "whole-store", [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+    build_in_process(recipe_from(few_are_measured(small_recipe_content(archive))), store)
+    for stage, below in (("regression", None), ("diffusion", root / "regression")):
+        train(open_store(str(store)), run_config(stage, "demo", SETTINGS), root / stage, below)
+    forecast_of(open_store(str(store)), str(root / "whole-forecast"), [11, 12, 13])
+    words = {
+        "build": ["build", f"{root}/recipe.yaml", "--workers=1"],
+        "build of two": ["build", f"{root}/recipe.yaml", "--workers=2"],
+        "build other": ["build", f"{root}/other.yaml", "--workers=1"],
+        "train": ["train", f"--store={store}", "--preset=demo", *settings],
+        "train other": ["train", f"--store={store}", "--preset=demo", *settings, "--set=seed=1"],
+        "sample": ["sample", f"--store={store}", f"--checkpoint={root}/diffusion", "--members=2", "--steps=4"],
+        "sample other": ["sample", f"--store={store}", f"--checkpoint={root}/diffusion", "--members=2", "--seed=1"],
+        "evaluate": ["evaluate", f"--truth={store}", f"--forecast={root}/whole-forecast", "--workers=1"],
+    }
+    made = {"build": digest, "train": artefacts.of_run, "sample": digest, "evaluate": of_scores}
+    found = {
+        name: Writing([*each, f"--output={root}/{name.split()[0]}"], root / name.split()[0], made[each[0]])
+        for name, each in words.items()
+    }
+    for name in ("catalog", "catalog other"):
+        registered = store if name == "catalog" else shutil.copytree(store, root / "other-store")
+        add = ["catalog", "add", str(registered), f"--catalog={root}/catalog"]
+        found[name] = Writing(add, root / "catalog", artefacts.of_catalog)
+    synth = ["synth", f"{root}/archive", "--shape=48x64", "--end=2020-07-04T12"]
+    return {**found, "synth": Writing(synth, root / "archive", digest)}
+
+
+def of_scores(folder: Path) -> str:
+    """The scores of an evaluation, with all that lies beside them."""
+    assert not list(folder.glob("owner*"))
+    return (folder / "scores.csv").read_text()
+
+
 @pytest.mark.slow
-def test_kills_and_races(recipe, store, tmp_path):
-    check(kills(recipe, tmp_path, digest(store), 100), races(recipe, tmp_path, digest(store), 20))
+@pytest.mark.parametrize("command", ["build", "build of two", "train", "sample", "evaluate", "catalog", "synth"])
+def test_a_killed_command_goes_on(writings, command):
+    check(kills(writings[command], SIZE))
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_make_one_whole_thing(writings):
+    pairs = [("build", "build"), ("build", "build other"), ("train", "train"), ("train", "train other")]
+    pairs += [("sample", "sample"), ("sample", "sample other"), ("evaluate", "evaluate"), ("catalog", "catalog")]
+    check(*(races(" and ".join(pair), [writings[name] for name in pair], SIZE // 5) for pair in pairs))

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import parquet_bytes
+from corrstore.datasets.store.ledger import parquet_bytes, parsed_table, read_own
 
 Key = tuple[str, str, str, str]
 """Region, channel, predictor, and the name of the sum; empty where it has none."""
@@ -49,11 +47,12 @@ class SumsRecord:
 
 def read_sums(folder: Folder, place: str, key: str) -> SumsRecord:
     """Return the record of a sample; raises DamagedData where the file is none."""
-    file = f"{place}/{key}.parquet"
-    try:
-        columns = pq.read_table(pa.BufferReader(folder.read(file))).select(SUMS_SCHEMA.names).to_pydict()
-    except (pa.ArrowException, KeyError):
-        raise DamagedData(f"{folder.path(file)} is damaged; remove it, and give the same command again") from None
+    heal = "remove it, and give the same command again"
+    return SumsRecord(key, read_own(folder, f"{place}/{key}.parquet", _parsed_sums, heal))
+
+
+def _parsed_sums(content: bytes) -> dict[Key, NDArray[np.float64]]:
+    columns = parsed_table(content).select(SUMS_SCHEMA.names).to_pydict()
     *keys, shapes, values = (columns[name] for name in SUMS_SCHEMA.names)
     arrays = [np.array(each, np.float64).reshape(shape) for each, shape in zip(values, shapes, strict=True)]
-    return SumsRecord(key, dict(zip(zip(*keys, strict=True), arrays, strict=True)))
+    return dict(zip(zip(*keys, strict=True), arrays, strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +16,15 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import MemoryStore
 
-from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file, writing
-from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.errors import BadInput, CorrstoreError, DamagedData, fault_of_file, writing
+from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.store.ledger import METADATA, damaged, read_json, read_own, sealed_json
 from corrstore.training.forecasts.header import Header, Part, variable_name
 
 HEADER = "forecast.json"
+_OBJECTS = "objects"
+"""The key of the header's file that holds the SHA-256 of metadata and coordinates."""
+_AGAIN = "give the same `corrstore sample` again, which writes it anew"
 _TIME = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
 _OF_COORDINATES = {
     **dict.fromkeys(("time", "init_time", "valid_time"), _TIME),
@@ -42,23 +45,39 @@ class Forecast:
     header: Header
 
     def create(self) -> None:
-        """Write the metadata and coordinates. Several processes may do it at the same time: their bytes are the same.
+        """Write the header, which claims the folder, then the metadata and coordinates that are not there or damaged.
 
-        Raises BadInput, which names what differs, where another forecast is there.
+        Several processes may do it at the same time: their bytes are the same. Raises BadInput, which names what
+        differs, where another forecast is there.
         """
-        if self.folder.exists(HEADER):
+        objects = self._zarr_objects() if self.header.format == "zarr" else {}
+        stated = {key: checksum(content) for key, content in objects.items()}
+        if not self.folder.exists(HEADER):
+            self._refuse_parts_of_another(objects)
+        if not self.folder.create(HEADER, sealed_json({**self.header.content, _OBJECTS: stated})):
             self._check_same(open_forecast(self.folder.path()).header)
-            return
-        for key, content in self._zarr_objects().items() if self.header.format == "zarr" else ():
-            self.folder.write(key, content)
-        self.folder.write(HEADER, json.dumps(self.header.content, indent=1).encode())
+            stated = _read_header(self.folder).get(_OBJECTS, {})
+        for key, content in objects.items():
+            if not self.folder.exists(key) or (stated.get(key) == checksum(content) != checksum(self.folder.read(key))):
+                self.folder.write(key, content)
+
+    def _refuse_parts_of_another(self, objects: dict[str, bytes]) -> None:
+        """Raise BadInput where a folder that has lost its header holds parts with other settings than these."""
+        same = True
+        if self.header.format == "zarr":
+            same = not self.folder.exists(METADATA) or self.folder.read(METADATA) == objects[METADATA]
+        else:
+            for part in (part for part in self.header.parts if self.has(part)):
+                with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
+                    same = same and content.attrs == self.header.dataset(part, [], whole=True).attrs
+        if not same:
+            raise BadInput(f"{self.folder.url} holds parts of another forecast; give another output")
 
     def has(self, part: Part) -> bool:
         """Return True where the part is there."""
         if self.header.format == "netcdf":
             return self.folder.exists(self._file(part))
-        last = variable_name(list(self.header.channels)[-1], part)
-        return self.folder.exists("/".join([last, "c", *map(str, self.header.place(part)), "0", "0"]))
+        return self.folder.exists(self._chunk(part, list(self.header.channels)[-1]))
 
     def write(self, part: Part, fields: NDArray[np.float32]) -> None:
         """Write a part: fields (channel, lat, lon) in physical units."""
@@ -74,18 +93,27 @@ class Forecast:
         self.folder.write(self._file(part), bytes(content.to_netcdf(engine="netcdf4", encoding=encoding)))
 
     def read(self, part: Part, channel: str) -> NDArray[np.float32]:
-        """Return a channel's field (lat, lon); raises DamagedData where its checksum is wrong."""
+        """Return a channel's field (lat, lon); raises DamagedData where it is not there, or its checksum is wrong."""
         name = variable_name(channel, part)
         try:
             if self.header.format == "zarr":
+                if not self.folder.exists(self._chunk(part, channel)):
+                    raise ValueError("its chunk is not there")
                 return np.asarray(self._array(name)[self.header.place(part)])
             with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
                 return np.asarray(content[name]).reshape(self.header.target_grid.shape)
-        except (ValueError, RuntimeError, OSError) as error:
+        except CorrstoreError:
+            raise
+        except Exception as error:
+            last = list(self.header.channels)[-1]
+            file = self._file(part) if self.header.format == "netcdf" else self._chunk(part, last)
             raise DamagedData(
-                f"{self.folder.path()}: {name} of {self.header.name(part)} is damaged ({fault_of_file(error)}); draw"
-                " the forecast again into another folder"
+                f"{self.folder.path()}: {name} of {self.header.name(part)} is damaged ({fault_of_file(error)}); remove"
+                f" {file}, and give the same `corrstore sample` again, which draws this part anew"
             ) from None
+
+    def _chunk(self, part: Part, channel: str) -> str:
+        return "/".join([variable_name(channel, part), "c", *map(str, self.header.place(part)), "0", "0"])
 
     def _array(self, name: str) -> zarr.Array[Any]:
         array = self._group[name]
@@ -94,6 +122,9 @@ class Forecast:
 
     @cached_property
     def _group(self) -> zarr.Group:
+        stated = _read_header(self.folder).get(_OBJECTS, {}).get(METADATA)
+        if stated is not None and checksum(read_own(self.folder, METADATA, bytes, _AGAIN)) != stated:
+            raise damaged(self.folder, METADATA, "it has another SHA-256 than the header states", _AGAIN)
         options = self.folder.storage_options or None
         return zarr.open_group(self.folder.path(), mode="r+", zarr_format=3, storage_options=options)
 
@@ -143,10 +174,15 @@ def open_forecast(url: str) -> Forecast:
     if not folder.exists(HEADER):
         raise BadInput(f"no forecast at {url}: it has no {HEADER}; `corrstore sample` makes one")
     try:
-        header = Header(**json.loads(folder.read(HEADER)))
-    except (ValueError, TypeError):
-        raise DamagedData(f"{folder.path(HEADER)} is damaged; draw the forecast again into another folder") from None
-    return Forecast(folder, header)
+        content = _read_header(folder)
+        return Forecast(folder, Header(**{key: value for key, value in content.items() if key != _OBJECTS}))
+    except (TypeError, AttributeError) as error:
+        raise damaged(folder, HEADER, str(error), f"remove it, and {_AGAIN}") from None
+
+
+def _read_header(folder: Folder) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(folder, HEADER, f"remove it, and {_AGAIN}")
+    return found
 
 
 def _coordinates(content: xr.Dataset) -> dict[Any, Any]:

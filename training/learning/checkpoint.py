@@ -6,6 +6,7 @@ import os
 import uuid
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from corrstore.datasets.errors import BadInput, DamagedData, writing
+from corrstore.datasets.errors import BadInput, CorrstoreError, DamagedData, fault_of_file, writing
 from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
@@ -85,8 +86,24 @@ def load_checkpoint(path: Path | str, store: Store, device: torch.device | str =
     not like the one of the training: then with the fields that differ, and both values.
     """
     content = read_checkpoint(path)
-    check_store(content["store"], store, path)
-    return replace(trained_model(content, store, device), file=_file(path))
+    with content_of(_file(path)):
+        check_store(content["store"], store, path)
+        return replace(trained_model(content, store, device), file=_file(path))
+
+
+@contextmanager
+def content_of(file: Path) -> Iterator[None]:
+    """Raise DamagedData where the block finds that a checkpoint's content is not what corrstore writes."""
+    try:
+        yield
+    except CorrstoreError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "state_dict" not in str(error):
+            raise  # of the machine, such as its memory
+        raise DamagedData(
+            f"{file} has the form of a checkpoint and other content ({fault_of_file(error)}); use another one"
+        ) from None
 
 
 def trained_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
@@ -118,7 +135,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     if not file.is_file():
         raise BadInput(f"no checkpoint {file}; train first, or name a run's folder or one of its .pt files")
     damaged = DamagedData(
-        f"{file} is damaged or cut short, or no checkpoint; use another, such as {LAST} of the same run"
+        f"{file} is damaged or cut short, or no checkpoint; use another one of the run; without {LAST} it begins anew"
     )
     try:
         with zipfile.ZipFile(file) as archive:

@@ -12,10 +12,11 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.query import Match
 from corrstore.catalog.queries.selection import Region, parse_region
 from corrstore.catalog.tables.names import location_of
-from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import Interval, parse_period
 from corrstore.datasets.recipe.samples import SplitsSpec
-from corrstore.datasets.storage.folder import Folder, write_file_atomically
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.store.ledger import damaged, read_json, write_json
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.training.run_config import RunConfig
 
@@ -90,7 +91,7 @@ def store_for(query: Query, run: Path) -> str:
     """
     if not (run / RUN_RECORD).exists():
         return _only_store(query)
-    record = _read_run_record(run)
+    record = read_run_record(run)
     if record.query is None:
         raise BadInput(
             f"{run} was begun with --store {record.store.url}, but now a catalog is asked for {query};"
@@ -119,18 +120,17 @@ def write_run_record(run: Path, store: Store, config: RunConfig, query: Query | 
     targets = [channel.name for channel in store.plan.channels("target")]
     on = RunStore(url=location_of(store.folder), fingerprint=store.fingerprint, targets=targets)
     record = RunRecord(config=config, store=on, query=query)
-    write_file_atomically(run / RUN_RECORD, f"{record.model_dump_json(indent=1)}\n".encode())
+    write_json(Folder(str(run)), RUN_RECORD, record.model_dump(mode="json"))
 
 
-def _read_run_record(run: Path) -> RunRecord:
-    path = run / RUN_RECORD
+def read_run_record(run: Path) -> RunRecord:
+    """Return the record of a run; raises DamagedData where it is not what was written."""
+    folder, heal = Folder(str(run)), "name the store of the run with --store, and it is written anew"
+    content = read_json(folder, RUN_RECORD, heal)
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
-    except ValueError:
-        raise DamagedData(
-            f"{path} is damaged, or of another version of corrstore, so the store of the run is not known;"
-            " name the store with --store, or give another folder"
-        ) from None
+        return RunRecord.model_validate(content)
+    except ValueError as error:
+        raise damaged(folder, RUN_RECORD, str(error), heal) from None
 
 
 def _only_store(query: Query) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from corrstore.datasets.errors import writing
+from corrstore.datasets.errors import DamagedData, writing
 from corrstore.training.learning.shares import Share
 from corrstore.training.learning.validation import MEASURES, Scores
 
@@ -81,8 +81,13 @@ class RunLog:
 def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:
     rows: list[list[str]] = []
     if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if row and int(row[0]) <= patches_seen]
+        try:
+            lines = path.read_bytes().decode("ascii").splitlines()[1:]
+            rows = [row for row in csv.reader(lines) if row and int(row[0]) <= patches_seen]
+        except ValueError as error:
+            raise DamagedData(
+                f"{path} is damaged ({error}); correct the line or move the file away, and give the same command again"
+            ) from None
     with writing(path):
         file = path.open("w", newline="", encoding="utf-8")
         csv.writer(file).writerows([columns, *rows])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,6 +13,8 @@ from rich.console import Console
 from corrstore.catalog.printing.progress import shown_progress
 from corrstore.datasets.commands import notices, on_signals
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.ownership import one_writer
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.learning.checkpoint import (
@@ -18,6 +22,7 @@ from corrstore.training.learning.checkpoint import (
     LAST,
     Trained,
     check_store,
+    content_of,
     load_checkpoint,
     parent_model,
     read_checkpoint,
@@ -51,11 +56,28 @@ def train(
     `regression` is the run or checkpoint that a diffusion model needs; a resumed run keeps its own. Set
     `stop`, or send SIGTERM or SIGINT, and the run ends after the update that it is at, its checkpoint written; begun
     again it comes to the same weights, on a CPU to the bit. `query` is what the store was found by, for the run's
-    record. Raises BadInput where the folder holds a run of another config, or one on another store.
+    record. Raises BadInput where the folder holds a run of another config, or one on another store, and InUse where
+    another process trains in it.
     """
     device, stop = torch.device(device), stop or threading.Event()
     if config.threads:
         torch.set_num_threads(config.threads)
+    alone = one_writer(Folder(str(output)), "", f"trains a {config.stage}") if processes.is_first else nullcontext()
+    with alone:
+        return _train(store, config, output, regression, device, processes, stop, query)
+
+
+def _train(
+    store: Store,
+    config: RunConfig,
+    output: Path,
+    regression: Path | None,
+    device: torch.device,
+    processes: Processes,
+    stop: threading.Event,
+    query: Query | None,
+) -> int:
+    """Do what `train` says, as the only writer of the folder."""
     learner, best = _new_or_resumed(store, config, output, regression, device, processes)
     asked, config = config, learner.config
     order = split_order(store, "train", config)
@@ -148,6 +170,13 @@ def _new_or_resumed(
     if not (output / LAST).exists():
         return Learner(config, store, device, _parent(store, config, regression, device), processes), None
     content = read_checkpoint(output / LAST)
+    with content_of(output / LAST):
+        return _resumed(content, store, config, output, device, processes)
+
+
+def _resumed(
+    content: dict[str, Any], store: Store, config: RunConfig, output: Path, device: torch.device, processes: Processes
+) -> tuple[Learner, float | None]:
     check_store(content["store"], store, output / LAST)
     saved, config = RunConfig.model_validate(content["config"]), config.for_processes(processes.world_size)
     changed = [

@@ -23,6 +23,7 @@ from corrstore.datasets.samples.changes import Changes, find_changes
 from corrstore.datasets.samples.checksums import (
     files_in_use,
     files_without_checksum,
+    known_checksums,
     restore_checksums,
     with_present_states,
 )
@@ -169,12 +170,14 @@ def _with_file_states(
     used = files_in_use(preparation.files, preparation.pairs)
     for name in sorted(restore_checksums(used, folder, lost)):
         console.print(f"{CHECKSUMS}/{name} was damaged, and is of a file that is not there any more", soft_wrap=True)
-    unknown = files_without_checksum(used, folder)
+    known = known_checksums(folder)
+    unknown = files_without_checksum(used, known)
     size = pc.sum(used.filter(pc.is_in(used["path"], pa.array(unknown, pa.string())))["bytes"]).as_py() or 0
     if size >= _LITTLE:
         task, indices = ChecksumFile(unknown), list(range(len(unknown)))
         spread(task, indices, folder, CHECKSUMS, runner, Progress("checksums", console))
-    return with_present_states(preparation.pairs, used, folder)
+        known = known_checksums(folder)
+    return with_present_states(preparation.pairs, used, folder, known)
 
 
 def _work(

@@ -68,10 +68,13 @@ def synth(
     from corrstore.beam_pipelines.spreading.progress import counted_progress
     from corrstore.datasets.recipe.periods import parse_time
     from corrstore.datasets.synthetic import (
+        ARCHIVES,
         FAULT_KINDS,
         FORECAST_FAULTS,
+        MODELS,
         ForecastSpec,
         SyntheticSpec,
+        made_whole,
         synthesise,
         synthesise_forecasts,
     )
@@ -96,7 +99,10 @@ def synth(
         raise typer.BadParameter("faults of forecasts need --forecast-runs", param_hint="--forecast-fault")
     forecasts = ForecastSpec(spec, forecast_runs, forecast_leads, faults=lacks) if forecast_runs else None
     count = spec.files + (forecasts.files if forecasts else 0)
-    with counted_progress("synthesising", "files", count, notices) as one_more:
+    with (
+        made_whole(directory, (*ARCHIVES, *MODELS)),
+        counted_progress("synthesising", "files", count, notices) as one_more,
+    ):
         archive = synthesise(directory, spec, lambda path: one_more(), processes)
         files, faults_made = list(archive.files), list[Any](archive.faults)
         if forecasts:

@@ -16,7 +16,7 @@ from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.samples.changes import find_changes
-from corrstore.datasets.samples.checksums import files_in_use, with_present_states
+from corrstore.datasets.samples.checksums import files_in_use, known_checksums, with_present_states
 from corrstore.datasets.samples.input_shift import has_shift, input_shift
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.samples.probe import Cost, probe
@@ -109,7 +109,7 @@ def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> d
         return {}
     refuse_changes(build_record, recipe, folder.url)
     used = files_in_use(preparation.files, preparation.pairs)
-    pairs = with_present_states(preparation.pairs, used, folder)
+    pairs = with_present_states(preparation.pairs, used, folder, known_checksums(folder))
     return find_changes(recipe, build_record.recipe, read_recorded(folder).pairs, pairs).files
 
 

@@ -71,7 +71,7 @@ def system_error(error: OSError | MemoryError) -> CorrstoreError:
     """Return the error for one of the operating system: out of resources, a device that fails, or a wrong path."""
     if isinstance(error, MemoryError):
         return OutOfResources("memory ran out; give the same command with fewer --workers, or on a larger machine")
-    what = f"{error.filename or 'a file'}: {error.strerror or error}"
+    what = f"{error.filename or 'a file or standard output'}: {error.strerror or error}"
     if error.errno in _EXHAUSTED:
         return OutOfResources(f"{what}; make room, and give the same command to go on")
     if error.errno == errno.EIO:

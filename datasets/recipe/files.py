@@ -9,7 +9,7 @@ from typing import Any
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.like import add_like
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
-from corrstore.datasets.recipe.source import refuse_secrets
+from corrstore.datasets.storage.credentials import refuse_secrets
 from corrstore.datasets.storage.folder import absolute
 from corrstore.datasets.storage.yaml_text import parsed_mapping, parsed_value, read_text
 
@@ -43,7 +43,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     _add_variables_of_tables(content)
     recipe = recipe_from(content, name_or_path)
     for name, spec in recipe.sources.items():
-        refuse_secrets(name, spec)
+        refuse_secrets(name, spec.storage_options, spec.path, spec.type)
     return _with_absolute_paths(recipe)
 
 
@@ -81,11 +81,11 @@ def _with_absolute_paths(recipe: Recipe) -> Recipe:
 def _override(content: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
-        raise BadInput(f"--set {override!r} is not of the form path.to.key=value")
+        raise BadInput(f"--set {path!r} is not of the form path.to.key=value")
     *parents, last = path.split(".")
     place = content
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise BadInput(f"--set {override!r}: {parent} holds a value, not keys")
-    place[last] = parsed_value(text, f"--set {override!r}")
+            raise BadInput(f"--set {path}: {parent} holds a value, not keys")
+    place[last] = parsed_value(text, f"--set {path}")  # the value may be a secret

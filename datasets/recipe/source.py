@@ -11,6 +11,8 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.part import Duration, Part
 from corrstore.datasets.recipe.parts import WrittenChannels, expanded_channels
 from corrstore.datasets.recipe.periods import parse_duration
+from corrstore.datasets.storage.credentials import is_no_secret
+from corrstore.datasets.storage.listing import refuse_pattern
 from corrstore.datasets.variables.channels import channel_named
 from corrstore.datasets.variables.derivations import derivation_of
 
@@ -69,60 +71,12 @@ def _with_derivations(value: object) -> object:
     return {name: derivation_of(channel_named(name)).name for name in names}
 
 
-def _is_no_secret(token: object) -> bool:
-    names = (None, "anon", "cloud", "google_default", "cache", "browser")
-    return token in names or (isinstance(token, str) and ("/" in token or token.endswith(".json")))
-
-
-_OPTIONS = {
-    *("anon", "token", "profile", "project", "requester_pays", "region", "region_name", "endpoint_url", "account_name"),
-    *("access", "consistency", "cache_timeout", "timeout", "block_size", "default_block_size", "default_cache_type"),
-    *("use_ssl", "version_aware", "use_listings_cache", "client_kwargs", "location_mode", "max_concurrency"),
-}
-"""What `storage_options` may say: no key of these holds a secret. So may `client_kwargs`."""
 _ENGINE_OPTIONS = {
     *("filter_by_keys", "read_keys", "extra_coords", "coords_as_attributes", "squeeze", "errors", "time_dims"),
     *("group", "phony_dims", "invalid_netcdf", "decode_vlen_strings", "format", "consolidated", "zarr_format"),
     *("variable", "masked", "mask_and_scale", "band_as_variable", "default_name", "drop_variables"),
 }
 """What `engine_options` may say: options of cfgrib, h5netcdf, netcdf4, zarr and rasterio that hold no secret."""
-_SECRET = (
-    "may hold a secret, and a store keeps its recipe; give credentials by the environment"
-    " (GOOGLE_APPLICATION_CREDENTIALS, AWS_PROFILE), by a named profile, or by the path of a key file"
-)
-
-
-def refuse_secrets(name: str, spec: SourceSpec) -> None:
-    """Raise BadInput, which shows no value, where a source may hold a secret."""
-    for key, value in (*spec.storage_options.items(), *_within(spec.storage_options)):
-        plain = isinstance(value, str | bool | int | float | None) or (
-            key == "client_kwargs" and isinstance(value, dict)
-        )
-        hidden = isinstance(value, str) and (_holds_credentials(value) or (key == "token" and not _is_no_token(value)))
-        if key not in _OPTIONS or not plain or hidden:
-            raise BadInput(
-                f"sources.{name}.storage_options.{str(key)[:40]} {_SECRET}; the keys that are known to hold none:"
-                f" {', '.join(sorted(_OPTIONS))}"
-            )
-    if spec.path and "://" in spec.path and _holds_credentials(spec.path):
-        raise BadInput(f"sources.{name}.path {_SECRET}")
-
-
-def _is_no_token(text: str) -> bool:
-    """Return whether a token is the path of a key file, or a word that gcsfs knows."""
-    return _is_no_secret(text) and (
-        "/" not in text or text.startswith(("/", "~/", "./", "../")) or text[-5:] == ".json"
-    )
-
-
-def _within(options: dict[str, Any]) -> list[tuple[str, Any]]:
-    inner = options.get("client_kwargs")
-    return list(inner.items()) if isinstance(inner, dict) else []
-
-
-def _holds_credentials(text: str) -> bool:
-    """Return whether a URL has a user or a query, in which passwords and signatures stand."""
-    return "://" in text and ("@" in text.split("://", 1)[1].split("/", 1)[0] or "?" in text)
 
 
 Derived = Annotated[
@@ -170,7 +124,7 @@ class SourceSpec(Part):
         if self.type == "coarsened" and self.of is None:
             raise BadInput("a coarsened source needs `of`, the name of the source that it averages")
         token = self.storage_options.get("token", "anon")
-        if {"key", "secret", "password"} & set(self.storage_options) or not _is_no_secret(token):
+        if {"key", "secret", "password"} & set(self.storage_options) or not is_no_secret(token):
             raise BadInput(
                 "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
                 " (GOOGLE_APPLICATION_CREDENTIALS)"
@@ -192,8 +146,5 @@ class SourceSpec(Part):
         if self.type != "coarsened" and self.path is None:
             raise BadInput(f"a source of type {self.type} needs `path`, the folder that its files are in")
         for pattern in self.files or []:
-            if not pattern or pattern.startswith("/") or ".." in pattern.split("/") or "\0" in pattern:
-                raise BadInput(
-                    f"files: {pattern[:80]!r} leaves the folder; write a pattern below path, such as **/*.grib2"
-                )
+            refuse_pattern(pattern)
         return self

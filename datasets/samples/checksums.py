@@ -65,11 +65,15 @@ def files_in_use(files: pa.Table, pairs: pa.Table) -> pa.Table:
     return files.filter(pc.is_in(files["path"], pc.unique(pairs["path"])))
 
 
-def files_without_checksum(used: pa.Table, folder: Folder) -> tuple[str, ...]:
+def known_checksums(folder: Folder) -> set[str]:
+    """Return the names of the checksums in a store's ledger."""
+    return set(folder.names(CHECKSUMS))
+
+
+def files_without_checksum(used: pa.Table, known: set[str]) -> tuple[str, ...]:
     """Return the paths of the files of whose present state no checksum is known; no Zarr groups."""
-    there = set(folder.names(CHECKSUMS))
     paths = [row["path"] for row in used.to_pylist() if row["format"] != "zarr"]
-    return tuple(path for path in paths if _key(path) not in there and not _cache_path(path).exists())
+    return tuple(path for path in paths if _key(path) not in known and not _cache_path(path).exists())
 
 
 def file_checksum(path: str) -> FileChecksum:
@@ -102,16 +106,15 @@ def restore_checksums(used: pa.Table, folder: Folder, names: set[str]) -> set[st
     return names
 
 
-def file_states(used: pa.Table, folder: Folder) -> dict[str, FileState]:
+def file_states(used: pa.Table, folder: Folder, known: set[str]) -> dict[str, FileState]:
     """Return the present state of the files in use, by path; those of Zarr groups are told by their chunks.
 
-    Checksums come from the ledger or this machine's cache where they are known, else the files are read.
+    Checksums come from the ledger, which has the `known` ones, or this machine's cache, else the files are read.
     """
-    there = set(folder.names(CHECKSUMS))
 
     def state(path: str) -> FileState:
         key = _key(path)
-        sha256 = read_own(folder, f"{CHECKSUMS}/{key}", parsed_checksum) if key in there else cached_checksum(path)
+        sha256 = read_own(folder, f"{CHECKSUMS}/{key}", parsed_checksum) if key in known else cached_checksum(path)
         return FileState(*size_and_time(path), sha256)
 
     paths = [row["path"] for row in used.to_pylist() if row["format"] != "zarr"]
@@ -119,21 +122,21 @@ def file_states(used: pa.Table, folder: Folder) -> dict[str, FileState]:
         return dict(zip(paths, pool.map(state, paths), strict=True))
 
 
-def with_present_states(pairs: pa.Table, used: pa.Table, folder: Folder) -> pa.Table:
+def with_present_states(pairs: pa.Table, used: pa.Table, folder: Folder, known: set[str]) -> pa.Table:
     """Return the pairs (PAIRS_SCHEMA) with the present state of what is read for each field.
 
     That is the file in use or, of a Zarr group, the chunks; it is null for a group in a bucket.
     """
-    states, groups = file_states(used, folder), LocalGroups()
+    states, groups = file_states(used, folder, known), LocalGroups()
 
     def state(path: str, *place: str) -> FileState | ChunksState | None:
         return states.get(path) or (None if path is None or "://" in path else groups.state_of(path, *place))
 
-    known = [state(*row) for row in zip(*(pairs[key].to_pylist() for key in ("path", *_SLICE)), strict=True)]
+    found = [state(*row) for row in zip(*(pairs[key].to_pylist() for key in ("path", *_SLICE)), strict=True)]
     columns = {
-        "file_bytes": [each and each.bytes for each in known],
-        "file_modified": [each and each.modified for each in known],
-        "file_sha256": [each and each.sha256 for each in known],
+        "file_bytes": [each and each.bytes for each in found],
+        "file_modified": [each and each.modified for each in found],
+        "file_sha256": [each and each.sha256 for each in found],
     }
     for name, values in columns.items():
         pairs = pairs.set_column(

@@ -14,6 +14,7 @@ from typing import IO, Any
 import fsspec
 
 from corrstore.datasets.errors import BadInput, cannot_write
+from corrstore.datasets.storage.credentials import holds_credentials
 
 _TEMPORARY = ".partial-"
 _ABANDONED = 3600.0  # seconds
@@ -21,10 +22,20 @@ _ABANDONED = 3600.0  # seconds
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder at a local path or a URL such as gs://bucket/path; keys are relative, with forward slashes."""
+    """A folder at a local path or a URL such as gs://bucket/path; keys are relative, with forward slashes.
+
+    Raises BadInput, which does not show it, for a URL with credentials: URLs are kept in stores and catalogs.
+    """
 
     url: str
     storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if holds_credentials(self.url):
+            raise BadInput(
+                f"a {self.url.partition('://')[0]}:// URL has a user or a query, in which passwords and signatures"
+                " stand; give it without them, and credentials by the environment"
+            )
 
     @property
     def is_local(self) -> bool:

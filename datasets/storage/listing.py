@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.containers import SUFFIXES
 
 ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+_MOST_WILDCARDS = 10
 _PARTS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
@@ -30,6 +32,21 @@ def files_below(folder: Path, patterns: list[str]) -> list[Path]:
     anywhere = "|.*\\.(?:zip|tgz|tar(?:\\.[a-z0-9]+)?)" if any(pattern.startswith("**") for pattern in patterns) else ""
     wanted = re.compile(f"(?:{own})(?:{packed})?{anywhere}", re.DOTALL)
     return sorted(path for path in _walk(folder) if wanted.fullmatch(path.relative_to(folder).as_posix()))
+
+
+def refuse_pattern(pattern: str) -> None:
+    """Raise BadInput for a glob pattern that leaves its folder, or is none, or would take long to match."""
+    if not pattern or pattern.startswith("/") or "://" in pattern or ".." in pattern.split("/") or "\0" in pattern:
+        raise BadInput(
+            f"files: {pattern.split('://')[0][:80]!r} leaves the folder; write a pattern below path, such as **/*.grib2"
+        )
+    try:
+        re.compile(_as_regex(pattern))
+        wildcards = len(re.findall(r"\*+|\?|\[", pattern))
+    except re.error as error:
+        raise BadInput(f"files: {pattern[:80]!r} is no glob pattern: {error}") from None
+    if wildcards > _MOST_WILDCARDS:
+        raise BadInput(f"files: {pattern[:80]!r} has {wildcards} wildcards, expected at most {_MOST_WILDCARDS}")
 
 
 def _walk(root: Path) -> Iterator[Path]:

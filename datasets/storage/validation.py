@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from corrstore.datasets.errors import BadInput
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_MOST_LINES, _LONGEST_LINE = 50, 2000
 
 _EXPECTED = {
     "string_type": "text",
@@ -48,8 +49,12 @@ def validated(model: type[_Model], content: Any, where: str, keys: str = "") -> 
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        mistakes = dict.fromkeys(_sentence(mistake, content, keys) for mistake in error.errors())
-        raise BadInput("\n".join([f"{where}:", *mistakes])) from None
+        mistakes = list(dict.fromkeys(_sentence(mistake, content, keys) for mistake in error.errors()))
+        shown = [
+            each if len(each) <= _LONGEST_LINE else f"{each[:_LONGEST_LINE]} ..." for each in mistakes[:_MOST_LINES]
+        ]
+        more = [f"  and {len(mistakes) - _MOST_LINES:,} more"] if len(mistakes) > _MOST_LINES else []
+        raise BadInput("\n".join([f"{where}:", *shown, *more])) from None
 
 
 def _sentence(mistake: ErrorDetails, content: Any, keys: str) -> str:

@@ -11,6 +11,8 @@ from corrstore.datasets.errors import BadInput
 
 _DEEPEST = 30
 _MOST_VALUES = 100_000
+_MOST_CHARACTERS = 400_000
+_LARGEST = 1 << 63
 _PREFIX = "tag:yaml.org,2002:"
 _SCALARS = {f"{_PREFIX}{name}" for name in ("str", "int", "float", "bool", "null")}
 
@@ -27,6 +29,7 @@ class _Loader(yaml.SafeLoader):
 def read_text(path: Path) -> str:
     """Return the UTF-8 text of a file, without its byte order mark; raise BadInput, with the line, for other bytes."""
     try:
+        _refuse_long(path.stat().st_size // 4, str(path))  # of the longest character
         content = path.read_bytes()
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -36,6 +39,14 @@ def read_text(path: Path) -> str:
         ) from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _refuse_long(length: int, where: str) -> None:
+    if length > _MOST_CHARACTERS:
+        raise BadInput(
+            f"{where} has {length:,} characters or more, expected at most {_MOST_CHARACTERS:,}; write times as start,"
+            " end and step, not one by one"
+        )
 
 
 def parsed_mapping(text: str, where: str) -> dict[str, Any]:
@@ -51,8 +62,10 @@ def parsed_value(text: str, where: str) -> Any:
     """Return the plain value of a YAML text: mappings with text keys, lists, text, numbers, true, false or None.
 
     Dates and times of day stay text. Raises BadInput, one line that names `where`, the line and the key, for what is
-    not YAML and for duplicate keys, tags, keys that are no words, more than 30 levels and more than 100 000 values.
+    not YAML and for duplicate keys, tags, keys that are no words, whole numbers of more than 63 bits, more than 30
+    levels, more than 100 000 values and more than 400 000 characters.
     """
+    _refuse_long(len(text), where)
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
@@ -117,6 +130,8 @@ class _Values:
             value = self._loader.construct_object(node)
             if isinstance(value, str):
                 value.encode()
+            if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+                raise ValueError
         except (ValueError, LookupError):
             raise self._wrong(node, path, f"{node.value[:40]!r} cannot be read as its type or character set") from None
         return value

@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import repeat
@@ -16,8 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, writing
 from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.ownership import one_writer
 from corrstore.datasets.synthetic.cma_rra import CmaRra, file_name, init_time_of
 from corrstore.datasets.synthetic.domain import domain_of
 from corrstore.datasets.synthetic.era5 import Era5
@@ -27,7 +30,7 @@ from corrstore.datasets.synthetic.spec import RUN_HOURS, SyntheticSpec
 from corrstore.datasets.synthetic.weather.weather import Weather
 
 _HOUR = np.timedelta64(1, "h")
-_PARTS = ("era5", "cma_rra")
+ARCHIVES = ("era5", "cma_rra")
 _POINTS_OF_A_PROCESS = 100_000  # for fewer, a process takes longer to start than it saves
 README = """SYNTHETIC DATA
 
@@ -54,6 +57,26 @@ class SyntheticArchive:
         return self.era5_files + self.cma_rra_files
 
 
+@contextmanager
+def made_whole(directory: Path, names: tuple[str, ...]) -> Iterator[None]:
+    """Let the block make folders of these names; what a process that was killed has left of them is removed first.
+
+    Folders that are there otherwise are left alone. Raises InUse where another process makes them.
+    """
+    mark, folders = directory / "unfinished", [directory / name for name in names]
+    with one_writer(Folder(str(directory)), "", "makes SYNTHETIC archives"), writing(directory):
+        for folder in folders if mark.exists() else ():
+            shutil.rmtree(folder, ignore_errors=True)
+        if any(folder.exists() for folder in folders):
+            yield
+            return
+        mark.write_text("these archives are being made, or their making was stopped\n", encoding="utf-8")
+        try:
+            yield
+        finally:
+            mark.unlink()
+
+
 class HourlyMessages(NamedTuple):
     """The messages of one hour of the coarse archive and, at a valid time, those of the fine file."""
 
@@ -77,13 +100,13 @@ def synthesise(
 
     Raises BadInput where `directory` holds an archive already. One that cannot be finished is removed.
     """
-    for name in _PARTS:
+    for name in ARCHIVES:
         if (directory / name).exists():
             raise BadInput(f"{directory / name} exists; remove it or name another folder for the synthetic archive")
     try:
         return _write(directory, spec, on_file, processes)
     except BaseException:
-        for name in _PARTS:
+        for name in ARCHIVES:
             shutil.rmtree(directory / name, ignore_errors=True)
         raise
 

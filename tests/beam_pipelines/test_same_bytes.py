@@ -38,7 +38,7 @@ def test_a_plain_loop_over_the_functions_gives_the_same_bytes(recipe, tmp_path, 
     folder = Folder(str(tmp_path / "store"))
     preparation = prepare(recipe)
     used = files_in_use(preparation.files, preparation.pairs)
-    write_plans(folder, with_present_states(preparation.pairs, used, folder))
+    write_plans(folder, with_present_states(preparation.pairs, used, folder, set()))
     train = recipe.splits.train.interval.mask(recipe.times).nonzero()[0]
     for index in train:
         write_task_record(folder, MeasureSample(folder, recipe)(int(index)), MEASUREMENTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -100,4 +101,11 @@ def _tensorboard(folder: Path, patches_seen: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
+    usual_hook = threading.excepthook
+
+    def hook(raised: threading.ExceptHookArgs) -> None:
+        if not isinstance(raised.exc_value, OSError):  # its thread's: `_show` tells what ends the run
+            usual_hook(raised)
+
+    threading.excepthook = hook
     return SummaryWriter(str(folder / "tensorboard"), purge_step=patches_seen + 1)

@@ -15,7 +15,13 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA
 from corrstore.datasets.errors import DamagedData
-from corrstore.datasets.samples.checksums import FileState, file_checksum, file_states, files_without_checksum
+from corrstore.datasets.samples.checksums import (
+    FileState,
+    file_checksum,
+    file_states,
+    files_without_checksum,
+    known_checksums,
+)
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import CHECKSUMS
 from corrstore.datasets.store.records import write_task_record
@@ -30,9 +36,9 @@ def files(*paths: Path) -> pa.Table:
 def states(folder: Path, table: pa.Table) -> list[FileState]:
     """The states of the files, the checksums made as workers make them."""
     ledger = Folder(str(folder))
-    for path in files_without_checksum(table, ledger):
+    for path in files_without_checksum(table, known_checksums(ledger)):
         write_task_record(ledger, file_checksum(path), CHECKSUMS)
-    return list(file_states(table, ledger).values())
+    return list(file_states(table, ledger, known_checksums(ledger)).values())
 
 
 def test_the_catalog_tells_the_checksum_of_each_file(demo_store, tmp_path):
@@ -47,11 +53,11 @@ def test_the_catalog_tells_the_checksum_of_each_file(demo_store, tmp_path):
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path):
     path, ledger = tmp_path / "a", Folder(str(tmp_path / "store"))
     path.write_bytes(b"GRIB")
-    assert files_without_checksum(files(path), ledger) == (str(path),)
+    assert files_without_checksum(files(path), known_checksums(ledger)) == (str(path),)
     (before,) = states(tmp_path / "store", files(path))
-    assert files_without_checksum(files(path), ledger) == ()
+    assert files_without_checksum(files(path), known_checksums(ledger)) == ()
     path.write_bytes(b"GRIB, and more")
-    assert files_without_checksum(files(path), ledger) == (str(path),)
+    assert files_without_checksum(files(path), known_checksums(ledger)) == (str(path),)
     (after,) = states(tmp_path / "store", files(path))
     assert after.sha256 == hashlib.sha256(b"GRIB, and more").hexdigest() != before.sha256
 
@@ -62,10 +68,10 @@ def test_workers_leave_the_checksums(tmp_path):
         path.write_bytes(path.name.encode() * 1000)
     ledger, task = (
         Folder(str(tmp_path / "store")),
-        ChecksumFile(files_without_checksum(files(*paths), Folder(str(tmp_path / "store")))),
+        ChecksumFile(files_without_checksum(files(*paths), set())),
     )
     spread(task, [0, 1, 2], ledger, CHECKSUMS, Runner(workers=1), Progress("checksums", QUIET))
-    assert files_without_checksum(files(*paths), ledger) == ()
+    assert files_without_checksum(files(*paths), known_checksums(ledger)) == ()
     for state, path in zip(states(tmp_path / "store", files(*paths)), paths, strict=True):
         assert state.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 

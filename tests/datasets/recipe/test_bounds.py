@@ -7,13 +7,18 @@ import yaml
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.storage.folder import Folder
 from tests.conftest import small_recipe_content
 
 SECRETS = [
     *({"token": "ya29.a0/NotReal"}, {"account_key": "NotReal=="}, {"sas_token": "sv=2020&sig=NotReal"}),
     *({"client_kwargs": {"aws_secret_access_key": "NotReal"}}, {"headers": {"Authorization": "NotReal"}}),
     *({"endpoint_url": "https://me:NotReal@host"}, {"connection_string": "AccountKey=NotReal"}),
+    *({"endpoint_url": "host?sig=NotReal"}, {"endpoint_url": "me:NotReal@host"}, {"anon": "NotReal"}, {"NotReal": 1}),
+    *({"client_kwargs": {"client_kwargs": {"token": "NotReal"}}}, {"client_kwargs": ["NotReal"]}),
+    *({"token": "/NotReal=="}, {"token": ["NotReal"]}, {"profile": "${NotReal}"}, {"requester_pays": "NotReal"}),
 ]
+PLACES = ["https://host/archive.zarr?sig=NotReal", "gs://me:NotReal@bucket/a", "zip://a::https://me:NotReal@host/a.zip"]
 
 
 @pytest.fixture
@@ -40,8 +45,21 @@ def test_secrets_are_refused_and_not_shown(refusal):
     for options in SECRETS:
         said = refusal(sources__era5__storage_options=options)
         assert "secret" in said and "NotReal" not in said, options
-    said = refusal(sources__era5__path="https://host/archive.zarr?sig=NotReal")
-    assert "secret" in said and "NotReal" not in said
+    for place in PLACES:
+        for key in ("sources__era5__path", "like", "constants_from", "sources__era5__type"):
+            said = refusal(**{key: place})
+            assert "NotReal" not in said and len(said.splitlines()) <= 3, (key, place)
+        with pytest.raises(BadInput, match="credentials by the environment") as error:
+            Folder(place)
+        assert "NotReal" not in str(error.value)
+
+
+def test_a_secret_in_an_override_is_not_shown(archive, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(small_recipe_content(archive)))
+    for value in ("{token: NotReal}", "{token: [NotReal"):
+        with pytest.raises(BadInput) as error:
+            load_recipe(str(tmp_path / "recipe.yaml"), [f"sources.era5.storage_options={value}"])
+        assert "NotReal" not in str(error.value) and "sources.era5.storage_options" in str(error.value)
 
 
 @pytest.mark.parametrize("options", [{"token": "anon"}, {"anon": True}, {"token": "/k.json"}, {"requester_pays": True}])

@@ -59,7 +59,7 @@ def test_a_secret_in_an_override_is_not_shown(archive, tmp_path):
     for value in ("{token: NotReal}", "{token: [NotReal"):
         with pytest.raises(BadInput) as error:
             load_recipe(str(tmp_path / "recipe.yaml"), [f"sources.era5.storage_options={value}"])
-        assert "NotReal" not in str(error.value) and "sources.era5.storage_options" in str(error.value)
+        assert "NotReal" not in str(error.value) and "era5" in str(error.value)
 
 
 @pytest.mark.parametrize("options", [{"token": "anon"}, {"anon": True}, {"token": "/k.json"}, {"requester_pays": True}])

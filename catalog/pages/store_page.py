@@ -28,7 +28,7 @@ class ChannelFigures(NamedTuple):
 
 
 class SourceSummary(NamedTuple):
-    """An archive that the store was built from: the number of its files, their size, and the first of them."""
+    """An archive that the store was built from: its files, their size (0 where no file tells it), and the first."""
 
     name: str
     files: int

@@ -89,12 +89,18 @@ def _changed_groups(folder: Folder, paths: set[str]) -> dict[str, int]:
     """Return the number of samples made of chunks of each Zarr group that are other ones now."""
     changed: dict[str, set[int]] = defaultdict(set)
     groups = LocalGroups()
+
+    def has_changed(row: dict[str, Any]) -> bool:
+        try:
+            return groups.state_of(row["path"], row["name"], row["indexers"]).sha256 != row["file_sha256"]
+        except DamagedData:
+            return True
+
     with folder.open(PAIRS) as file, pq.ParquetFile(file) as table:
         for batch in table.iter_batches(columns=["index", "path", "name", "indexers", "file_modified", "file_sha256"]):
             for row in batch.filter(pc.is_valid(batch["file_modified"])).to_pylist():
-                path = row["path"]
-                if path in paths and groups.state_of(path, row["name"], row["indexers"]).sha256 != row["file_sha256"]:
-                    changed[path].add(row["index"])
+                if row["path"] in paths and has_changed(row):
+                    changed[row["path"]].add(row["index"])
     return {path: len(indices - {-1}) for path, indices in changed.items()}
 
 

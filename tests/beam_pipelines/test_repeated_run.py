@@ -111,3 +111,5 @@ def test_in_zarr_a_repeated_run_is_told_and_an_appended_one_changes_nothing(
     assert digest(tmp_path / "store", VERDICT) == before and changed() == [{f"{path}{group}": 4}] * 3
     assert build_in_process(recipe, folder.url, refresh=True).written == 4
     assert changed() == [{}] * 3 and verify(open_store(folder.url), Runner(workers=1), QUIET, against_source=9).passed
+    shutil.rmtree(f"{path}{group}/{variable}")
+    assert list(verify(open_store(folder.url), Runner(workers=1), QUIET).changed) == [f"{path}{group}"]

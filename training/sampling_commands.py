@@ -154,11 +154,11 @@ def sample(
     from corrstore.training.diffusion.noise import TemporalNoise
     from corrstore.training.diffusion.sampler import SamplerConfig
     from corrstore.training.evaluation.agenda import make_agenda
-    from corrstore.training.evaluation.drawing import DrawnForecast, DrawnScores, Kept
     from corrstore.training.evaluation.pages.files import write_evaluation
     from corrstore.training.evaluation.predictors.comparison import compare
     from corrstore.training.evaluation.predictors.regions import read_regions
-    from corrstore.training.evaluation.records import Records
+    from corrstore.training.evaluation.records.drawing import DrawnForecast, DrawnScores, Kept
+    from corrstore.training.evaluation.records.records import Records
     from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
     from corrstore.training.forecasts.selection import Selection, region_patch
     from corrstore.training.forecasts.settings import SamplingSettings, tile_size

@@ -1,4 +1,4 @@
-"""The command that scores forecasts: evaluate."""
+"""The commands that score forecasts: evaluate, and compare for two evaluations."""
 
 from __future__ import annotations
 
@@ -71,3 +71,36 @@ def evaluate(
         print_json([row._asdict() for row in found.grouped_rows])
     else:
         print_scores(found)
+
+
+@app.command(name="compare")
+def compare_evaluations(
+    scores_a: Annotated[str, typer.Argument(metavar="SCORES_A", help="The folder of an evaluation.")],
+    scores_b: Annotated[str, typer.Argument(metavar="SCORES_B", help="That of another one.")],
+    score: Annotated[str, typer.Option(metavar="NAME", help="The score, as in scores.csv.")] = "crps",
+    predictor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The predictor; by default the ensemble, else the regression.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="HTML", help="Write the comparison as a page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two evaluations on the samples that both have: a retrained model, another season, region or seed.
+
+    For each channel and lead it prints by how much B is worse than A, the 95 % interval of that, and whether it is
+    significant among all of them.
+
+    Example: `corrstore compare scores_before scores_after --output compared.html`
+    """
+    from corrstore.beam_pipelines.evaluation.printing import print_pair
+    from corrstore.datasets.storage.folder import absolute
+    from corrstore.training.evaluation.pages.pair import write_pair_page
+    from corrstore.training.evaluation.pairs import paired
+
+    pair = paired(absolute(scores_a), absolute(scores_b), predictor, score)
+    if as_json:
+        print_json([each._asdict() for each in pair.differences])
+    else:
+        print_pair(pair)
+    if output is not None:
+        write_pair_page(pair, output)
+        notices.print(f"wrote {output}", highlight=False, soft_wrap=True)

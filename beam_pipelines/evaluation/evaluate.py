@@ -12,7 +12,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.training.evaluation.agenda import Agenda
 from corrstore.training.evaluation.evaluate import fit_sample, score_sample
 from corrstore.training.evaluation.predictors.comparison import Opened
-from corrstore.training.evaluation.records import Records
+from corrstore.training.evaluation.records.records import Records
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.sums import SumsRecord
 

@@ -1,4 +1,4 @@
-"""The result of an evaluation on a terminal."""
+"""The result of an evaluation, and of two, on a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.table import Table
 from corrstore.catalog.printing.wording import number, units
 from corrstore.datasets.commands import results
 from corrstore.training.evaluation.pages.scorecard import cards, verdict
+from corrstore.training.evaluation.pairs import Pair
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.registry import SHOWN
 
@@ -25,4 +26,20 @@ def print_scores(evaluation: Evaluation) -> None:
         for predictor in evaluation.predictors(channel):
             scores = (evaluation.score(channel, predictor, name) for name in SHOWN)
             table.add_row(predictor, *(number(float(each.value), 3) for each in scores))
+    results.print(table)
+
+
+def print_pair(pair: Pair) -> None:
+    """Print two evaluations in words, and their differences; a dot marks what is significant."""
+    for sentence in pair.verdict:
+        results.print(sentence, highlight=False, markup=False)
+    titles = ("channel", "lead", "region", "A", "B", "B worse by", "95 % interval", "", "effective\nsamples")
+    table = Table(*titles, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for each in pair.differences:
+        low, high = number(each.low, 2), number(each.high, 2)
+        table.add_row(
+            *(f"{each.channel} {units(each.units)}", each.lead, each.region, number(each.a, 3), number(each.b, 3)),
+            *(number(each.difference, 2), f"{low} to {high}", "●" if each.significant else ""),
+            number(each.effective, 2),
+        )
     results.print(table)

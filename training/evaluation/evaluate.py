@@ -128,6 +128,18 @@ def _score(
             found.sums[region, channel.name, predictor, sum_.name] = getattr(sums, sum_.name)
 
 
+def merged_records(records: list[SumsRecord]) -> dict[tuple[str, str, str], Tally]:
+    """Return the tallies that all records have, by region, channel and predictor, of the samples in this order."""
+    first = next(field.name for field in fields(Tally))
+    in_all = [key for key in records[0].sums if key[3] == first and all(key in each.sums for each in records)]
+    return {
+        key[:3]: merged(
+            Tally(**{each.name: record.sums[(*key[:3], each.name)] for each in fields(Tally)}) for record in records
+        )
+        for key in in_all
+    }
+
+
 def collected(agenda: Agenda, every: Iterable[SumsRecord]) -> Evaluation:
     """Return the evaluation of the agenda's records, in its order; of the cells only the sums are kept in memory."""
     opened, records = Opened(agenda.comparison), []
@@ -137,14 +149,6 @@ def collected(agenda: Agenda, every: Iterable[SumsRecord]) -> Evaluation:
             cells[key[1:3]] = cells.get(key[1:3], 0.0) + record.sums.pop(key)
         records.append(record)
     header = opened.forecast.header
-    first = next(field.name for field in fields(Tally))
-    in_all = [key for key in records[0].sums if key[3] == first and all(key in each.sums for each in records)]
-    found: dict[tuple[str, str, str], Tally] = {
-        key[:3]: merged(
-            Tally(**{each.name: record.sums[(*key[:3], each.name)] for each in fields(Tally)}) for record in records
-        )
-        for key in in_all
-    }
     left_out: dict[tuple[str, str], Floats] = {
         key[1:3]: np.sum([record.sums[key] for record in records], axis=0)
         for key in records[0].sums
@@ -156,7 +160,7 @@ def collected(agenda: Agenda, every: Iterable[SumsRecord]) -> Evaluation:
         header.valid_times[agenda.positions],
         header.init_times[agenda.positions],
         agenda.incomplete,
-        found,
+        merged_records(records),
         left_out,
         list(agenda.comparison.baselines),
         [*agenda.notes],

@@ -201,7 +201,7 @@ class Evaluation:
 
     def _gain(self, group: Group, keys: Sequence[tuple[str, str]], score: str) -> Estimate:
         (channel,) = (each for each in self.channels if each.name == keys[0][0])
-        measure, units = functions(self.domain, channel.variable)[score], self._units(group)
+        measure, units = functions(self.domain, channel.variable)[score], self.units(group)
         ours, theirs = (self.tallies[key] for key in keys)
 
         def gained(counts: Floats) -> Floats:
@@ -210,8 +210,8 @@ class Evaluation:
         with np.errstate(divide="ignore", invalid="ignore"):
             return estimated(gained, len(units))
 
-    def _units(self, group: Group) -> Floats:
-        """The samples of each unit [unit, sample]: of each run of a group, or of each time."""
+    def units(self, group: Group) -> Floats:
+        """Return the samples of each unit [unit, sample]: of each run of a group, or of each time."""
         clusters = [each for each, inside in zip(self.clusters, group.samples, strict=True) if inside]
         places = {each: place for place, each in enumerate(sorted(set(clusters)))}
         units = np.zeros((len(places), len(self.times)))
@@ -226,7 +226,7 @@ class Evaluation:
         key = (*group[:3], channel, predictor)
         if key in self._found:
             return self._found[key]
-        tally, units = self.regional[group.region, channel, predictor], self._units(group)
+        tally, units = self.regional[group.region, channel, predictor], self.units(group)
         (variable,) = (each.variable for each in self.channels if each.name == channel)
         every = functions(self.domain, variable)
         shapes = {name: function(tally.total).shape[1:] for name, function in every.items()}

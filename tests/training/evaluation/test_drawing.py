@@ -17,9 +17,9 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.folder import Folder
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.evaluation.agenda import make_agenda
-from corrstore.training.evaluation.drawing import DrawnForecast, DrawnScores, Kept
 from corrstore.training.evaluation.predictors.comparison import compare
-from corrstore.training.evaluation.records import Records
+from corrstore.training.evaluation.records.drawing import DrawnForecast, DrawnScores, Kept
+from corrstore.training.evaluation.records.records import Records
 from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.header import Part
 from corrstore.training.forecasts.selection import Selection

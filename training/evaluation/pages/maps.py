@@ -15,10 +15,10 @@ from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.sample_axes import sample_label
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda
-from corrstore.training.evaluation.drawing import DrawnForecast
 from corrstore.training.evaluation.predictors.comparison import Opened
 from corrstore.training.evaluation.predictors.names import ENSEMBLE, INTERPOLATION, MEAN, REGRESSION
 from corrstore.training.evaluation.predictors.sample import ScoredSample
+from corrstore.training.evaluation.records.drawing import DrawnForecast
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.cells import cell_maps
 from corrstore.training.evaluation.scoring.tallies import Floats

@@ -71,7 +71,7 @@ def write_evaluation_report(
     frame = Frame.around(opened.truth.grid)
     titles = f"{store.recipe.name} {store.recipe.title} {header.title}".lower()
     page = (
-        _templates()
+        templates()
         .get_template("evaluation.html.j2")
         .render(
             evaluation=evaluation,
@@ -146,8 +146,8 @@ def score_rows(evaluation: Evaluation, channel: Channel) -> list[PredictorScores
     ]
 
 
-def _templates() -> jinja2.Environment:
-    """The templates of the catalog's pages, and this one's."""
+def templates() -> jinja2.Environment:
+    """Return the templates of the catalog's pages, and of these."""
     environment = page_templates()
     ours = jinja2.FunctionLoader(_template)
     environment.loader = jinja2.ChoiceLoader([ours, *([environment.loader] if environment.loader else [])])

@@ -16,7 +16,7 @@ from corrstore.datasets.recipe.periods import format_time, parse_time
 from corrstore.datasets.store.records import write_task_record
 from corrstore.training.evaluation.evaluate import fit_sample, score_sample
 from corrstore.training.evaluation.predictors.comparison import Opened
-from corrstore.training.evaluation.records import Records
+from corrstore.training.evaluation.records.records import Records
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.header import Header, Part

@@ -10,6 +10,7 @@ from corrstore.datasets.store.records import write_task_record
 from corrstore.training.evaluation.agenda import Agenda
 from corrstore.training.evaluation.evaluate import collected
 from corrstore.training.evaluation.predictors.fits import Fit, totals
+from corrstore.training.evaluation.records.description import Description
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.sums import SumsRecord, read_sums
 
@@ -71,10 +72,11 @@ class Records:
             write_task_record(self.folder, SumsRecord(_file_name(group), found.sums), self.totals)
 
     def evaluation(self) -> Evaluation:
-        """Return the evaluation of all the samples, and remove the records of other settings."""
+        """Return the evaluation of all the samples, describe it, and remove the records of other settings."""
         for other in self.folder.names(RECORDS):
             if other != self.agenda.digest:
                 self.folder.remove(f"{RECORDS}/{other}")
+        Description.of_agenda(self.agenda, self.scores).write(self.folder)
         return collected(self.agenda, (read_sums(self.folder, self.scores, key) for key in self.agenda.keys))
 
 

@@ -1,0 +1,143 @@
+"""Two evaluations on the same samples: noise is no difference, a planted one is found, other samples are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corrstore.beam_pipelines.evaluation.evaluate import evaluate
+from corrstore.beam_pipelines.spreading.spread import Runner
+from corrstore.datasets.errors import BadInput, DamagedData
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
+from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.variables.channels import channel_named
+from corrstore.training.evaluation.agenda import make_agenda
+from corrstore.training.evaluation.pairs import Pair, paired
+from corrstore.training.evaluation.predictors.comparison import compare
+from corrstore.training.evaluation.predictors.names import REGRESSION
+from corrstore.training.evaluation.results import Evaluation
+from corrstore.training.evaluation.scoring.tallies import Domain, Tally
+from corrstore.training.evaluation.sums import read_sums
+from corrstore.training.forecasts.files import Forecast
+from corrstore.training.forecasts.header import Header
+from tests.command import corrstore
+from tests.conftest import QUIET
+from tests.results import forecast_of
+
+CHANNELS = ("t2m", "u10m")
+
+
+def scored(store, folder, seed, times, louder=1.0):
+    """The evaluation of a regression whose error is noise of that seed, `louder` for t2m."""
+    like = forecast_of(store, f"{folder}-like", [times[0]]).header
+    content = {
+        **like.content,
+        "times": [str(store.times[index])[:16] for index in times],
+        "members": 0,
+        "channels": {name: like.channels[name] for name in CHANNELS},
+        "settings": {**like.settings, "seed": seed},
+    }
+    forecast = Forecast(Folder(f"{folder}-forecast"), Header(**content))
+    forecast.create()
+    rng, names = np.random.default_rng(seed), store.recipe.channel_names("target")
+    for part in forecast.header.parts:
+        truth = store.physical("target", times[part.time])[[names.index(name) for name in CHANNELS]]
+        noise = rng.standard_normal(truth.shape) * rng.uniform(0.8, 1.2) * np.array([louder, 1.0])[:, None, None]
+        forecast.write(part, (truth + noise).astype(np.float32))
+    agenda = make_agenda(compare(store.folder.url, forecast.folder.url))
+    evaluate(agenda, Folder(str(folder)), Runner(workers=1), QUIET)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(demo_store, tmp_path_factory):
+    """Evaluations: A, another noise of the same kind, one that is louder, one of other times, and of another truth."""
+    base = tmp_path_factory.mktemp("pairs")
+    times = np.flatnonzero(demo_store.valid).tolist()
+    return {
+        "a": scored(demo_store, base / "a", 1, times[:12]),
+        "null": scored(demo_store, base / "null", 2, times[2:]),
+        "louder": scored(demo_store, base / "louder", 3, times[2:], louder=1.5),
+        "later": scored(demo_store, base / "later", 4, times[-2:]),
+    }
+
+
+def test_another_noise_is_no_difference_and_a_louder_one_is(folders):
+    null = paired(folders["a"], folders["null"])
+    assert not any(each.significant for each in null.differences) and "significantly better in 0" in null.verdict[0]
+    assert len(null.a.times) == 10
+    found = {each.channel: each for each in paired(folders["a"], folders["louder"]).differences}
+    assert found["t2m"].significant and found["t2m"].b / found["t2m"].a == pytest.approx(1.5, rel=0.1)
+    assert not found["u10m"].significant and found["t2m"].low < found["t2m"].difference < found["t2m"].high
+    assert found["t2m"].difference == pytest.approx(found["t2m"].b - found["t2m"].a)
+    back = {each.channel: each for each in paired(folders["louder"], folders["a"]).differences}
+    assert back["t2m"].difference == pytest.approx(-found["t2m"].difference) and back["t2m"].significant
+    same = paired(folders["a"], folders["a"]).differences
+    assert all(each.difference == 0 and not each.significant for each in same)
+
+
+def test_a_null_is_significant_no_more_often_than_it_may_be():
+    """In 200 pairs of 3 channels of noise that both share, and each its own."""
+    rng, found, units = np.random.default_rng(0), 0, 40
+    names = [each.name for each in fields(Tally)]
+    channels = [channel_named(name) for name in ("t2m", "u10m", "sp")]
+    domain = Domain.of_grid(RectilinearGrid(np.arange(30.0, 33), np.arange(100.0, 103)))
+    for _ in range(200):
+        both = rng.gamma(4, size=(3, units))
+        sides = []
+        for _ in range(2):
+            tallies = {}
+            for channel, shared in zip(channels, both, strict=True):
+                sums = {**dict.fromkeys(names, np.zeros(units)), "weight": np.ones(units)}
+                sums["crps"] = shared + rng.gamma(4, size=units)
+                tallies["all", channel.name, REGRESSION] = Tally(**sums)
+            times = np.datetime64("2020-06-01", "s") + np.arange(units) * np.timedelta64(86400, "s")
+            inits = np.full(units, np.datetime64("NaT", "s"))
+            sides.append(Evaluation(channels, domain, times, inits, 0, tallies, {}, [], []))
+        found += any(each.significant for each in Pair(None, *sides, REGRESSION, "crps").differences)
+    assert found <= 200 * 0.05 + 3 * np.sqrt(200 * 0.05 * 0.95)
+
+
+def test_what_cannot_be_paired_is_refused_in_one_line(folders, tmp_path):
+    for other, message in ((folders["later"], "no sample is in both"), (str(tmp_path), "no evaluation at")):
+        with pytest.raises(BadInput, match=message):
+            paired(folders["a"], other)
+    with pytest.raises(BadInput, match="no channel of predictor 'persistence' is in both; they share"):
+        paired(folders["a"], folders["null"], "persistence")
+    with pytest.raises(BadInput, match="none that has one number"):
+        paired(folders["a"], folders["null"], score="fss")
+    content = json.loads(Path(folders["a"], "evaluation.json").read_text())
+    (tmp_path / "evaluation.json").write_text(json.dumps({**content, "grid": {}}))
+    with pytest.raises(DamagedData, match="evaluate again"):
+        paired(str(tmp_path), folders["a"])
+    ended = corrstore("compare", folders["a"], folders["later"])
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+
+
+def test_another_truth_is_refused(folders, tmp_path):
+    shutil.copytree(folders["null"], tmp_path / "other")
+    (file,) = list((tmp_path / "other").glob("records/*/scores/*"))[:1]
+    key = file.name.removesuffix(".parquet")
+    record = read_sums(Folder(str(file.parent.parent)), "scores", key)
+    for name, sums in record.sums.items():
+        if name[3] == "truth_spectrum":
+            record.sums[name] = sums * 1.1
+    file.write_bytes(record.to_bytes())
+    with pytest.raises(BadInput, match=f"at {key} is not the same in both: other pixels or another truth"):
+        paired(folders["null"], str(tmp_path / "other"))
+
+
+def test_the_command_prints_the_table_or_json_and_writes_a_page(folders, tmp_path):
+    page = tmp_path / "pair.html"
+    ended = corrstore("compare", folders["a"], folders["louder"], "--output", page)
+    assert ended.returncode == 0 and "significantly worse in 1" in ended.stdout and "●" in ended.stdout
+    text = page.read_text()
+    assert "SYNTHETIC" in text and text.count("●") == 1 and 'src="http' not in text
+    ended = corrstore("compare", folders["a"], folders["louder"], "--json", "--score", "rmse")
+    rows = {row["channel"]: row for row in json.loads(ended.stdout)}
+    assert rows["t2m"]["significant"] and set(rows) == set(CHANNELS)

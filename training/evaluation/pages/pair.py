@@ -1,0 +1,46 @@
+"""The page of two evaluations: one table a region of what B loses or gains over A, by channel and lead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from corrstore.datasets.storage.folder import write_file_atomically
+from corrstore.training.evaluation.pages.report import templates
+from corrstore.training.evaluation.pages.scorecard import colour
+from corrstore.training.evaluation.pairs import Difference, Pair
+from corrstore.training.evaluation.results import ALL, Gain
+from corrstore.training.evaluation.scoring.registry import BY_NAME
+
+
+def write_pair_page(pair: Pair, output: Path) -> None:
+    """Write the page of two evaluations: one HTML file that needs no other."""
+    regions: dict[str, dict[str, dict[str, Difference]]] = {}
+    for each in pair.differences:
+        regions.setdefault(each.region, {}).setdefault(each.channel, {})[each.lead] = each
+    page = (
+        templates()
+        .get_template("pair.html.j2")
+        .render(
+            pair=pair,
+            verdict=pair.verdict,
+            title=BY_NAME[pair.score].title or pair.score,
+            regions=regions,
+            leads=pair.a.leads or [ALL],
+            share=share,
+            colour=lambda each: colour(_gain(each)),
+            synthetic="synthetic" in " ".join(each.title for each in pair.descriptions).lower(),
+        )
+    )
+    write_file_atomically(output, page.encode())
+
+
+def share(each: Difference) -> float:
+    """Return the difference as a share of A's score; NaN of a score that is 0."""
+    return each.difference / abs(each.a) if each.a else np.nan
+
+
+def _gain(each: Difference) -> Gain:
+    """The difference as a gain of B over A, which has a colour."""
+    return Gain(each.channel, each.lead, -share(each), np.nan, np.nan, each.effective, each.significant)

@@ -1,0 +1,156 @@
+"""Two evaluations on the samples that both have: how much better is one than the other, and how sure is that?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.folder import Folder
+from corrstore.training.evaluation.predictors.names import ENSEMBLE, REGRESSION
+from corrstore.training.evaluation.records.description import Description, read_description
+from corrstore.training.evaluation.results import ALL, Evaluation, Group
+from corrstore.training.evaluation.scoring.registry import BY_NAME, Best, functions
+from corrstore.training.evaluation.scoring.tallies import Floats, Tally
+from corrstore.training.evaluation.uncertainty import Estimate, estimated, reservation, significant
+
+_WORSE: dict[Best, Callable[[Floats], Floats]] = {
+    "lowest": lambda values: values,
+    "highest": lambda values: -values,
+    "zero": np.abs,
+    "one": lambda values: np.abs(values - 1),
+}
+"""How bad a score is, by what is best."""
+
+
+class Difference(NamedTuple):
+    """Both scores of a channel, and how much worse B is than A, with its interval; negative is better.
+
+    `significant` is what remains at a false discovery rate of 5 % among the channels and leads of a region.
+    """
+
+    region: str
+    lead: str
+    channel: str
+    units: str
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    effective: float
+    significant: bool
+
+
+class Pair(NamedTuple):
+    """Two evaluations on the samples that both have, and how they are compared."""
+
+    descriptions: tuple[Description, Description]
+    a: Evaluation
+    b: Evaluation
+    predictor: str
+    score: str
+
+    @property
+    def differences(self) -> list[Difference]:
+        """The differences of all channels and leads, in each region."""
+        found = []
+        for region in dict.fromkeys(group.region for group in self.a.groups):
+            rows = list(self._rows(region))
+            sure = significant(np.array([float(each.p) for _, each in rows]))
+            for (start, each), certain in zip(rows, sure, strict=True):
+                value, low, high, _, effective = map(float, each)
+                found.append(Difference(*start, value, low, high, effective, bool(certain)))
+        return found
+
+    def _rows(self, region: str) -> list[tuple[tuple[str, str, str, str, float, float], Estimate]]:
+        found = []
+        for group in self.a.groups:
+            if group.region != region or group.period != ALL or (group.lead == ALL) == bool(self.a.leads):
+                continue
+            for channel in self.a.channels:
+                key = (region, channel.name, self.predictor)
+                if key in self.a.regional and key in self.b.regional:
+                    of = functions(self.a.domain, channel.variable)[self.score]
+                    values, estimate = self._estimate(of, group, self.a.regional[key], self.b.regional[key])
+                    unit = BY_NAME[self.score].unit
+                    units = channel.variable.units if unit is None else unit
+                    found.append(((region, group.lead, channel.name, units, *values), estimate))
+        return found
+
+    def _estimate(
+        self, of: Callable[[Tally], Floats], group: Group, a: Tally, b: Tally
+    ) -> tuple[tuple[float, float], Estimate]:
+        units, worse = self.a.units(group), _WORSE[BY_NAME[self.score].best]
+
+        def difference(counts: Floats) -> Floats:
+            return worse(of(b.summed(counts @ units))) - worse(of(a.summed(counts @ units)))
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            whole = np.ones((1, len(units))) @ units
+            values = (float(of(a.summed(whole))[0]), float(of(b.summed(whole))[0]))
+            return values, estimated(difference, len(units))
+
+    @property
+    def verdict(self) -> list[str]:
+        """Sentences: in how many pairs of channel and lead B is better, and how sure that is."""
+        found = [each for each in self.differences if each.region == ALL and np.isfinite(each.difference)]
+        better, sure = ([each for each in found if each.difference < 0], [each for each in found if each.significant])
+        gained = sum(each.difference < 0 for each in sure)
+        said = [
+            f"By the {BY_NAME[self.score].title or self.score} of the {self.predictor}, B is better than A in"
+            f" {len(better)} of {len(found)} pairs of channel and lead; significantly better in {gained}, significantly"
+            f" worse in {len(sure) - gained}."
+        ]
+        least = min((each.effective for each in found), default=np.nan)
+        if reserved := reservation(least, len(set(self.a.clusters))):
+            said.append(f"Not sure: of {'runs' if self.a.leads else 'times'}, {reserved}.")
+        return said
+
+
+def paired(url_a: str, url_b: str, predictor: str | None = None, score: str = "crps") -> Pair:
+    """Return two evaluations on the samples of both; by default by the CRPS of the ensemble or, without, regression.
+
+    Raises BadInput where the grids, the truths or the scored pixels differ, and where no sample, channel or predictor
+    is in both.
+    """
+    if score not in BY_NAME or BY_NAME[score].per:
+        names = ", ".join(name for name, each in BY_NAME.items() if not each.per)
+        raise BadInput(f"score {score!r} is none that has one number; give one of {names}")
+    folders = Folder(url_a), Folder(url_b)
+    ours, theirs = (read_description(each) for each in folders)
+    if ours.target_grid != theirs.target_grid:
+        raise BadInput(f"{url_a} is on {ours.target_grid}, {url_b} on {theirs.target_grid}: they cannot be paired")
+    keys = [key for key in ours.keys if key in set(theirs.keys)]
+    if not keys:
+        raise BadInput(f"no sample is in both: {url_a} has {ours.samples}; {url_b} has {theirs.samples}")
+    a, b = (each.evaluation(folder, keys) for each, folder in zip((ours, theirs), folders, strict=True))
+    common = [each for _, each in a.tallies if each in {name for _, name in b.tallies}]
+    named = predictor or (ENSEMBLE if ENSEMBLE in common else REGRESSION)
+    both = [key for key in a.tallies if key in b.tallies and key[1] == named]
+    if not both:
+        raise BadInput(
+            f"no channel of predictor {named!r} is in both; they share {', '.join(dict.fromkeys(common)) or 'nothing'}"
+        )
+    for channel, _ in both:
+        _check_truth(channel, a.tallies[channel, named], b.tallies[channel, named], keys, (ours, theirs))
+    return Pair((ours, theirs), a, b, named, score)
+
+
+def _check_truth(
+    channel: str, a: Tally, b: Tally, keys: list[str], descriptions: tuple[Description, Description]
+) -> None:
+    """Raise BadInput where the sums of the truth alone differ in one of the samples."""
+    for what in ("weight", "truth_spectrum", "truth_distribution"):
+        first, second = getattr(a, what), getattr(b, what)
+        same = first.shape == second.shape and np.isclose(first, second, rtol=1e-6, atol=0).reshape(len(keys), -1).all(
+            1
+        )
+        if not np.all(same):
+            key = keys[int(np.argmin(same))]
+            raise BadInput(
+                f"{channel} at {key} is not the same in both: other pixels or another truth, {descriptions[0].truth}"
+                f" and {descriptions[1].truth}; evaluate both with one truth and the same baselines"
+            )

@@ -64,20 +64,20 @@ def take_inventory(
     table = load_table(spec.type, variables)
     path = str(spec.path)
     if "://" in path or is_zarr(path):
-        group = ArchiveFile(path, "", f"engine {spec.engine}" if spec.engine else "zarr")
+        group = ArchiveFile(path, "", "zarr")
         try:
             found, problems = _on_one_grid(_gridded(group, spec, table, channels, period), spec)
         except CorrstoreError:
             raise
         except Exception as error:
             raise DamagedData(f"{path} cannot be read as Zarr: {fault_of_file(error)}; restore it") from None
-        return Inventory(found, _files(name, [(path, 0, group.format)], found), problems)
+        return Inventory(found, _files(name, [(path, 0, "zarr")], found), problems)
     references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
     listed = archive_paths(f"sources.{name}.path", path, spec.files or table.files)
     for first in range(0, len(listed), _FILES_AT_ONCE):
         files = []
         for each in listed[first : first + _FILES_AT_ONCE]:
-            found, unread = files_at(each, spec.engine)
+            found, unread = files_at(each, spec.foreign_engine)
             files += found
             problems += unread
             format = found[0].format if [file.inside for file in found] == [""] else "container"

@@ -73,10 +73,10 @@ def _with_derivations(value: object) -> object:
 
 _ENGINE_OPTIONS = {
     *("filter_by_keys", "read_keys", "extra_coords", "coords_as_attributes", "squeeze", "errors", "time_dims"),
-    *("group", "phony_dims", "invalid_netcdf", "decode_vlen_strings", "format", "consolidated", "zarr_format"),
+    *("group", "phony_dims", "invalid_netcdf", "decode_vlen_strings", "format"),
     *("variable", "masked", "mask_and_scale", "band_as_variable", "default_name", "drop_variables"),
 }
-"""What `engine_options` may say: options of cfgrib, h5netcdf, netcdf4, zarr and rasterio that hold no secret."""
+"""What `engine_options` may say: options of cfgrib, h5netcdf, netcdf4 and rasterio that hold no secret."""
 
 
 Derived = Annotated[
@@ -113,9 +113,14 @@ class SourceSpec(Part):
     engine_options: dict[str, Any] = Field(default_factory=dict, description="what the engine takes")
 
     @property
+    def foreign_engine(self) -> str | None:
+        """The engine of xarray that opens the files; None where corrstore's readers do, Zarr's among them."""
+        return None if self.engine == "zarr" else self.engine
+
+    @property
     def opening(self) -> dict[str, Any]:
         """What the readers of the files take: the options of the engine, else of the storage."""
-        if self.engine is None:
+        if self.foreign_engine is None:
             return self.storage_options
         return {**self.engine_options, **({"storage_options": self.storage_options} if self.storage_options else {})}
 
@@ -131,6 +136,8 @@ class SourceSpec(Part):
             )
         if self.engine_options and self.engine is None:
             raise BadInput("engine_options need `engine`, the engine of xarray that takes them, such as engine: cfgrib")
+        if self.engine_options and self.engine == "zarr":
+            raise BadInput("engine: zarr takes no engine_options; give as path the group itself, such as PATH/GROUP")
         if others := sorted(set(self.engine_options) - _ENGINE_OPTIONS):
             raise BadInput(
                 f"engine_options.{others[0]}: expected one of {', '.join(sorted(_ENGINE_OPTIONS))}; others may hold a"

@@ -62,7 +62,7 @@ def _what_is_there(recipe: Recipe, source: str, channels: list[Channel]) -> list
     spec = recipe.sources[source]
     table = load_table(spec.type, recipe.known_variables)
     where, patterns = f"sources.{source}.path", spec.files or table.files
-    contents = read_contents(where, str(spec.path), patterns, table.dims, spec.opening, spec.engine)
+    contents = read_contents(where, str(spec.path), patterns, table.dims, spec.opening, spec.foreign_engine)
     near: list[str] = []
     spans: dict[str, list[str]] = {}
     certain = False

@@ -61,7 +61,7 @@ def read_contents(
     is_group = "://" in path or is_zarr(path)
     paths = [] if is_group else archive_paths(where, path, patterns)
     for first in range(0, max(len(paths), 1), _FILES_AT_ONCE):
-        batch = [ArchiveFile(path, "", f"engine {engine}" if engine else "zarr")] if is_group else []
+        batch = [ArchiveFile(path, "", "zarr")] if is_group else []
         for each in paths[first : first + _FILES_AT_ONCE]:
             found, unread = files_at(each, engine)
             batch += found

@@ -67,7 +67,7 @@ def _by_engine(file: ArchiveFile, engine: str, options: dict[str, Any]) -> xr.Da
 
 
 def _decoded(file: ArchiveFile, raw: xr.Dataset) -> xr.Dataset:
-    if "zarr" in file.format:
+    if file.format == "zarr":
         for variable in raw.variables.values():
             if not variable.attrs.get("_FillValue", 1) and "scale_factor" not in variable.attrs:
                 del variable.attrs["_FillValue"]

@@ -165,10 +165,12 @@ def plan(
     """
     from corrstore.beam_pipelines.plan import plan as make_plan
     from corrstore.beam_pipelines.printing import print_plan
+    from corrstore.datasets.archives.native_grid import add_native_grids
     from corrstore.datasets.recipe.files import load_recipe
     from corrstore.datasets.storage.folder import Folder, absolute
 
-    made = make_plan(load_recipe(recipe, override), None if output is None else Folder(absolute(output)))
+    complete = load_recipe(recipe, override, add_native_grids)
+    made = make_plan(complete, None if output is None else Folder(absolute(output)))
     if as_json:
         print_json(made.summary)
     else:
@@ -198,10 +200,11 @@ def build(
     from corrstore.beam_pipelines.build import build as run_build
     from corrstore.beam_pipelines.printing import print_report
     from corrstore.catalog.tables.registration import register_store
+    from corrstore.datasets.archives.native_grid import add_native_grids
     from corrstore.datasets.recipe.files import load_recipe
     from corrstore.datasets.storage.folder import Folder, absolute
 
-    made = load_recipe(recipe, override)
+    made = load_recipe(recipe, override, add_native_grids)
     result = run_build(made, Folder(absolute(output)), beam_runner(context, workers), notices, repair, refresh)
     if catalog is not None:
         register_store(catalog, absolute(output))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,14 @@ def shipped_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str,
+    overrides: list[str] | None = None,
+    complete: Callable[[dict[str, Any]], None] = lambda content: None,
+) -> Recipe:
     """The shipped recipe of that name, or the one in that YAML file, with `path.to.key=value` overrides.
 
+    `complete` adds to the recipe's content what its archives tell, as `archives.native_grid.add_native_grids` does.
     Raises BadInput, one line a mistake, that names the file, the key, the value and what is expected.
     """
     path = Path(name_or_path)
@@ -41,6 +47,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         _override(content, override)
     add_like(content)
     _add_variables_of_tables(content)
+    complete(content)
     recipe = recipe_from(content, name_or_path)
     for name, spec in recipe.sources.items():
         refuse_secrets(name, spec.storage_options, spec.path, spec.type)

@@ -129,6 +129,9 @@ class Recipe(SamplesSpec):
         absent = {name for name in ("period", "forecast", "like", "input", "target") if getattr(self, name) is None}
         absent |= set() if self.variables else {"variables"}
         content = self.model_dump(mode="json", by_alias=True, exclude=absent)
+        for source in content["sources"].values():
+            if source["engine"] is None:
+                del source["engine"], source["engine_options"]
         return json.loads(json.dumps(content, sort_keys=True))
 
     @property

@@ -18,6 +18,7 @@ from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
 from tests.command import corrstore
 from tests.conftest import build_in_process, few_are_measured, small_recipe_content
 from tests.digests import digest
+from tests.forecasts_made import RUNS, forecast_content, truth, write_sff
 from tests.running import running, waited
 
 MINUTES = 600.0  # seconds, in which what would wait for ever is given up
@@ -119,10 +120,21 @@ def test_a_stopped_synthesis_leaves_no_archive(tmp_path):
     assert not (tmp_path / "archive/era5").exists() and not (tmp_path / "archive/cma_rra").exists()
 
 
+def content_of_runs(folder: Path) -> dict:
+    """The content of a recipe of four runs of seven leads each, and their archive in the folder."""
+    write_sff(folder / "runs", truth())
+    content = forecast_content(folder / "runs", inits=[str(run)[:13] for run in RUNS])
+    content["forecast"]["leads"]["every"] = "3h"
+    return content
+
+
 @pytest.mark.slow
-def test_a_build_killed_at_five_moments_and_continued_gives_the_same_bytes(archive, tmp_path, demo_store):
+@pytest.mark.parametrize("of_runs", [False, True])
+def test_a_build_killed_at_five_moments_and_continued_gives_the_same_bytes(archive, tmp_path, of_runs):
     """SIGKILL to the whole process group, so that workers die too; a moment is a number of records that are left."""
-    file, store = written_recipe(small_recipe_content(archive), tmp_path), tmp_path / "store"
+    content = content_of_runs(tmp_path) if of_runs else small_recipe_content(archive)
+    file, store = written_recipe(content, tmp_path), tmp_path / "store"
+    build_in_process(recipe_from(content), tmp_path / "whole")
     draw = random.Random(20260611)
 
     def measured_or_written() -> int:
@@ -136,4 +148,4 @@ def test_a_build_killed_at_five_moments_and_continued_gives_the_same_bytes(archi
         assert not (store / "zarr.json").exists()
     with building(file, store) as process:
         assert process.wait(timeout=MINUTES) == 0
-    assert digest(store) == digest(Path(demo_store.folder.url))
+    assert digest(store) == digest(tmp_path / "whole")

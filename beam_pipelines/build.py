@@ -16,7 +16,7 @@ from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
 from corrstore.datasets.errors import BadInput, CorrstoreError
-from corrstore.datasets.pairing.sources import used_rules
+from corrstore.datasets.pairing.sources import used_rules, with_cell_methods
 from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.changes import Changes, find_changes
@@ -77,6 +77,7 @@ def build(
     Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store, and InUse
     where another process builds there; a folder that this call made and wrote no sample into is then removed again.
     """
+    recipe = with_cell_methods(recipe)
     _begun(recipe, folder, repair)
     is_new = not folder.exists()
     preparation = prepare(recipe)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from corrstore.beam_pipelines.changes import refuse_changes
 from corrstore.datasets.pairing.sample_plan import sample_plans
+from corrstore.datasets.pairing.sources import with_cell_methods
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.samples.changes import find_changes
@@ -26,9 +27,10 @@ from corrstore.datasets.store.build_record import read_build_record
 from corrstore.datasets.store.constants import constants_from_store, storage_error
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.recorded import read_recorded
-from corrstore.datasets.store.records import with_init_time
+from corrstore.datasets.store.records import Status, with_init_time
 
 _PROBED = 2
+_MEASURED = 8  # samples of the train split, by which a channel that hardly changes is told
 _SHIFTED, _SHIFTED_LEADS = 24, 12  # samples and leads whose inputs are compared with the training data
 
 
@@ -46,6 +48,23 @@ class Plan:
     def samples(self) -> int:
         """The number of samples that the store will have."""
         return len(self.recipe.axes.due_samples)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """The number of samples of each status that a build would give, as far as headers tell."""
+        lacking, absent = len(self.preparation.missing), len(self.preparation.absent)
+        return {"valid": self.samples - lacking, "partial": lacking - absent, "missing": absent}
+
+    def status(self, index: int) -> Status:
+        """The status that a build would give a sample, as far as headers tell."""
+        if index in self.preparation.absent:
+            return "missing"
+        return "partial" if index in self.preparation.missing else "valid"
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What a reader should know, each with a count: of the archives, and of the constants of a few samples."""
+        return {**self.preparation.notes, **self.cost.notes}
 
     @property
     def measured_samples(self) -> int:
@@ -88,7 +107,9 @@ class Plan:
             "worker_bytes": self.cost.peak_bytes,
             "files": len(self.preparation.files),
             "problems": [str(problem) for problem in self.preparation.problems],
-            "notes": self.preparation.notes,
+            "notes": self.notes,
+            "statuses": self.statuses,
+            "status": {self.time_of(index): self.status(index) for index in self.recipe.axes.due_samples},
             "missing": {self.time_of(index): reasons for index, reasons in sorted(self.preparation.missing.items())},
             "storage_errors": self.storage_errors,
             "changed": self.changed,
@@ -115,14 +136,26 @@ def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> d
 
 def plan(recipe: Recipe, folder: Folder | None = None) -> Plan:
     """Prepare, and probe the first samples that lack nothing; raise BadInput as `prepare` does."""
+    recipe = with_cell_methods(recipe)
     preparation = prepare(recipe)
     due = recipe.axes.due_samples
     whole = [index for index in due if index not in preparation.missing][:_PROBED]
     probed = whole or sorted(set(due) - preparation.absent)[:_PROBED]
-    rows = preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(probed)))
+    plans = {
+        name: list(sample_plans(preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(indices)))))
+        for name, indices in (("built", probed), ("measured", _few_of_train(recipe, preparation) or probed))
+    }
     changed = {} if folder is None else changed_since(recipe, preparation, folder)
     shift = input_shift(recipe, _few_inputs(recipe, preparation)).to_pylist() if has_shift(recipe) else []
-    return Plan(recipe, preparation, probe(recipe, list(sample_plans(rows))), changed, shift)
+    return Plan(recipe, preparation, probe(recipe, plans["built"], plans["measured"]), changed, shift)
+
+
+def _few_of_train(recipe: Recipe, preparation: Preparation) -> list[int]:
+    """Return a few samples of the train split that lack nothing, if the constants are measured there."""
+    if recipe.constants_from:
+        return []
+    train = np.flatnonzero(recipe.splits.intervals["train"].mask(recipe.axes.valid_times) & recipe.axes.due)
+    return _spread(train[~np.isin(train, list(preparation.missing))], _MEASURED).tolist()
 
 
 def _few_inputs(recipe: Recipe, preparation: Preparation) -> Iterator[pa.Table]:

@@ -29,6 +29,7 @@ def print_plan(plan: Plan) -> None:
         {
             "samples": _samples(plan),
             "lack something": f"{len(missing)} ({plan.missing_share:.1%})",
+            "would be": ", ".join(f"{count} {status}" for status, count in plan.statuses.items()),
             "read twice, for the constants": plan.measured_samples,
             "size": f"{decimal(plan.bytes)} in {len(recipe.roles) * plan.samples} shards",
             "time": f"{plan.hours_of_one_core:.2f} h on one core like this one",
@@ -41,9 +42,15 @@ def print_plan(plan: Plan) -> None:
         errors.add_row(name, f"{error:.3g} {recipe.channel(name).variable.units}")
     results.print(errors)
     _print_shift(plan.shift)
-    _print_lines("note", (f"{note}: {count}" for note, count in plan.preparation.notes.items()))
+    _print_lines("note", (f"{note}: {count}" for note, count in plan.notes.items()))
     _print_lines("problem", map(str, plan.preparation.problems))
-    _print_lines("missing", (_first(plan.time_of(index), reasons) for index, reasons in sorted(missing.items())))
+    for status in ("missing", "partial"):
+        lines = [
+            _first(plan.time_of(index), reasons)
+            for index, reasons in sorted(missing.items())
+            if plan.status(index) == status
+        ]
+        _print_lines(status, lines)
     _print_changes(plan.changed, plan.samples)
 
 
@@ -69,7 +76,12 @@ def print_report(output: str, result: BuildResult) -> None:
     )
     _print_shift(result.shift)
     _print_lines("note", (f"{note}: {count}" for note, count in report.notes.items()))
-    _print_lines("note", (f"{name}: {pixels} numbers raised to the floor" for name, pixels in report.floored.items()))
+    for moved, by_channel in (
+        ("raised to the floor", report.floored),
+        ("lowered to the cap", report.capped),
+        ("moved to the end of the range, beyond which packing had rounded them", report.overshot),
+    ):
+        _print_lines("note", (f"{name}: {pixels} numbers {moved}" for name, pixels in by_channel.items()))
     _print_lines("problem", report.problems)
     _print_lines("not valid", (_first(time, reasons) for time, reasons in report.reasons.items()))
     _print_changes(result.changed, report.samples)

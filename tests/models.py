@@ -63,7 +63,7 @@ def gain(config: SamplerConfig, std: float = SIGMA_DATA) -> float:
 def floor_error(store: Store, role: StoredRole, position: int) -> float:
     """Return how far above its floor a number of the channel may be that is read as the floor; 0 without a floor."""
     of_role = store.plan.normalisations[role][position : position + 1]
-    if not of_role or of_role[0].exact is None:
+    if not of_role or not of_role[0].exact:
         return 0.0
-    floor = of_role[0].exact.physical
+    floor = of_role[0].exact[0].physical
     return of_role[0].error_bound(floor, floor, store.recipe.store.dtype)

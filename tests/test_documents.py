@@ -144,13 +144,13 @@ def parse(words: list[str]) -> None:
 def load(text: str) -> None:
     """Load YAML as what it is: an addition to a recipe, a source table, or physicsnemo's configuration."""
     content = yaml.safe_load(text)
-    if "variables" in content:
+    if "fields" in content:
+        Path("table.yaml").write_text(text)
+        assert set(content["fields"]) <= set(load_table("table.yaml").fields)
+    elif "variables" in content:
         assert set(content["variables"]) == set(recipe_from(short_recipe() | content).content["variables"])
     elif "sources" in content:
         assert all(SourceSpec.model_validate(source) for source in content["sources"].values())
-    elif "fields" in content:
-        Path("table.yaml").write_text(text)
-        assert set(content["fields"]) <= set(load_table("table.yaml").fields)
     else:
         training = {key: value for key, value in content["dataset"].items() if key != "type"}
         for settings in (training, training | content["validation"]):

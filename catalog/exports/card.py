@@ -180,5 +180,5 @@ def _limits(summary: StoreSummary) -> Iterator[str]:
         "- The terms of the archives that it was built from apply to it; corrstore does not know them.\n"
         + _EXPLAINED * bool(summary.channels["residual"])
         + f"- Numbers are stored as {escaped(summary.row['dtype'] or 'declared')}; the recipe says what may be missing,"
-        " raised to a floor or transformed."
+        " raised to a floor, lowered to a cap or transformed."
     )

@@ -34,7 +34,7 @@ class Fields:
     """The maps by (role, channel), the sample that they show, and the build's report; or the reason why there is none.
 
     `shift` has the rows of the table of the input's shift; `build` the problems of the archives, notes, and the pixels
-    that were raised to a floor.
+    that were moved to a floor, a cap or the end of the range.
     """
 
     shown: ActiveSample | None = None

@@ -105,7 +105,8 @@ def _channels(store: Store) -> pa.Table:
         pairs = zip(store.plan.channels(role), store.plan.normalisations[role], strict=True)
         for position, (channel, normalisation) in enumerate(pairs):
             rows.append(_channel_row(role, position, channel, window) | _constants(normalisation))
-    targets = [recipe.channel(name) for name in recipe.channel_names("target") if ("residual", name) in edges]
+    targets = store.plan.channels("target") if "target" in store.roles else []
+    targets = [channel for channel in targets if ("residual", channel.name) in edges]
     rows += [_channel_row("residual", position, channel, window) for position, channel in enumerate(targets)]
     for position, spec in enumerate(recipe.static):
         rows.append(_channel_row("static", position, recipe.channel(spec.variable), window))

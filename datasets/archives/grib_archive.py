@@ -158,12 +158,10 @@ def _window_start(
     valid_time: pa.ChunkedArray, init_time: pa.ChunkedArray, encoded: pa.ChunkedArray, rule: FieldRule
 ) -> pa.ChunkedArray:
     """Return the start of each field's window by its accumulation rule; null for instantaneous fields."""
-    if rule.accumulates is None:
-        return pa.chunked_array([pa.nulls(len(valid_time), pa.timestamp("s"))])
-    if rule.accumulates == "encoded":
+    if rule.accumulates in (None, "encoded"):
         return pc.cast(encoded, pa.timestamp("s"))
     valid, init = (times.to_numpy().astype("datetime64[s]") for times in (valid_time, init_time))
-    return pa.chunked_array([pa.array(window_start(rule.accumulates, valid, init))])
+    return pa.chunked_array([pa.array(window_start(str(rule.accumulates), valid, init))])
 
 
 def _cache_path(file: File) -> Path:

@@ -16,6 +16,7 @@ from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import open_file
 from corrstore.datasets.archives.gridded.slices import slices
 from corrstore.datasets.archives.gridded.units import rule_in_units
+from corrstore.datasets.archives.gridded.windows import refuse_other_method
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import Dimensions, SourceTable
 from corrstore.datasets.errors import DamagedData
@@ -52,6 +53,8 @@ def references(
                     grid, _ = horizontal.grid(axes, variable)
                     if channel.variable.static:
                         _refuse_change(axes, variable, channel)
+                    else:
+                        refuse_other_method(rule, axes.dataset[variable])
                     in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
                     columns = slices(axes, variable, channel, in_our_units, period, member)
                 except UnknownLayout as error:
@@ -88,6 +91,11 @@ def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray
         raise DamagedData(f"{reference} claims {sizes}, expected at most {_MOST_POINTS:,} at once")
     grid, columns = horizontal.grid(axes, reference.name)
     return np.asarray(field.values, dtype=np.float32)[..., columns].reshape(grid.shape), grid
+
+
+def packing_step(reference: FieldReference, options: dict[str, Any]) -> float:
+    """Return the distance of two neighbouring numbers that a variable's packing can hold; 0 where it is not packed."""
+    return abs(float(_opened(reference, options)[1].dataset[reference.name].encoding.get("scale_factor", 0)))
 
 
 def _opened(reference: FieldReference, options: dict[str, Any]) -> tuple[dict[str, int], Axes]:

@@ -14,13 +14,14 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_mapping, read_text
 from corrstore.datasets.variables.table import VARIABLES, Variables
-from corrstore.datasets.variables.variable import Definition
+from corrstore.datasets.variables.variable import Definition, WindowMethod
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+_METHODS: dict[str, WindowMethod] = {"accum": "sum", "avg": "mean", "max": "maximum", "min": "minimum"}
 Names = Annotated[list[str], BeforeValidator(_listed)]
 
 
@@ -63,6 +64,19 @@ class GribNumbers(BaseModel):
     level: float | None = None
     process: str = "instant"
 
+    @property
+    def method(self) -> WindowMethod | None:
+        """What a number is of its window by the process; None of an instantaneous one. Raises BadInput for others."""
+        if self.process == "instant":
+            return None
+        name = "avg" if self.process.startswith("avg") else self.process
+        if name not in _METHODS:
+            raise BadInput(
+                f"process {self.process}: expected instant, {', '.join(_METHODS)}; for a window of exactly the recipe's"
+                " length, write `method` beside grib: sum, mean, maximum or minimum"
+            )
+        return _METHODS[name]
+
 
 class FieldRule(BaseModel):
     """The rule by which one variable is found in an archive and brought to corrstore's units: value x scale + offset.
@@ -71,7 +85,8 @@ class FieldRule(BaseModel):
     `day` since 00 UTC, the whole `run` since its start, the `step` since the lead before in the same NetCDF file or
     Zarr group, or a length such as 6h that ends at the valid time. With `rate`, the field is the mean per second over
     that window, and the amount is the mean times the window's seconds. In GRIB, an amount over the past hour or day
-    belongs to no run. In NetCDF and Zarr it is of the run that its init tells.
+    belongs to no run. In NetCDF and Zarr it is of the run that its init tells. A number is the sum, mean, maximum or
+    minimum of its window as the GRIB `process` says, or as `method` does; else a sum.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -82,6 +97,7 @@ class FieldRule(BaseModel):
     offset: float = 0.0
     units: str | None = Field(None, description="in NetCDF and Zarr; of the numbers, in place of those the file states")
     accumulates: Accumulates | None = None
+    method: WindowMethod | None = None
     rate: bool = False
 
     @model_validator(mode="after")
@@ -94,7 +110,21 @@ class FieldRule(BaseModel):
             )
         if self.rate and self.accumulates is None:
             raise BadInput("a `rate` needs `accumulates`, the window that it is the mean of")
+        if self.method and self.names and self.accumulates is None:
+            raise BadInput(f"method {self.method} needs `accumulates`, the window, such as hour or 6h")
+        _ = self.window_method
         return self
+
+    @property
+    def window_method(self) -> WindowMethod | None:
+        """What a number is of its window; None where it is instantaneous, or nothing is said."""
+        if self.method:
+            return self.method
+        methods = {numbers.method for numbers in self.grib}
+        if len(methods) > 1 and self.accumulates is None:
+            said = ", ".join(sorted({numbers.process for numbers in self.grib}))
+            raise BadInput(f"one variable is of several processes, {said}; make another variable of one of them")
+        return next((each for each in methods if each), "sum" if self.accumulates else None)
 
     @property
     def belongs_to_no_run(self) -> bool:

@@ -41,13 +41,31 @@ class HeldChannel:
         """
         run = None if self.belongs_to_no_run else run
         held = self.best.get(run, {})
-        if not self.channel.variable.windowed:
+        method = self.channel.variable.method
+        if method is None:
             row = held.get((None, time))
             return None if row is None else [(1, row)]
         if run not in self._accumulations:
-            self._accumulations[run] = Accumulations((start, end) for start, end in held if start is not None)
+            windows = ((start, end) for start, end in held if start is not None)
+            self._accumulations[run] = Accumulations(windows, differences=method in ("sum", "mean"))
         intervals = self._accumulations[run].window(time - window, time)
-        return None if intervals is None else [(sign, held[interval]) for sign, interval in intervals]
+        if intervals is None:
+            return None
+        share = window if method == "mean" else None
+        return [(sign, _of_window(held[interval], share)) for sign, interval in intervals]
+
+    def lengths(self) -> list[timedelta]:
+        """Return the lengths of the windows that are held, ascending."""
+        windows = {window for best in self.best.values() for window in best}
+        return sorted({end - start for start, end in windows if start is not None})
+
+
+def _of_window(row: PairRow, window: timedelta | None) -> PairRow:
+    """Return the row of a mean times its window's share of the whole `window`, whose mean is the sum of such."""
+    if window is None:
+        return row
+    share = (row["valid_time"] - row["window_start"]) / window
+    return row | {name: row[name] * share for name in ("scale", "add_offset")}
 
 
 def held_channel(channel: Channel, rows: Iterable[PairRow], notes: Counter[str]) -> HeldChannel:

@@ -17,7 +17,7 @@ from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.pairing.sources import needed_channels
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
-from corrstore.datasets.recipe.sample_axes import SampleAxes
+from corrstore.datasets.recipe.sample_axes import SampleAxes, format_lead
 from corrstore.datasets.variables.channels import Channel
 
 _RUNS_NAMED = 4
@@ -111,6 +111,9 @@ def _reason(recipe: Recipe, source: str, archive: Archive, choice: Choice, name:
     windowed = archive.channels[name].channel.variable.windowed
     over = f" over {recipe.accumulation_window}" if windowed else ""
     reason = f"{source} holds no {name}{over} at {_text(time)}"
+    lengths = archive.channels[name].lengths()
+    if windowed and lengths and recipe.window_length.astype(object) < lengths[0]:
+        reason += f" (the shortest window that it holds is of {format_lead(np.timedelta64(lengths[0]))})"
     runs = archive.runs(time)
     if recipe.forecast is not None and choice.run is not None:
         if windowed and time - recipe.window_length.astype(object) < choice.run:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from corrstore.datasets.archives.table import load_table
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.variables.channels import Channel
 
@@ -32,7 +33,44 @@ def needed_channels(recipe: Recipe) -> dict[str, list[Channel]]:
 def read_channels(recipe: Recipe, source: str, channel: Channel) -> list[Channel]:
     """Return the channels of a source's archive that make up a channel: itself, or those that it is derived from."""
     derivation = recipe.derivation(source, channel)
-    return [channel] if derivation is None else list(derivation.ingredients.values())
+    if derivation is None:
+        return [channel]
+    return [recipe.channel_of(source, each) for each in derivation.ingredients.values()]
+
+
+def with_cell_methods(recipe: Recipe) -> Recipe:
+    """Return the recipe that says of each source which variables hold over a window, as the source's table does.
+
+    A derived channel is what all channels that it is derived from are. Raises BadInput where a table contradicts a
+    variable, and where a channel is derived from maxima, from minima, or from values of several kinds.
+    """
+    sources = dict(recipe.sources)
+    for source, channels in needed_channels(recipe).items():
+        spec = recipe.sources[source]
+        fields = load_table(spec.type, recipe.known_variables).fields
+        of_rules = {name: rule.window_method for name, rule in fields.items()}
+        methods = {}
+        for variable in (recipe.known_variables[channel.variable.name] for channel in channels):
+            method = of_rules.get(variable.name)
+            if method and variable.method not in (None, method):
+                raise BadInput(
+                    f"sources.{source}: {spec.type} has {variable.name} as a {method}, but the variable is a"
+                    f" {variable.method} of its window; correct the table, or take another variable"
+                )
+            if method and variable.method is None:
+                methods[variable.name] = method
+        for name in spec.derive:
+            channel = recipe.channel(name)
+            derivation = recipe.derivation(source, channel)
+            ingredients = [] if derivation is None else list(derivation.ingredients.values())
+            found = {methods.get(each.variable.name, each.variable.method) for each in ingredients}
+            if len(found) > 1 or found & {"maximum", "minimum"}:
+                kinds = ", ".join(sorted(str(each or "instantaneous") for each in found))
+                raise BadInput(f"sources.{source}.derive.{name}: cannot be derived from values that are {kinds}")
+            if method := next(iter(found), None):
+                methods[channel.variable.name] = method
+        sources[source] = spec.model_copy(update={"cell_methods": methods})
+    return recipe.model_copy(update={"sources": sources})
 
 
 def used_rules(recipe: Recipe) -> dict[str, Any]:

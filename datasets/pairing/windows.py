@@ -17,10 +17,11 @@ class Accumulations(Generic[Moment]):
     A step from one moment to a later one is an interval, or the difference of two that began together: the totals
     of one run. A window's amount is the shortest chain of steps from its start to its end. So hourly amounts chain
     and run totals are differenced by one rule, no run is subtracted from another, and where an interval lacks there
-    is no chain, never a short sum.
+    is no chain, never a short sum. Maxima and minima have no `differences`.
     """
 
-    def __init__(self, intervals: Iterable[tuple[Moment, Moment]]) -> None:
+    def __init__(self, intervals: Iterable[tuple[Moment, Moment]], differences: bool = True) -> None:
+        self._differences = differences
         self._ends: dict[Moment, list[Moment]] = defaultdict(list)  # moment -> ends of the intervals that start then
         self._starts: dict[Moment, list[Moment]] = defaultdict(list)  # moment -> starts of the intervals that end then
         for start, end in sorted(set(intervals)):
@@ -44,7 +45,7 @@ class Accumulations(Generic[Moment]):
     def _steps_from(self, moment: Moment) -> Iterator[tuple[Moment, list[tuple[int, tuple[Moment, Moment]]]]]:
         for end in self._ends.get(moment, ()):
             yield end, [(1, (moment, end))]
-        for run in self._starts.get(moment, ()):
+        for run in self._starts.get(moment, ()) if self._differences else ():
             for end in self._ends[run]:
                 if end > moment:  # type: ignore[operator]
                     yield end, [(-1, (run, moment)), (1, (run, end))]

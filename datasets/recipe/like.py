@@ -10,14 +10,14 @@ from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.storage.folder import Folder, absolute
 
 _OF_ROLE = {"input": ("grid", "halo", "channels"), "target": ("grid", "channels")}
-_OF_RECIPE = ("floors", "transforms", "may_be_missing", "variables")
+_OF_RECIPE = ("floors", "caps", "transforms", "may_be_missing", "variables")
 
 
 def add_like(content: dict[str, Any]) -> None:
     """Complete a recipe's content by the training store that it names under `like`.
 
-    Grid, halo, channels, floors, transforms, window, dtype and constants are the store's. Raises BadInput where there
-    is no training store, and where the recipe says something else of one of them.
+    Grid, halo, channels, floors, caps, transforms, window, dtype and constants are the store's. Raises BadInput where
+    there is no training store, and where the recipe says something else of one of them.
     """
     url = content.get("like")
     if not isinstance(url, str):

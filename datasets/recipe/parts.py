@@ -143,6 +143,10 @@ class NormalisationSpec(Part):
 
     every: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     constants_from: str | None = None
+    least_std: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="channel: least standard deviation, of transformed numbers; in place of the variable's",
+    )
 
 
 class StoreSpec(Part):

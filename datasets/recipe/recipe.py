@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     Field,
@@ -56,8 +57,8 @@ class Recipe(SamplesSpec):
     title: str = ""
     like: Annotated[LikeSpec | None, BeforeValidator(lambda value: value, json_schema_input_type=str)] = Field(
         None,
-        description="training store that gives grid, halo, channels, floors, transforms, window, dtype, constants and"
-        " static fields; written as its path",
+        description="training store that gives grid, halo, channels, floors, caps, transforms, window, dtype, constants"
+        " and static fields; written as its path",
     )
     sources: dict[str, SourceSpec]
     input: InputSpec | None = None
@@ -68,6 +69,9 @@ class Recipe(SamplesSpec):
     )
     floors: dict[str, float] = Field(
         default_factory=dict, description="channel: lowest value; numbers below are raised to it and counted"
+    )
+    caps: dict[str, float] = Field(
+        default_factory=dict, description="channel: highest value; numbers above are lowered to it and counted"
     )
     transforms: dict[str, str] = Field(default_factory=dict, description="channel: transform, in place of its own")
     may_be_missing: list[str] = Field(default_factory=list, description="channels in which missing pixels are expected")
@@ -112,7 +116,16 @@ class Recipe(SamplesSpec):
     @property
     def channels(self) -> dict[StoredRole, list[Channel]]:
         """The channels of each role that the store has."""
-        return {role: [self.channel(name) for name in spec.channels] for role, spec in self.specs.items()}
+        return {
+            role: [self.channel_of(spec.source, self.channel(name)) for name in spec.channels]
+            for role, spec in self.specs.items()
+        }
+
+    def channel_of(self, source: str, channel: Channel) -> Channel:
+        """Return a channel as the archive of a source holds it: over a window, or instantaneous."""
+        archive = self.sources[source].of or source
+        method = self.sources[archive].cell_methods.get(channel.variable.name)
+        return channel if method is None else channel.over_window(method)
 
     @property
     def known_variables(self) -> Variables:
@@ -127,11 +140,15 @@ class Recipe(SamplesSpec):
     def content(self) -> dict[str, Any]:
         """The recipe as plain values, its keys in one order however they were written."""
         absent = {name for name in ("period", "forecast", "like", "input", "target") if getattr(self, name) is None}
-        absent |= set() if self.variables else {"variables"}
+        absent |= {name for name in ("variables", "caps") if not getattr(self, name)}
         content = self.model_dump(mode="json", by_alias=True, exclude=absent)
+        if not self.normalisation.least_std:
+            del content["normalisation"]["least_std"]
         for source in content["sources"].values():
             if source["engine"] is None:
                 del source["engine"], source["engine_options"]
+            if not source["cell_methods"]:
+                del source["cell_methods"]
         return json.loads(json.dumps(content, sort_keys=True))
 
     @property
@@ -154,6 +171,17 @@ class Recipe(SamplesSpec):
         name = self.sources[source].derive.get(channel.name)
         return None if name is None else derivation_of(channel, name)
 
+    def limited(self, channel: str, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], int, int]:
+        """Return the values raised to the channel's floor and lowered to its cap, and how many were each."""
+        floor, cap = self.floors.get(channel), self.caps.get(channel)
+        floored = 0 if floor is None else int(np.count_nonzero(values < floor))
+        capped = 0 if cap is None else int(np.count_nonzero(values > cap))
+        if floored:
+            values = np.maximum(values, np.float32(floor))
+        if capped:
+            values = np.minimum(values, np.float32(cap))
+        return values, floored, capped
+
     def transform_name(self, channel: Channel) -> str:
         """The transform of a channel: the recipe's, else the variable's."""
         return self.transforms.get(channel.name, channel.variable.transform)
@@ -175,8 +203,10 @@ class Recipe(SamplesSpec):
         every_name = {*self.channel_names("input"), *self.channel_names("target")}
         for where, names in (
             ("floors", self.floors),
+            ("caps", self.caps),
             ("transforms", self.transforms),
             ("may_be_missing", self.may_be_missing),
+            ("normalisation.least_std", self.normalisation.least_std),
         ):
             for name in names:
                 if name not in every_name and not self.like:  # a store `like` may have more channels
@@ -184,6 +214,9 @@ class Recipe(SamplesSpec):
                     raise BadInput(f"{where}.{name} is not a channel of input or target; the nearest are {nearest}")
         for name in self.transforms.values():
             transform_named(name)
+        for name in self.floors.keys() & self.caps.keys():
+            if self.floors[name] >= self.caps[name]:
+                raise BadInput(f"floors.{name} is {self.floors[name]:g}, not below caps.{name}, {self.caps[name]:g}")
         if self.input is not None and not self.input.store_grid.covers(self.target_grid):
             raise BadInput(
                 f"target.grid {self.target_grid} is not covered by input.grid {self.input.store_grid}"

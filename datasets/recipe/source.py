@@ -15,6 +15,7 @@ from corrstore.datasets.storage.credentials import is_no_secret
 from corrstore.datasets.storage.listing import refuse_pattern
 from corrstore.datasets.variables.channels import channel_named
 from corrstore.datasets.variables.derivations import derivation_of
+from corrstore.datasets.variables.variable import WindowMethod
 
 SELECTABLE = ("centre", "edition", "expver", "generating_process", "grid_hash", "member", "packing", "path")
 """The keys of `select`: columns of the index of an archive, and the path of a file as a glob pattern."""
@@ -105,6 +106,10 @@ class SourceSpec(Part):
     select: dict[str, str | int] = Field(default_factory=dict, description="key of the index: the value to keep")
     derive: Derived = Field(default_factory=dict, description="channels made from others of the archive")
     storage_options: dict[str, Any] = Field(default_factory=dict)
+    cell_methods: dict[str, WindowMethod] = Field(
+        default_factory=dict,
+        description="variable: what its values are of a window; a build takes it from the source's table",
+    )
     engine: str | None = Field(
         None,
         pattern=r"^[a-z][a-z0-9_]*$",

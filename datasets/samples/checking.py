@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.pairing.sample_plan import SamplePlan
 from corrstore.datasets.recipe.parts import StoredRole
-from corrstore.datasets.samples.sample import physical_fields, quality_faults
+from corrstore.datasets.samples.sample import missing_pixels, physical_fields
 from corrstore.datasets.statistics.blocks import BlockStatistics
 from corrstore.datasets.statistics.counting import stored_statistics
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.statistics.table import STATISTICS_SCHEMA, merged_by_channel
 from corrstore.datasets.storage.folder import Folder, checksum
+from corrstore.datasets.store.constants import storage_error
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.records import SampleRecord, Status
+from corrstore.datasets.variables.ranges import excess, outside
 
 
 def check_sample(folder: Folder, plan: StorePlan, record: SampleRecord, source: SamplePlan | None) -> SampleRecord:
@@ -61,11 +63,16 @@ def _shard_faults(
         edges = physical_edges(channel.variable)
         normalisation, theirs = plan.normalisations[role][position], recorded[role, channel.name]
         block = stored_statistics(stored[position], normalisation, edges)
-        plain = normalisation.keeping(None, plan.recipe.store.dtype)  # of records that older versions wrote
+        plain = normalisation.keeping(plan.recipe.store.dtype)  # of records that older versions wrote
         if not (_same(block, theirs) or _same(stored_statistics(stored[position], plain, edges), theirs)):
             yield f"{role} {channel.name} has other statistics than its record"
         if record.status == "valid":
-            yield from (f"{role} {channel.name}: {fault}" for fault in quality_faults(plan, role, position, block))
+            label = f"{role} {channel.name}"
+            ends = block.minimum, block.maximum
+            if fault := missing_pixels(plan, channel, block):
+                yield f"{label}: {fault}"
+            if block.count and excess(channel.variable, *ends) > storage_error(plan.recipe, channel):
+                yield f"{label}: {outside(channel.variable, *ends)}"
     if source is not None and record.status == "valid":
         yield from _source_faults(plan, role, stored, source)
 

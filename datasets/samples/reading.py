@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.archives import gridded_archive
-from corrstore.datasets.archives.grib.decode import read_field
+from corrstore.datasets.archives.grib.decode import read_field, read_packing_step
 from corrstore.datasets.archives.references import FieldReference, faults_of
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
@@ -25,8 +25,10 @@ from corrstore.datasets.recipe.parts import Regridding, WeightsSpec, XesmfSpec
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.storage.containers import unpacked
 from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.derivations import Derivation
 
 _FINER = 0.75  # a grid whose spacing is less than this part of another's is the finer one
+_EXTREMES: dict[str | None, np.ufunc] = {"maximum": np.maximum, "minimum": np.minimum}
 _KEPT = 2  # fields in memory: the two components of a wind, or its speed and direction
 
 
@@ -79,17 +81,43 @@ class FieldReader:
             return regridding(regrid, found.grid, destination)(found.values)
         fine = fine_grid(destination, target_grid)
         points = regridder(found.grid, fine)(found.values)
-        floor = self._recipe.floors.get(channel.name)
-        floored = points if floor is None else np.maximum(points, np.float32(floor))  # the target has the same floor
-        return regridder(fine, destination, "conservative")(floored)
+        limited, _, _ = self._recipe.limited(channel.name, points)  # as the target's are
+        return regridder(fine, destination, "conservative")(limited)
+
+    def packing_step(self, source: str, channel: Channel) -> float:
+        """Return how far the packing of the archive can move a number of the channel, in its units."""
+        source = archive_source(self._recipe, source)
+        derivation = self._recipe.derivation(source, channel)
+        if derivation is None:
+            return self._step(source, channel)
+        values, _ = self._ingredients(source, derivation)
+        made, moved = derivation.compute(values), 0.0
+        for name, ingredient in derivation.ingredients.items():
+            step = np.float32(self._step(source, ingredient))
+            with np.errstate(all="ignore"):
+                ends = [derivation.compute(values | {name: values[name] + sign * step}) - made for sign in (-1, 1)]
+            moved += max(float(np.nanmax(np.abs(end), initial=0)) for end in ends)
+        return moved
+
+    def _step(self, source: str, channel: Channel) -> float:
+        """Return the sum of the steps of all terms of a channel; of a wind that is rotated, of both components."""
+        options, terms = self._recipe.sources[source].opening, self._plan.fields[source, channel.name]
+        if channel.vector_partner and any(term.reference.grid_relative for term in terms):
+            terms = [*terms, *self._plan.fields.get((source, channel.vector_partner.name), [])]
+        return sum(abs(term.reference.scale) * packing_step(term.reference, options) for term in terms)
 
     def _made(self, source: str, channel: Channel) -> GriddedField:
         derivation = self._recipe.derivation(source, channel)
         if derivation is None:
             return self._earth_relative(source, channel)
+        values, grid = self._ingredients(source, derivation)
+        return GriddedField(derivation.compute(values), grid)
+
+    def _ingredients(self, source: str, derivation: Derivation) -> tuple[dict[str, NDArray[np.float32]], Grid]:
+        """Return the fields that a channel is derived from, by argument, in the order of one grid, and that grid."""
         fields = {argument: self._read(source, each) for argument, each in derivation.ingredients.items()}
         grid = next(iter(fields.values())).grid
-        return GriddedField(derivation.compute({name: field.values_on(grid) for name, field in fields.items()}), grid)
+        return {argument: field.values_on(grid) for argument, field in fields.items()}, grid
 
     def _earth_relative(self, source: str, channel: Channel) -> GriddedField:
         found = self._read(source, channel)
@@ -107,7 +135,8 @@ class FieldReader:
             if key in self._plan.missing:
                 raise MissingField(self._plan.missing[key])
             options = self._recipe.sources[source].opening
-            self._recent[key] = _sum([_read_term(term, options) for term in self._plan.fields[key]])
+            terms = [_read_term(term, options) for term in self._plan.fields[key]]
+            self._recent[key] = _combined(terms, _EXTREMES.get(channel.variable.method, np.add))
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
         return self._recent[key]
@@ -148,10 +177,10 @@ def fine_grid(coarse: RectilinearGrid, target: RectilinearGrid) -> RectilinearGr
     return target.expanded(int(np.ceil(beyond)) + 1)
 
 
-def _sum(parts: list[GriddedField]) -> GriddedField:
+def _combined(parts: list[GriddedField], combine: np.ufunc) -> GriddedField:
     first = parts[0]
     for other in parts[1:]:
-        first = GriddedField(first.values + other.values_on(first.grid), first.grid, first.grid_relative)
+        first = GriddedField(combine(first.values, other.values_on(first.grid)), first.grid, first.grid_relative)
     return first
 
 
@@ -178,3 +207,15 @@ def read_reference(reference: FieldReference, options: dict[str, object]) -> tup
             field = read_field(path, reference.offset, reference.length, reference.part)
             return field.values, field.grid
         return gridded_archive.read(reference, options)
+
+
+def packing_step(reference: FieldReference, options: dict[str, object]) -> float:
+    """Return the distance of two neighbouring numbers that the field's packing can hold, in the archive's units.
+
+    It is 0 where the field is not packed. Raises as `read_reference`.
+    """
+    with faults_of(reference):
+        if reference.format == "grib":
+            path = unpacked(reference.path, reference.inside)
+            return read_packing_step(path, reference.offset, reference.length, reference.part)
+        return gridded_archive.packing_step(reference, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from corrstore.datasets.statistics.counting import block_statistics, residual_st
 from corrstore.datasets.statistics.gradients import GradientPower, gradient_power
 from corrstore.datasets.statistics.histograms import physical_edges, residual_edges
 from corrstore.datasets.statistics.table import Role, statistics_table
-from corrstore.datasets.store.constants import storage_error, transformed_range
+from corrstore.datasets.store.constants import transformed_range
 from corrstore.datasets.store.layout import StorePlan
-from corrstore.datasets.store.records import SampleRecord, Status
+from corrstore.datasets.store.records import COUNTED, SampleRecord, Status
 from corrstore.datasets.variables.channels import Channel
+from corrstore.datasets.variables.ranges import within_range
 from corrstore.datasets.variables.transforms import transform_named
 
 Blocks = dict[tuple[Role, str], BlockStatistics]
@@ -40,13 +42,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class PhysicalField:
-    """One channel of one role of a sample in physical units, NaN where missing; `missing` says why all of it is."""
+    """One channel of one role of a sample in physical units, NaN where missing; `missing` says why all of it is.
+
+    `outside` says that it holds numbers outside the physical range. `floored` and `capped` count the numbers that were
+    moved to a declared floor or cap, `overshot` those that packing had moved beyond the range, and that are at its end.
+    """
 
     role: StoredRole
     position: int
     channel: Channel
     values: NDArray[np.float32]
     floored: int = 0
+    capped: int = 0
+    overshot: int = 0
+    outside: str | None = None
     missing: str | None = None
 
 
@@ -55,11 +64,11 @@ def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]
     reader = FieldReader(recipe, plan)
     specs, channels = recipe.specs, recipe.channels
     positions = {role: {channel.name: i for i, channel in enumerate(of_role)} for role, of_role in channels.items()}
-    ordered = {channel.name: channel for of_role in channels.values() for channel in of_role}
-    for name, channel in ordered.items():
+    for name in dict.fromkeys(channel.name for of_role in channels.values() for channel in of_role):
         for role in (role for role in specs if name in positions[role]):
             spec = specs[role]
             grid = spec.store_grid
+            channel = channels[role][positions[role][name]]
             place = (role, positions[role][name], channel)
             try:
                 values = reader.field(spec.source, channel, grid, spec.regrid, recipe.target_grid)
@@ -67,23 +76,29 @@ def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]
                 nothing = np.full(grid.shape, np.nan, np.float32)
                 yield PhysicalField(*place, nothing, missing=str(reason))
                 continue
-            floor = recipe.floors.get(name)
-            floored = 0 if floor is None else int(np.count_nonzero(values < floor))
-            if floored:
-                values = np.maximum(values, np.float32(floor))
-            yield PhysicalField(*place, values, floored=floored)
+            values, floored, capped = recipe.limited(name, values)
+            found = within_range(values, channel.variable, partial(reader.packing_step, spec.source, channel))
+            yield PhysicalField(*place, found.values, floored, capped, found.moved, found.outside)
 
 
 def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
-    """Return the statistics of the transformed values, from which the constants of normalisation are made."""
+    """Return the statistics of the transformed values, from which the constants of normalisation are made.
+
+    A field that holds a number outside its physical range is left out, and named among the reasons.
+    """
     blocks: Blocks = {}
+    reasons = []
     for field in physical_fields(recipe, plan):
+        if field.outside:
+            reasons.append(f"{field.role} {field.channel.name}: {field.outside}")
+            continue
         transform = transform_named(recipe.transform_name(field.channel))
         edges = transformed_range(recipe, field.channel)
         with suppress(DamagedData):  # an infinite value: the second pass reports it, the constants ignore the field
             blocks[field.role, field.channel.name] = block_statistics(transform.forward(field.values), edges)
     init_time = recipe.axes.init_times[plan.index]
-    return SampleRecord(plan.index, plan.valid_time, statistics_table(plan.valid_time, blocks), init_time=init_time)
+    table = statistics_table(plan.valid_time, blocks)
+    return SampleRecord(plan.index, plan.valid_time, table, reasons=reasons, init_time=init_time)
 
 
 def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
@@ -96,7 +111,7 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     blocks: Blocks = {}
     gradients: dict[tuple[Role, str], GradientPower] = {}
     reasons: list[str] = []
-    floored: dict[str, int] = {}
+    counts: dict[str, dict[str, int]] = {name: {} for name in COUNTED}
     absent = dict.fromkeys(plan.roles, 0)
     for field in physical_fields(plan.recipe, sample):
         out = stored[field.role][field.position]
@@ -116,9 +131,11 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
             absent[field.role] += 1
             reasons.append(f"{label}: {missing}")
         else:
-            reasons += [f"{label}: {fault}" for fault in quality_faults(plan, field.role, field.position, block)]
-        if field.floored:
-            floored[label] = field.floored
+            faults = [missing_pixels(plan, field.channel, block), field.outside]
+            reasons += [f"{label}: {fault}" for fault in faults if fault]
+        for name, counted in counts.items():
+            if pixels := getattr(field, name):
+                counted[label] = pixels
         if field.role == "target" and field.channel.name in plan.recipe.channel_names("input"):
             upsampled = _upsampled_input(plan, stored["input"], field.channel)
             edges = residual_edges(field.channel.variable)
@@ -129,27 +146,25 @@ def build_sample(plan: StorePlan, sample: SamplePlan) -> Sample:
     table = statistics_table(sample.valid_time, dict(sorted(blocks.items())), gradients)
     init_time = plan.axes.init_times[sample.index]
     record = SampleRecord(
-        sample.index, sample.valid_time, table, status, reasons, floored, terms=sample.terms, init_time=init_time
+        sample.index,
+        sample.valid_time,
+        table,
+        status,
+        reasons,
+        floored=counts["floored"],
+        capped=counts["capped"],
+        overshot=counts["overshot"],
+        terms=sample.terms,
+        init_time=init_time,
     )
     return Sample(stored, record)
 
 
-def quality_faults(plan: StorePlan, role: StoredRole, position: int, block: BlockStatistics) -> list[str]:
-    """Return the faults that make a stored channel invalid: unexpected NaN, values outside the physical range.
-
-    The range is widened by the error of storing its ends.
-    """
-    channel = plan.channels(role)[position]
-    low, high = channel.variable.valid_range
-    slack = storage_error(plan.recipe, channel)
-    found = []
-    if block.missing and (channel.name not in plan.recipe.may_be_missing or not block.count):
-        found.append(f"{block.missing} of {block.missing + block.count} pixels are missing")
-    if block.count and not (low - slack <= block.minimum and block.maximum <= high + slack):
-        found.append(
-            f"{block.minimum:g} to {block.maximum:g} is outside the range {low:g} to {high:g} {channel.variable.units}"
-        )
-    return found
+def missing_pixels(plan: StorePlan, channel: Channel, block: BlockStatistics) -> str | None:
+    """Return in words that pixels of a stored channel are missing unexpectedly; None where they are not."""
+    if not block.missing or (block.count and channel.name in plan.recipe.may_be_missing):
+        return None
+    return f"{block.missing} of {block.missing + block.count} pixels are missing"
 
 
 def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.datasets.variables.transforms import transform_named
 
 _HALF_ULP = {"float16": 2.0**-11, "float32": 2.0**-24}
-_ROUNDING = 1e-6  # share of the range by which packed values may exceed it
+_LARGEST_NORMALISED = 65000.0  # less than float16's largest number, 65504
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,41 @@ class Constants:
 def constants_from_records(recipe: Recipe, records: Iterable[SampleRecord]) -> Constants:
     """Return the mean and standard deviation of each channel's transformed values over the records.
 
-    A field that holds a number outside its physical range says nothing about the atmosphere and is left out; a
-    channel that never changes gets the standard deviation 1. Raises BadInput where a channel has no number at all.
+    The standard deviation is at least the least one, see `least_std`; a channel that never changes gets 1 where none is
+    declared. What was left out of the records, as outside its physical range, is counted. Raises BadInput where a
+    channel has no number at all.
     """
-    notes: Counter[str] = Counter()
-    blocks: dict[tuple[str, str], list[BlockStatistics]] = defaultdict(list)
+    measured = Measured()
     for record in records:
-        for (role, name), block in merged_by_channel(record.statistics).items():
-            low, high = transformed_range(recipe, recipe.channel(name))
-            slack = _ROUNDING * (high - low)
-            if block.count and not (low - slack <= block.minimum and block.maximum <= high + slack):
-                notes[f"{role} {name} fields outside their range, left out of the constants"] += 1
-            elif block.count:
-                blocks[role, name].append(replace(block, histogram=np.zeros(0, np.int64)))
+        measured.add(record)
+    notes = Counter(
+        {
+            f"{label} fields outside their range, left out of the constants": len(faults)
+            for label, faults in measured.outside.items()
+        }
+    )
     normalisations: Normalisations = {
-        role: [_constants_of(recipe, role, channel, blocks, notes) for channel in recipe.channels[role]]
+        role: [_constants_of(recipe, role, channel, measured, notes) for channel in recipe.channels[role]]
         for role in recipe.roles
     }
     return Constants(normalisations, dict(notes))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The records of the train split, by role and channel: statistics, and in words what lies outside its range."""
+
+    blocks: dict[str, list[BlockStatistics]] = field(default_factory=lambda: defaultdict(list))
+    outside: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, record: SampleRecord) -> None:
+        """Take in one record."""
+        for (role, name), block in merged_by_channel(record.statistics).items():
+            if block.count:
+                self.blocks[f"{role} {name}"].append(replace(block, histogram=np.zeros(0, np.int64)))
+        for reason in record.reasons:
+            label, _, fault = reason.partition(": ")
+            self.outside[label].append(fault)
 
 
 def constants_from_store(recipe: Recipe, url: str) -> Constants:
@@ -74,6 +91,18 @@ def constants_from_store(recipe: Recipe, url: str) -> Constants:
                 )
         constants[role] = [known[channel.name] for channel in recipe.channels[role]]
     return Constants(constants, {f"constants of normalisation taken from {url}": 1})
+
+
+def least_std(recipe: Recipe, channel: Channel) -> tuple[float, bool]:
+    """Return the least standard deviation of a channel's transformed numbers, and whether one is declared.
+
+    It is the recipe's, else the variable's, else the one with which float16 holds every number of the physical range.
+    """
+    declared = recipe.normalisation.least_std.get(channel.name, channel.variable.least_std)
+    if declared is not None:
+        return declared, True
+    low, high = transformed_range(recipe, channel)
+    return float(high - low) / _LARGEST_NORMALISED, False
 
 
 def transformed_range(recipe: Recipe, channel: Channel) -> NDArray[np.float64]:
@@ -100,18 +129,29 @@ def _constants_of(
     recipe: Recipe,
     role: StoredRole,
     channel: Channel,
-    blocks: dict[tuple[str, str], list[BlockStatistics]],
+    measured: Measured,
     notes: Counter[str],
 ) -> Normalisation:
-    found = blocks[role, channel.name]
+    label, split = f"{role} {channel.name}", f"the train split {recipe.splits.intervals['train']}"
+    found, outside = measured.blocks[label], measured.outside[label]
+    if not found and outside:
+        raise BadInput(
+            f"{role} channel {channel.name}: all {len(outside)} fields in {split} hold numbers outside the physical"
+            f" range, the first one: {outside[0]}; correct units or scale in the source's table"
+        )
     if not found:
         raise BadInput(
-            f"{role} channel {channel.name} has no number in the train split {recipe.splits.intervals['train']};"
-            " remove the channel or correct the source"
+            f"{role} channel {channel.name} has no number in {split}; remove the channel or correct the source"
         )
     merged = merge_all(found)
-    std = merged.std
-    if not std > 0:
-        notes[f"{role} {channel.name} never changes in the train split; its standard deviation is taken as 1"] = 1
+    std, (least, is_declared) = merged.std, least_std(recipe, channel)
+    if not std > 0 and not is_declared:
+        notes[f"{label} never changes in the train split; its standard deviation is taken as 1"] = 1
         std = 1.0
+    elif std < least:
+        notes[
+            f"{label} is nearly constant in {len(found)} samples of the train split: its standard deviation of"
+            f" {std:.3g} is raised to {least:.3g}, the least (normalisation.least_std.{channel.name})"
+        ] = 1
+        std = least
     return stored_normalisation(recipe.transform_name(channel), merged.mean, std)

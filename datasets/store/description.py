@@ -7,9 +7,11 @@ from typing import Any
 import pyarrow.compute as pc
 
 from corrstore.datasets.recipe.periods import format_time
+from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.recipe.sample_axes import SampleAxes, format_lead
 from corrstore.datasets.store.ledger import SHARDS
 from corrstore.datasets.store.opening import Store
+from corrstore.datasets.variables.channels import Channel
 
 
 def _runs(axes: SampleAxes) -> dict[str, Any]:
@@ -22,6 +24,11 @@ def _runs(axes: SampleAxes) -> dict[str, Any]:
         "init_times": [format_time(time) for time in axes.inits],
         "lead_times": [format_lead(lead) for lead in axes.leads],
     }
+
+
+def _window(recipe: Recipe, channel: Channel) -> str:
+    method = channel.variable.method
+    return f"{recipe.accumulation_window} {method}" if method else "instant"
 
 
 def describe(store: Store) -> dict[str, Any]:
@@ -57,7 +64,7 @@ def describe(store: Store) -> dict[str, Any]:
                     "transform": normalisation.transform.name,
                     "mean": float(normalisation.mean),
                     "std": float(normalisation.std),
-                    "window": recipe.accumulation_window if channel.variable.windowed else "instant",
+                    "window": _window(recipe, channel),
                 }
                 for channel, normalisation in zip(plan.channels(role), plan.normalisations[role], strict=True)
             ],

@@ -91,6 +91,6 @@ def channel_attributes(recipe: Recipe, channel: Channel) -> dict[str, Any]:
     }
     if channel.level is not None:
         found["pressure_level_hPa"] = channel.level
-    if variable.windowed:
-        found["cell_methods"] = f"time: sum (interval: {recipe.accumulation_window})"
+    if variable.method:
+        found["cell_methods"] = f"time: {variable.method} (interval: {recipe.accumulation_window})"
     return found

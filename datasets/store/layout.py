@@ -27,10 +27,10 @@ _INPUT_CHUNK = 32
 
 
 def role_normalisations(fields: Mapping[str, Any], role: StoredRole) -> list[Normalisation]:
-    """Return the normalisations of a role's channels from the fields of a fingerprint; floors are kept exactly."""
+    """Return the normalisations of a role's channels from the fields of a fingerprint; floors and caps are exact."""
     channels = zip(fields[role]["channels"], fields[role]["normalisation"], strict=True)
-    floors, dtype = fields["floors"], fields["dtype"]
-    return [stored_normalisation(*each).keeping(floors.get(name), dtype) for name, each in channels]
+    floors, caps, dtype = fields["floors"], fields.get("caps", {}), fields["dtype"]
+    return [stored_normalisation(*each).keeping(dtype, floors.get(name), caps.get(name)) for name, each in channels]
 
 
 def stored_normalisation(transform: str, mean: float, std: float) -> Normalisation:
@@ -42,17 +42,17 @@ def stored_normalisation(transform: str, mean: float, std: float) -> Normalisati
 class StorePlan:
     """The recipe and the constants: beside the archives, all that the bytes of a store's samples depend on.
 
-    Its `normalisations` keep the recipe's floors exactly.
+    Its `normalisations` keep the recipe's floors and caps exactly.
     """
 
     recipe: Recipe
     normalisations: Normalisations
 
     def __post_init__(self) -> None:
-        floors, dtype = self.recipe.floors, self.recipe.store.dtype
+        recipe = self.recipe
         kept: Normalisations = {
             role: [
-                each.keeping(floors.get(channel.name), dtype)
+                each.keeping(recipe.store.dtype, recipe.floors.get(channel.name), recipe.caps.get(channel.name))
                 for channel, each in zip(self.channels(role), constants, strict=True)
             ]
             for role, constants in self.normalisations.items()
@@ -102,16 +102,28 @@ class StorePlan:
             "window": recipe.accumulation_window,
             "static": [static.variable for static in recipe.static],
             "floors": recipe.floors,
+            **({"caps": recipe.caps} if recipe.caps else {}),
             **{
                 role: {
                     "grid": self.grid(role).to_dict(),
                     "channels": [channel.name for channel in self.channels(role)],
                     "normalisation": [[each.transform.name, each.mean, each.std] for each in self.normalisations[role]],
+                    **self._other_methods(role),
                 }
                 for role in self.roles
             },
             **other,
         }
+
+    def _other_methods(self, role: StoredRole) -> dict[str, Any]:
+        """Return which channels hold over a window though their variables are instantaneous elsewhere."""
+        known = self.recipe.known_variables
+        methods = {
+            channel.name: channel.variable.method
+            for channel in self.channels(role)
+            if channel.variable.method != known[channel.variable.name].method
+        }
+        return {"cell_methods": methods} if methods else {}
 
     @property
     def fingerprint(self) -> str:

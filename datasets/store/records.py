@@ -17,14 +17,16 @@ from corrstore.datasets.store.ledger import RECORDS, parquet_bytes, parsed_table
 
 Status = Literal["valid", "partial", "missing"]
 SHARD_FIELDS = pa.struct([("role", pa.string()), ("key", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
-FLOORED_FIELDS = pa.struct([("channel", pa.string()), ("pixels", pa.int64())])
+COUNTED = ("floored", "capped", "overshot")
+"""What is counted of a sample's numbers, by channel."""
+PIXELS_BY_CHANNEL = pa.list_(pa.struct([("channel", pa.string()), ("pixels", pa.int64())]))
 RECORD_SCHEMA = pa.schema(
     [
         ("index", pa.int64()),
         ("valid_time", pa.timestamp("ms")),
         ("status", pa.string()),
         ("reasons", pa.list_(pa.string())),
-        ("floored", pa.list_(FLOORED_FIELDS)),
+        *((name, PIXELS_BY_CHANNEL) for name in COUNTED),
         ("shards", pa.list_(SHARD_FIELDS)),
         ("statistics", pa.list_(pa.struct(STATISTICS_SCHEMA))),
         ("terms", pa.list_(pa.struct(TERMS_SCHEMA))),
@@ -50,7 +52,8 @@ class SampleRecord:
     """One sample's statistics (STATISTICS_SCHEMA), its shards, its faults, and what it was made from.
 
     `status` is `missing` where one side has no channel at all, `partial` where something else lacks or lies
-    outside its physical range; `reasons` say what. `floored` counts the numbers raised to a declared floor.
+    outside its physical range; `reasons` say what. `floored` counts the numbers raised to a declared floor, `capped`
+    those lowered to a declared cap, `overshot` those that packing had moved beyond the physical range.
     `terms` (TERMS_SCHEMA) are the fields that it was read from, with the state of the files that held them.
     """
 
@@ -60,6 +63,8 @@ class SampleRecord:
     status: Status = "valid"
     reasons: list[str] = field(default_factory=list)
     floored: dict[str, int] = field(default_factory=dict)
+    capped: dict[str, int] = field(default_factory=dict)
+    overshot: dict[str, int] = field(default_factory=dict)
     shards: list[ShardRow] = field(default_factory=list)
     terms: pa.Table = field(default_factory=TERMS_SCHEMA.empty_table)
     init_time: np.datetime64 = NO_RUN
@@ -74,6 +79,13 @@ class SampleRecord:
         """The name of the sample in messages."""
         return sample_label(self.valid_time, self.init_time)
 
+    def counts(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the columns of what is counted by channel."""
+        return {
+            name: [{"channel": channel, "pixels": pixels} for channel, pixels in sorted(getattr(self, name).items())]
+            for name in COUNTED
+        }
+
     def to_bytes(self) -> bytes:
         """Return the record as Parquet: one row of RECORD_SCHEMA."""
         row = {
@@ -81,7 +93,7 @@ class SampleRecord:
             "valid_time": self.valid_time.astype("datetime64[s]").astype(object),
             "status": self.status,
             "reasons": self.reasons,
-            "floored": [{"channel": name, "pixels": count} for name, count in sorted(self.floored.items())],
+            **self.counts(),
             "shards": [asdict(shard) for shard in self.shards],
         }
         columns = {name: pa.array([value], RECORD_SCHEMA.field(name).type) for name, value in row.items()}
@@ -97,12 +109,14 @@ class SampleRecord:
         """Return the record that `to_bytes` encoded."""
         table = parsed_table(content)
         init_time = table[INIT_TIME.name][0].as_py() if INIT_TIME.name in table.column_names else None
-        names = ["index", "valid_time", "status", "reasons", "floored", "shards"]
+        names = ["index", "valid_time", "status", "reasons", *COUNTED, "shards"]
+        names = [name for name in names if name in table.column_names]  # an older corrstore counted less
         row: dict[str, Any] = (
             table.select(names).cast(pa.schema([RECORD_SCHEMA.field(n) for n in names])).to_pylist()[0]
         )
         row["shards"] = [ShardRow(**shard) for shard in row["shards"]]
-        row["floored"] = {entry["channel"]: entry["pixels"] for entry in row["floored"]}
+        for key in COUNTED:
+            row[key] = {entry["channel"]: entry["pixels"] for entry in row.get(key, [])}
         row["valid_time"] = np.datetime64(row["valid_time"], "s")
         statistics, terms = (
             pa.Table.from_struct_array(table[name].combine_chunks().values) for name in ("statistics", "terms")

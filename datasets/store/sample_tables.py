@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +26,14 @@ from corrstore.datasets.store.ledger import (
     parquet_bytes,
 )
 from corrstore.datasets.store.recorded import pairs_of, read_static_record
-from corrstore.datasets.store.records import INIT_TIME, SampleRecord, read_records, with_init_time
+from corrstore.datasets.store.records import (
+    COUNTED,
+    INIT_TIME,
+    PIXELS_BY_CHANNEL,
+    SampleRecord,
+    read_records,
+    with_init_time,
+)
 
 SAMPLES_SCHEMA = pa.schema(
     [
@@ -33,7 +41,7 @@ SAMPLES_SCHEMA = pa.schema(
         ("valid_time", pa.timestamp("s")),
         ("status", pa.string()),
         ("reasons", pa.list_(pa.string())),
-        ("floored", pa.list_(pa.struct([("channel", pa.string()), ("pixels", pa.int64())]))),
+        *((name, PIXELS_BY_CHANNEL) for name in COUNTED),
     ]
 )
 SOURCES_SCHEMA = pa.schema(
@@ -64,12 +72,25 @@ HISTOGRAMS_SCHEMA = pa.schema([("role", pa.string()), ("channel", pa.string()), 
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """All sample records in short: counts by status, indices of the valid samples, reasons of the others."""
+    """All sample records in short: counts by status, indices of the valid samples, reasons of the others.
 
-    statuses: dict[str, int]
-    valid: list[int]
-    reasons: dict[str, list[str]]
-    floored: dict[str, int]
+    `counts` are numbers of pixels by channel, of each of `COUNTED`.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    valid: list[int] = field(default_factory=list)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in COUNTED})
+
+    def add(self, record: SampleRecord) -> None:
+        """Count one record."""
+        self.statuses[record.status] += 1
+        if record.status == "valid":
+            self.valid.append(record.index)
+        else:
+            self.reasons[record.label] = record.reasons
+        for name, counter in self.counts.items():
+            counter.update(getattr(record, name))
 
 
 def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
@@ -78,10 +99,7 @@ def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
     Of forecasts, the statistics and the samples have the `init_time` of their runs.
     A few records are in memory at once.
     """
-    statuses: dict[str, int] = {}
-    valid: list[int] = []
-    reasons: dict[str, list[str]] = {}
-    floored: dict[str, int] = {}
+    summary = SampleSummary()
     sources = SourceCounts()
     tables = {STATISTICS: STATISTICS_SCHEMA, SHARDS: SHARDS_SCHEMA, SAMPLES: SAMPLES_SCHEMA, PAIRS: PAIRS_SCHEMA}
     if of_runs:
@@ -94,13 +112,7 @@ def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
     for batch in _batches(read_records(folder)):
         sources.add(batch)
         for record in batch:
-            statuses[record.status] = statuses.get(record.status, 0) + 1
-            if record.status == "valid":
-                valid.append(record.index)
-            else:
-                reasons[record.label] = record.reasons
-            for channel, pixels in record.floored.items():
-                floored[channel] = floored.get(channel, 0) + pixels
+            summary.add(record)
         statistics = [
             with_init_time(record.statistics, record.init_time) if of_runs else record.statistics for record in batch
         ]
@@ -111,7 +123,7 @@ def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
     for key, writer in writers.items():
         folder.write(key, writer.content())
     folder.write(SOURCES, parquet_bytes(sources.table()))
-    return SampleSummary(statuses, valid, reasons, floored)
+    return summary
 
 
 class SourceCounts:
@@ -190,7 +202,7 @@ def _samples_table(batch: list[SampleRecord], schema: pa.Schema) -> pa.Table:
             INIT_TIME.name: record.init_time.astype(object),
             "status": record.status,
             "reasons": record.reasons,
-            "floored": [{"channel": name, "pixels": count} for name, count in sorted(record.floored.items())],
+            **record.counts(),
         }
         for record in batch
     ]

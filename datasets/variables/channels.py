@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.formulas import STANDARD_GRAVITY
 from corrstore.datasets.variables.table import VARIABLES, Variables
-from corrstore.datasets.variables.variable import Variable
+from corrstore.datasets.variables.variable import Variable, WindowMethod
 
 _TROPOPAUSE = 226.32  # hPa
 _ON_LEVEL = re.compile(r"^([a-z][a-z0-9]*)_(\d+)$")
@@ -35,6 +35,12 @@ class Channel:
     def vector_partner(self) -> Channel | None:
         """The other component of the wind that this channel is one of, else None."""
         return None if self.partner is None else Channel(self.partner, self.level, self.variable)
+
+    def over_window(self, method: WindowMethod) -> Channel:
+        """Return the channel as one whose values, and whose partner's, are this of a window."""
+        changed = {"windowed": method}
+        partner = None if self.partner is None else self.partner.model_copy(update=changed)
+        return Channel(self.variable.model_copy(update=changed), self.level, partner)
 
 
 def _on_level(variable: Variable, level: int) -> Variable:

@@ -34,14 +34,14 @@ class ExactNumber(NamedTuple):
 class Normalisation:
     """The constants of one channel: stored = (transform(physical) - mean) / std.
 
-    `mean` and `std` are in transformed units. What is stored within rounding of the `exact` number is that number.
+    `mean` and `std` are in transformed units. What is stored within rounding of an `exact` number is that number.
     Errors: BadInput where constants are not finite or std is not above zero.
     """
 
     transform: Transform
     mean: float
     std: float
-    exact: ExactNumber | None = None
+    exact: tuple[ExactNumber, ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
@@ -50,35 +50,37 @@ class Normalisation:
                 "take the constants from a period in which the channel varies"
             )
 
-    def __reduce__(self) -> tuple[type[Normalisation], tuple[Transform, float, float, ExactNumber | None]]:
+    def __reduce__(self) -> tuple[type[Normalisation], tuple[Transform, float, float, tuple[ExactNumber, ...]]]:
         return Normalisation, (self.transform, self.mean, self.std, self.exact)
 
-    def keeping(self, physical: float | None, dtype: StoredType) -> Normalisation:
-        """Return the constants with this number as the exact one of a store of `dtype`.
+    def keeping(self, dtype: StoredType, *numbers: float | None) -> Normalisation:
+        """Return the constants with these numbers as the exact ones of a store of `dtype`.
 
-        Normalised numbers that `dtype` rounds to the same stand for it. Without a number, or with one that cannot be
-        stored, nothing is exact.
+        Normalised numbers that `dtype` rounds to the same stand for one. None, and a number that cannot be stored, are
+        left out.
         """
-        plain = replace(self, exact=None)
-        if physical is None:
-            return plain
+        plain = replace(self, exact=())
+        exact = (plain._exact_number(number, dtype) for number in numbers if number is not None)
+        return replace(plain, exact=tuple(each for each in exact if each is not None))
+
+    def _exact_number(self, physical: float, dtype: StoredType) -> ExactNumber | None:
         try:
-            stored = plain.encode(np.array([physical], np.float32), dtype)[0]
+            stored = self.encode(np.array([physical], np.float32), dtype)[0]
         except BadInput:
-            return plain
+            return None
         ends = (np.nextafter(stored, stored.dtype.type(end)) for end in (-np.inf, np.inf))
         tolerance = min(abs(float(end) - float(stored)) for end in ends) / 2
-        return replace(self, exact=ExactNumber(float(physical), float(stored), tolerance))
+        return ExactNumber(float(physical), float(stored), tolerance)
 
     def exactly(self, physical: Any, normalised: Any, library: Any = np) -> Any:
-        """Return decoded physical numbers, of these normalised ones, with the exact number where they stand for it.
+        """Return decoded physical numbers, of these normalised ones, with an exact number where they stand for it.
 
         `library` is `numpy` for arrays, `torch` for tensors.
         """
-        if self.exact is None:
-            return physical
-        near = library.abs(normalised - self.exact.normalised) <= self.exact.tolerance
-        return library.where(near, self.exact.physical, physical)
+        for exact in self.exact:
+            near = library.abs(normalised - exact.normalised) <= exact.tolerance
+            physical = library.where(near, exact.physical, physical)
+        return physical
 
     def encode(self, physical: NDArray[Any], dtype: StoredType, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """The numbers to store for a physical field.
@@ -150,7 +152,7 @@ class Normalisation:
 
         Half a unit in the last place of the largest normalised magnitude, and the float32 and float64 rounding on
         the way, times std, times the steepest slope of the inverse, which is at one of the two ends (mean value
-        theorem); or the distance of the exact number to the last number that is stored as it.
+        theorem); or the distance of an exact number to the last number that is stored as it.
         Errors: BadInput for an interval that is empty, leaves the transform's domain or cannot be stored in `dtype`.
         """
         stored_type(dtype)
@@ -169,10 +171,10 @@ class Normalisation:
         transformed = self.std * rounding + 8 * _EPSILON * magnitude
         steepest = self.transform.inverse_slope(np.array([ends[0] - transformed, ends[1] + transformed])).max()
         error = float(transformed * steepest)
-        if self.exact is not None and low <= self.exact.physical <= high:
-            reach = 2.01 * self.exact.tolerance * np.array([-1, 1])  # there is twice the room above a power of 2
-            last = self.transform.inverse((self.exact.normalised + reach) * self.std + self.mean)
-            error = max(error, float(np.abs(last - self.exact.physical).max()))
+        for exact in (each for each in self.exact if low <= each.physical <= high):
+            reach = 2.01 * exact.tolerance * np.array([-1, 1])  # there is twice the room above a power of 2
+            last = self.transform.inverse((exact.normalised + reach) * self.std + self.mean)
+            error = max(error, float(np.abs(last - exact.physical).max()))
         return error + 8 * _EPSILON * (max(abs(low), abs(high)) + error)
 
 

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.transforms import transform_named
 
+WindowMethod = Literal["sum", "mean", "maximum", "minimum"]
+"""What a number is of a window that ends at its valid time, as the CF conventions' `cell_methods` call it."""
 LevelKind = Literal["surface", "height", "pressure", "column"]
 Palette = Literal["plain", "temperature", "moisture", "terrain", "mask", "wind", "rain", "reflectivity"]
 
@@ -30,13 +32,24 @@ class Definition(BaseModel):
         description="what the atmosphere can do, in `units`; a number outside it is an error of the archive"
     )
     transform: Annotated[str, AfterValidator(_known_transform)] = "identity"
-    windowed: bool = Field(False, description="a value holds over a window that ends at the valid time")
+    least_std: Annotated[FiniteFloat, Field(gt=0)] | None = Field(
+        None, description="least standard deviation of the transformed numbers to normalise by"
+    )
+    windowed: bool | WindowMethod = Field(
+        False,
+        description="what a value is of the window that ends at the valid time: sum (or true), mean, maximum, ...",
+    )
     static: bool = False
     vector_partner: str | None = Field(None, description="the variable that is the wind's other component")
     wet_threshold: FiniteFloat | None = Field(None, description="the value from which a pixel counts as wet")
     thresholds: tuple[FiniteFloat, ...] = Field((), description="events for the fractions skill score")
     palette: Palette = Field("plain", description="colours of maps")
     residual_palette: Literal["plain", "moisture"] = Field("plain", description="colours of maps of the residual")
+
+    @property
+    def method(self) -> WindowMethod | None:
+        """What a value is of its window; None where it is instantaneous."""
+        return "sum" if self.windowed is True else self.windowed or None
 
     @model_validator(mode="after")
     def _range_ascends(self) -> Self:

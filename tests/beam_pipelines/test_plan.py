@@ -23,6 +23,7 @@ DEMO = {dtype: load_recipe("demo", [f"store.dtype={dtype}"]) for dtype in ("floa
 def test_a_plan_foresees_the_build(recipe, demo_store):
     made = plan(recipe)
     assert made.samples == len(demo_store.times) and made.missing_share == 0
+    assert made.statuses == {"valid": made.samples, "partial": 0, "missing": 0}
     written = sum(demo_store.table(SHARDS)["bytes"].to_pylist())
     assert abs(made.bytes / written - 1) < 0.15
     assert 50e6 < made.cost.peak_bytes < 1.5e9

@@ -60,8 +60,10 @@ def model_digest(trained: Trained) -> str:
 
 
 def _attributes(recipe: Recipe, name: str) -> dict[str, Any]:
-    floor = {"comment": f"numbers below {recipe.floors[name]:g} were raised to it"} if name in recipe.floors else {}
-    return {**channel_attributes(recipe, recipe.channel(name)), **floor}
+    said = [f"numbers below {recipe.floors[name]:g} were raised to it"] if name in recipe.floors else []
+    said += [f"numbers above {recipe.caps[name]:g} were lowered to it"] if name in recipe.caps else []
+    comment = {"comment": "; ".join(said)} if said else {}
+    return {**channel_attributes(recipe, recipe.channel(name)), **comment}
 
 
 def _lineage(trained: Trained, store: Store) -> dict[str, str]:

@@ -86,7 +86,7 @@ class ForecastSampler:
             yield part
 
     def drawn(self, parts: Iterable[Part]) -> Iterator[tuple[Part, NDArray[np.float32]]]:
-        """Yield each part's fields (channel, lat, lon) in physical units, raised to the recipe's floors.
+        """Yield each part's fields (channel, lat, lon) in physical units, within the recipe's floors and caps.
 
         A part does not depend on which others are drawn. Raises BadInput where fields are not finite.
         """
@@ -108,11 +108,11 @@ class ForecastSampler:
     def _physical(self, fields: Tensor, part: Part) -> NDArray[np.float32]:
         if not torch.isfinite(fields).all():
             raise BadInput(f"the model gives numbers that are not finite for {part}; take another of its checkpoints")
-        features, floors = self.trained.features, self.store.recipe.floors
+        features, recipe = self.trained.features, self.store.recipe
         physical = features.target_conversion.decode(fields[None])[0]
         for position, name in enumerate(features.target_names):
-            if name in floors:
-                physical[position].clamp_(min=floors[name])
+            if name in recipe.floors or name in recipe.caps:
+                physical[position].clamp_(recipe.floors.get(name), recipe.caps.get(name))
         return physical.cpu().numpy()
 
 

@@ -52,7 +52,7 @@ class UnitConversion:
         """Return the physical numbers of normalised ones, as `Normalisation.decode` does."""
         physical = self._each([each.inverse for each in self.transforms], normalised * self.std + self.mean)
         for i, each in enumerate(self.normalisations):
-            if each.exact is not None:
+            if each.exact:
                 physical[:, i] = each.exactly(physical[:, i], normalised[:, i], torch)
         return physical
 

@@ -35,7 +35,7 @@ def test_statistics_that_an_older_version_recorded_are_right_too(demo_store):
     blocks = merged_by_channel(record.statistics)
     place = plan.recipe.channel_names("target").index("tp")
     older, edges = (
-        plan.normalisations["target"][place].keeping(None, "float16"),
+        plan.normalisations["target"][place].keeping("float16"),
         physical_edges(plan.channels("target")[place].variable),
     )
     plain = stored_statistics(demo_store.stored("target", record.index)[place], older, edges)

@@ -189,7 +189,7 @@ def test_the_bound_is_reached_within_a_factor_of_two(name, mean, std, low, high,
 )
 def test_a_floor_is_exactly_kept_and_the_error_stays_within_its_bound(name, mean, std, dtype, floor):
     plain = normalisation(name, mean, std)
-    kept = plain.keeping(floor, dtype)
+    kept = plain.keeping(dtype, floor)
     around = np.float32(floor) * np.float32([1, 1.0001, 1.0005, 1.01]) + np.float32([0, 1e-7, 1e-4, 1])
     physical = np.concatenate([around, np.linspace(floor, floor + 2, 2000).astype(np.float32)])
     stored = plain.encode(physical, dtype)
@@ -199,11 +199,11 @@ def test_a_floor_is_exactly_kept_and_the_error_stays_within_its_bound(name, mean
     np.testing.assert_array_equal(decoded[~same], plain.decode(stored[~same]))
     low, high = float(physical.min()), float(physical.max())
     assert np.abs(decoded - physical.astype(np.float64)).max() <= kept.error_bound(low, high, dtype)
-    assert kept.keeping(None, dtype) == plain
+    assert kept.keeping(dtype) == plain
 
 
 def test_a_number_that_cannot_be_stored_is_not_kept():
-    assert normalisation("log1p").keeping(-1.0, "float16").exact is None
+    assert normalisation("log1p").keeping("float16", -1.0).exact == ()
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
@@ -219,7 +219,7 @@ def test_a_bound_over_what_cannot_be_stored_is_refused(high):
 
 
 def test_a_normalisation_travels_to_another_process_without_its_table():
-    one = normalisation("log1p", 0.3, 0.7).keeping(0, "float16")
+    one = normalisation("log1p", 0.3, 0.7).keeping("float16", 0)
     one.decode(np.zeros(1, np.float16))
     packed = pickle.dumps(one)
     assert len(packed) < 1000

@@ -40,7 +40,7 @@ def test_units_decode_as_the_store_does_and_encode_undoes_it(name, values):
 @given(names, st.sampled_from(["float16", "float32"]), st.lists(st.floats(-3, 3, width=16), min_size=1, max_size=20))
 def test_a_floor_is_exactly_kept_by_both(name, dtype, values):
     plain = stored_normalisation(name, 0.52, 1.47)
-    kept = [plain.keeping(0.3, dtype), plain]
+    kept = [plain.keeping(dtype, 0.3), plain]
     floor = plain.encode(np.float32([0.3]), dtype)[0]
     stored = np.array([floor, *values], dtype)
     by_torch = UnitConversion(kept, "cpu").decode(torch.from_numpy(np.float32([[[stored], [stored]]]))).numpy()

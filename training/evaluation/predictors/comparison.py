@@ -90,10 +90,9 @@ class Opened:
         """Return the constants of a target."""
         return self.truth.store.plan.normalisations["target"][self.truth.names.index(channel.name)]
 
-    def floored(self, channel: Channel, fields: FieldArray) -> FieldArray:
-        """Return the fields raised to the channel's floor."""
-        floor = self.truth.store.recipe.floors.get(channel.name)
-        return fields if floor is None else np.maximum(fields, np.float32(floor))
+    def limited(self, channel: Channel, fields: FieldArray) -> FieldArray:
+        """Return the fields raised to the channel's floor and lowered to its cap."""
+        return self.truth.store.recipe.limited(channel.name, fields)[0]
 
     def static(self, name: str) -> NDArray[np.float32] | None:
         """Return a static channel (lat, lon) of the truth; None where it has none of that name."""

@@ -96,7 +96,7 @@ class ScoredSample:
             found[INTERPOLATION] = interpolated[None]
             error = None if fit is None else fit.input_error(channel.name)
             if error is not None and (corrected := self.interpolation(channel, error)) is not None:
-                found[CORRECTED] = opened.floored(channel, corrected)[None]
+                found[CORRECTED] = opened.limited(channel, corrected)[None]
         found[REGRESSION] = regression[None]
         members = opened.forecast.header.members
         if noise:
@@ -126,7 +126,7 @@ class ScoredSample:
 
         def restored(noise: Sequence[NDArray[np.float64]]) -> FieldArray:
             fields = constants.transform.inverse((centre + np.stack(noise)) * constants.std + constants.mean)
-            return self.opened.floored(channel, fields.astype(np.float32))
+            return self.opened.limited(channel, fields.astype(np.float32))
 
         rng = np.random.default_rng([*seed, 0])
         found = {WHITE: restored([std * rng.standard_normal(centre.shape) for _ in range(members)])}

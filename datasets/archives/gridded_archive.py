@@ -24,7 +24,7 @@ from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
 
-_TIMES_COMPARED = 100
+_MOST_POINTS = 1 << 29
 _ALONG_GRID = {"x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind"}
 _WRF = {"U", "V", "U10", "V10"}
 
@@ -51,9 +51,7 @@ def references(
             if rule and variable in axes.dataset and _fits(axes, variable, channel, level_in_name=variable != name):
                 try:
                     grid, _ = horizontal.grid(axes, variable)
-                    if channel.variable.static:
-                        _refuse_change(axes, variable, channel)
-                    else:
+                    if not channel.variable.static:
                         refuse_other_method(rule, axes.dataset[variable])
                     in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
                     columns = slices(axes, variable, channel, in_our_units, period, member)
@@ -131,30 +129,6 @@ def _fits(axes: Axes, name: str, channel: Channel, level_in_name: bool) -> bool:
     variable, level = axes.dataset[name], axes.name("level")
     on_levels = (level in variable.dims or level in variable.coords) and axes.pressures() is not None
     return on_levels == (channel.level is not None and not level_in_name)
-
-
-def _refuse_change(axes: Axes, name: str, channel: Channel) -> None:
-    """Raise UnknownLayout where a field that does not depend on time has other values at a later time of its file.
-
-    The times are compared with the first, one by one; of very many, so many that lie evenly apart.
-    """
-    axis = next((each for each in ("time", "init", "lead") if axes.is_on(name, each, longer_than=1)), None)
-    if axis is None:
-        return
-    variable, dimension = axes.dataset[name], str(axes.name(axis))
-    first = variable.isel({dimension: 0}).values
-    for at in np.unique(np.linspace(1, axes.dataset.sizes[dimension] - 1, _TIMES_COMPARED).astype(int)):
-        other = variable.isel({dimension: int(at)}).values
-        if not np.array_equal(first, other, equal_nan=True):
-            time = str(axes.dataset[dimension].values[at])[:16]
-            most = float(np.nanmax(np.abs(other.astype(np.float64) - first)))
-            raise UnknownLayout(
-                f"{channel.name} is not the same at all times: variable {name} differs at {time} from the first time by"
-                f" up to {most:g} {variable.attrs.get('units', '')}; remove it under static, or give a file of one time"
-            )
-
-
-_MOST_POINTS = 1 << 29
 
 
 def _is_along_grid(axes: Axes, name: str) -> bool:

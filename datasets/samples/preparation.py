@@ -19,17 +19,26 @@ from corrstore.datasets.grids.grid import Grid, turn_onto
 from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.pairing.pairs import pair
-from corrstore.datasets.pairing.sample_plan import sample_plans
+from corrstore.datasets.pairing.sample_plan import Term, sample_plans
 from corrstore.datasets.pairing.sources import archive_source, needed_channels, read_channels
 from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.periods import Interval, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.absent_channels import refuse_absent_channels
-from corrstore.datasets.samples.reading import fine_grid, regridding
+from corrstore.datasets.samples.reading import (
+    GriddedField,
+    MissingField,
+    fine_grid,
+    packing_step,
+    read_term,
+    regridding,
+)
 from corrstore.datasets.samples.sample import static_fields
 from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.store.constants import constants_from_store
 
+_TIMES_COMPARED = 24
+_ROUNDING = 2.0**-20  # of numbers in float32, of which GRIB1 keeps its lowest in fewer bits
 _MESSAGES_CHECKED = 8  # damaged messages to skip in the search for a channel's grid
 _LONGEST_RUN = np.timedelta64(2, "D")  # the longest time outside the period at which an accumulation begins or ends
 
@@ -68,6 +77,9 @@ def prepare(recipe: Recipe) -> Preparation:
         _refuse_other_period(recipe, source, inventories[source])
     for source, inventory in inventories.items():
         refuse_mixtures(source, inventory.references)
+    for static in (each for each in recipe.static if each.source is not None):
+        source = archive_source(recipe, str(static.source))
+        _refuse_change(recipe, source, static.variable, inventories[source])
     for role in recipe.roles:
         _refuse_grids(recipe, role, inventories[archive_source(recipe, recipe.specs[role].source)])
     pairs, notes = pair(recipe, inventories)
@@ -124,6 +136,37 @@ def _refuse_grids(recipe: Recipe, role: StoredRole, inventory: Inventory) -> Non
             raise BadInput(f"sources.{source}.derive.{channel.name}: one grid is needed, but the archive has {lie}")
 
 
+def _refuse_change(recipe: Recipe, source: str, variable: str, inventory: Inventory) -> None:
+    """Raise BadInput where a static field has other values at another time of the archive, beyond its packing's steps.
+
+    Of very many times, so many that lie evenly apart are compared with the first. A damaged field is none of them.
+    """
+    held = inventory.references.filter(pc.equal(inventory.references["channel"], variable))
+    held = held.sort_by([("valid_time", "ascending"), ("path", "ascending"), ("offset", "ascending")])
+    chosen = np.unique(np.linspace(0, max(len(held) - 1, 0), min(len(held), _TIMES_COMPARED)).astype(np.int64))
+    first: tuple[GriddedField, float] | None = None
+    options = recipe.sources[source].opening
+    for row in held.take(pa.array(chosen)).to_pylist() if len(held) > 1 else ():
+        reference = FieldReference.from_row(row)
+        with suppress(DamagedData, MissingField):
+            field, step = (
+                read_term(Term(1, reference), options),
+                abs(reference.scale) * packing_step(reference, options),
+            )
+            if first is None:
+                first = field, step
+            theirs = first[0].values_on(field.grid)
+            most = float(np.nanmax(np.abs(field.values - theirs), initial=0))
+            rounding = step + first[1] + _ROUNDING * float(np.nanmax(np.abs(theirs), initial=0))
+            if most > rounding or not np.array_equal(np.isnan(field.values), np.isnan(theirs)):
+                at = f"at {format_time(np.datetime64(row['valid_time'], 's'))} " if row["valid_time"] else ""
+                raise BadInput(
+                    f"static.{variable}: {variable} of sources.{source} is not the same at all times: {at}it differs"
+                    f" from the first by up to {most:g} {recipe.channel(variable).variable.units}, or in what pixels"
+                    f" are missing ({reference}); remove it under static, or give files of one time"
+                )
+
+
 def _grid(recipe: Recipe, source: str, channel: str, inventory: Inventory) -> tuple[Grid, str] | None:
     """Return the grid of a channel and a file that has it; None where none of the first messages is whole."""
     held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
@@ -143,15 +186,25 @@ def _missing(
     wanted = {role: set(spec.channels) for role, spec in recipe.specs.items()}
     sources = {role: archive_source(recipe, spec.source) for role, spec in recipe.specs.items()}
     of_read: dict[tuple[str, str], set[str]] = defaultdict(set)  # source and channel read -> the recipe's channels
+    of_partner: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)  # -> component read, recipe's channel
     turned = _turned(recipe, pairs, inventories)
     for role in recipe.roles:
         for channel in recipe.channels[role]:
             for read in read_channels(recipe, sources[role], channel):
                 of_read[sources[role], read.name].add(channel.name)
-                if read.vector_partner and (sources[role], read.name) in turned:
-                    of_read[sources[role], read.vector_partner.name].add(channel.name)
+                if read.vector_partner:
+                    of_partner[sources[role], read.vector_partner.name].add((read.name, channel.name))
+    along = pairs.filter(
+        pc.and_(pc.is_in(pairs["index"], lacking["index"]), pc.fill_null(pairs["grid_relative"], False))
+    )
+    along_grid = set(zip(*(along[name].to_pylist() for name in ("index", "source", "wanted")), strict=True))
     for row in lacking.select(["index", "source", "wanted", "missing"]).to_pylist():
-        lost = of_read.get((row["source"], row["wanted"]))
+        place = row["source"], row["wanted"]
+        lost = of_read[place] | {
+            channel
+            for read, channel in of_partner[place]
+            if (row["source"], read) in turned and (row["index"], row["source"], read) in along_grid
+        }
         if lost:
             missing.setdefault(row["index"], []).append(row["missing"])
             channels.setdefault((row["index"], row["source"]), set()).update(lost)

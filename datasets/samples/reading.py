@@ -135,7 +135,7 @@ class FieldReader:
             if key in self._plan.missing:
                 raise MissingField(self._plan.missing[key])
             options = self._recipe.sources[source].opening
-            terms = [_read_term(term, options) for term in self._plan.fields[key]]
+            terms = [read_term(term, options) for term in self._plan.fields[key]]
             self._recent[key] = _combined(terms, _EXTREMES.get(channel.variable.method, np.add))
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
@@ -184,7 +184,8 @@ def _combined(parts: list[GriddedField], combine: np.ufunc) -> GriddedField:
     return first
 
 
-def _read_term(term: Term, options: dict[str, object]) -> GriddedField:
+def read_term(term: Term, options: dict[str, object]) -> GriddedField:
+    """Return the field of a term in corrstore's units, with its sign; raises MissingField."""
     reference = term.reference
     try:
         values, grid = read_reference(reference, options)

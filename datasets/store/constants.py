@@ -36,9 +36,9 @@ class Constants:
 def constants_from_records(recipe: Recipe, records: Iterable[SampleRecord]) -> Constants:
     """Return the mean and standard deviation of each channel's transformed values over the records.
 
-    The standard deviation is at least the least one, see `least_std`; a channel that never changes gets 1 where none is
-    declared. What was left out of the records, as outside its physical range, is counted. Raises BadInput where a
-    channel has no number at all.
+    The standard deviation is at least the least one, see `least_std`; that of a channel that never changes is 1 where
+    the recipe has no least one. What was left out of the records, as outside its physical range, is counted. Raises
+    BadInput where a channel has no number at all.
     """
     measured = Measured()
     for record in records:
@@ -93,16 +93,16 @@ def constants_from_store(recipe: Recipe, url: str) -> Constants:
     return Constants(constants, {f"constants of normalisation taken from {url}": 1})
 
 
-def least_std(recipe: Recipe, channel: Channel) -> tuple[float, bool]:
-    """Return the least standard deviation of a channel's transformed numbers, and whether one is declared.
+def least_std(recipe: Recipe, channel: Channel) -> float:
+    """Return the least standard deviation of a channel's transformed numbers.
 
     It is the recipe's, else the variable's, else the one with which float16 holds every number of the physical range.
     """
     declared = recipe.normalisation.least_std.get(channel.name, channel.variable.least_std)
     if declared is not None:
-        return declared, True
+        return declared
     low, high = transformed_range(recipe, channel)
-    return float(high - low) / _LARGEST_NORMALISED, False
+    return float(high - low) / _LARGEST_NORMALISED
 
 
 def transformed_range(recipe: Recipe, channel: Channel) -> NDArray[np.float64]:
@@ -144,8 +144,8 @@ def _constants_of(
             f"{role} channel {channel.name} has no number in {split}; remove the channel or correct the source"
         )
     merged = merge_all(found)
-    std, (least, is_declared) = merged.std, least_std(recipe, channel)
-    if not std > 0 and not is_declared:
+    std, least = merged.std, least_std(recipe, channel)
+    if not std > 0 and channel.name not in recipe.normalisation.least_std:
         notes[f"{label} never changes in the train split; its standard deviation is taken as 1"] = 1
         std = 1.0
     elif std < least:

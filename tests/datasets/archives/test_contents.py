@@ -3,9 +3,7 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import xarray as xr
 import yaml
 
 from corrstore.datasets.archives.contents.printing import as_lines, as_table
@@ -83,23 +81,3 @@ def test_a_window_that_a_message_states_is_not_overruled(tmp_path):
     spec = SourceSpec(type="era5", path=str(tmp_path))
     with pytest.raises(BadInput, match=r"tp: .*states a window of 3h \(0-3 h of its run\).* accumulates: hour; write"):
         take_inventory("a", spec, [channel_named("tp")], Interval(parse_time("2000-01-01"), parse_time("2030-01-01")))
-
-
-@pytest.mark.parametrize("higher", [0.0, 10.0])
-def test_an_invariant_with_a_time_axis_counts_where_all_times_agree(tmp_path, higher):
-    z = np.full((4, 3, 3), 98.0665)
-    z[2:] += higher
-    times = np.datetime64("2020-03-01T00", "ns") + np.arange(4) * np.timedelta64(1, "h")
-    axes = {"valid_time": times, "latitude": [3.0, 2.0, 1.0], "longitude": [1.0, 2.0, 3.0]}
-    field = xr.DataArray(z, axes, list(axes), attrs={"units": "m**2 s**-2"})
-    xr.Dataset({"z": field}).to_netcdf(tmp_path / "a.nc")
-    spec, period = (
-        SourceSpec(type="era5", path=str(tmp_path)),
-        Interval(parse_time("2020-03-01"), parse_time("2020-03-02")),
-    )
-    if higher:
-        with pytest.raises(BadInput, match=r"orog is not the same at all times: .*2020-03-01T02:00 .*10"):
-            take_inventory("a", spec, [channel_named("orog")], period)
-    else:
-        (row, *_) = take_inventory("a", spec, [channel_named("orog")], period).references.to_pylist()
-        assert row["scale"] == pytest.approx(1 / 9.80665)

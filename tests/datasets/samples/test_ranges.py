@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from corrstore.beam_pipelines.finish import read_report
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.errors import BadInput
@@ -121,19 +122,25 @@ def rainy(folder, hours, trace=0.0, **changes):
     return recipe_of(folder, ["t2m", "tp"], hours + 2, "era5", splits=train, floors={"tp": 0}, **changes)
 
 
-@pytest.mark.parametrize("trace", [0, 2e-4])
-def test_a_channel_that_hardly_changes_in_the_train_split_is_told_and_stored(trace, tmp_path):
-    recipe = rainy(tmp_path, 3, trace, store={"dtype": "float16", "chunk": 8})
-    build = build_in_process(recipe, tmp_path / "store").report
-    assert build.valid == build.samples == 5
-    (note,) = (each for each in build.notes if each.startswith("target tp is nearly constant in 3 samples"))
-    assert note.endswith("is raised to 0.01, the least (normalisation.least_std.tp)")
+@pytest.mark.parametrize(
+    ("trace", "std", "note"),
+    [
+        (0, 1, "target tp never changes in the train split; its standard deviation is taken as 1"),
+        (2e-4, 0.01, "is raised to 0.01, the least (normalisation.least_std.tp)"),
+    ],
+)
+def test_a_channel_that_hardly_changes_in_the_train_split_is_told_and_stored(trace, std, note, tmp_path):
+    store = store_of(rainy(tmp_path, 3, trace, store={"dtype": "float16", "chunk": 8}), tmp_path / "store")
+    assert store.valid.all()
+    assert store.plan.normalisations["target"][1].std == std
+    np.testing.assert_allclose(store.physical("target", 4)[1].max(), 8, rtol=1e-3)
+    notes = read_report(store.folder).notes
+    assert any("target tp" in each and each.endswith(note) for each in notes)
 
 
 def test_the_least_standard_deviation_is_the_recipes_then_the_variables_then_what_float16_holds(tmp_path):
     recipe = rainy(tmp_path, 3)
     ours = rainy(tmp_path, 3, normalisation={"least_std": {"tp": 0.2}})
-    assert least_std(ours, ours.channel("tp")) == (0.2, True)
-    assert least_std(recipe, recipe.channel("tp")) == (0.01, True)
-    least, is_declared = least_std(recipe, recipe.channel("t2m"))
-    assert (340 - 180) / least < 65504 and not is_declared
+    assert least_std(ours, ours.channel("tp")) == 0.2
+    assert least_std(recipe, recipe.channel("tp")) == 0.01
+    assert (340 - 180) / least_std(recipe, recipe.channel("t2m")) < 65504

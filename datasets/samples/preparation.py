@@ -79,6 +79,7 @@ def prepare(recipe: Recipe) -> Preparation:
         refuse_mixtures(source, inventory.references)
     for static in (each for each in recipe.static if each.source is not None):
         source = archive_source(recipe, str(static.source))
+        refuse_absent_channels(recipe, source, [recipe.channel(static.variable)], inventories[source], around)
         _refuse_change(recipe, source, static.variable, inventories[source])
     for role in recipe.roles:
         _refuse_grids(recipe, role, inventories[archive_source(recipe, recipe.specs[role].source)])

@@ -24,7 +24,7 @@ def on_pressure(hectopascals, **more):
     return made(**T, typeOfFirstFixedSurface=100, level=hectopascals, values=np.full(81, 280.0), **more)
 
 
-def refusal(folder, *channels, **source):
+def refusal(folder, *channels, static=(), **source):
     """The lines of the refusal of a recipe that asks for the channels."""
     interval = {"start": "2020-03-01T00", "end": "2020-03-01T01"}
     box = {"north": 49, "south": 43, "west": 101, "east": 107, "step": 1}
@@ -34,6 +34,7 @@ def refusal(folder, *channels, **source):
             **{"name": "refused", "period": interval | {"frequency": "1h"}, "splits": {"train": interval}},
             **{"sources": {"a": {"type": "era5", "path": str(folder), **source}}},
             **{"input": part | {"halo": 0}, "target": part},
+            "static": [{"variable": name, "source": "a"} for name in static],
         }
     )
     with pytest.raises(BadInput) as refused:
@@ -91,3 +92,23 @@ def test_a_product_over_an_interval_without_a_process_is_no_instant(tmp_path):
     (tmp_path / "a.grib").write_bytes(unstated)
     text = "\n".join(refusal(tmp_path, "t2m"))
     assert "its statistical process is 255" in text and 'process: "255"' in text
+
+
+def write_hour(folder, name, heights=None):
+    """2 m temperature at one hour, or, where heights are given, geopotential at the surface."""
+    axes = {"latitude": np.arange(50.0, 41.0, -1.0), "longitude": np.arange(100.0, 109.0)}
+    if heights is None:
+        time = {"time": np.array(["2020-03-01T00"], "M8[ns]")}
+        field = xr.DataArray(np.full((1, 9, 9), 280.0), time | axes, ["time", *axes], attrs={"units": "K"})
+        xr.Dataset({"t2m": field}).to_netcdf(folder / name)
+    else:
+        field = xr.DataArray(np.full((9, 9), 9.80665) * heights, axes, list(axes), attrs={"units": "m2 s-2"})
+        xr.Dataset({"z": field}).to_netcdf(folder / name)
+
+
+def test_a_static_field_that_is_absent_is_refused_with_what_is_there(tmp_path):
+    write_hour(tmp_path, "a.nc")
+    first, held, last = refusal(tmp_path, "t2m", static=["orog"])
+    assert "holds no field of orog" in first
+    assert held == "  in 1 files it holds t2m (NETCDF)"
+    assert last.startswith("  else remove orog")

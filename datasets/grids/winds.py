@@ -18,7 +18,7 @@ def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid | PointsGrid)
 
     `u` is the component along rising x and `v` along rising y of the grid's projection, which is conformal
     (Lambert, polar stereographic, Mercator) or has a rotated pole, or along the columns and the rows of a curvilinear
-    grid; in GRIB `uvRelativeToGrid` is 1. The angle
+    grid; GRIB has a flag for it. The angle
     between the grid's y axis and north is the meridian convergence (Snyder 1987, USGS Professional Paper 1395).
     Raises BadInput where the shapes do not fit.
     """

@@ -24,6 +24,9 @@ _END_OF_WINDOW = {8: 34, 9: 47, 10: 35, 11: 37, 12: 36}
 time ranges follows it. ecCodes computes the end of a single range from its length, not from this date."""
 
 _GRIB1_COMPLEX = 0x50
+_ALONG_GRID = 0x08
+"""Winds along the axes of the grid: GRIB2 flag table 3.3, GRIB1 table 7. ecCodes' own key, `uvRelativeToGrid`, is not
+there in polar stereographic grids."""
 _CALENDAR_UNITS = {3: "months", 4: "years", 5: "decades", 6: "30 years", 7: "centuries"}
 _SEASONAL_ENSEMBLES = {12, 15, 16, 18}
 """ECMWF's local definitions of GRIB1 in which number 0 of 0 is a member; in others it means no ensemble."""
@@ -133,7 +136,7 @@ def _decoded_header(message: bytes, grid: bytes) -> FieldHeader:
             member=_member(handle, edition),
             grid_hash=blake2b(bytes([edition]) + grid, digest_size=8).hexdigest(),
             packing=eccodes.codes_get(handle, "packingType"),
-            uv_relative_to_grid=bool(integer_key(handle, "uvRelativeToGrid")),
+            uv_relative_to_grid=bool((integer_key(handle, "resolutionAndComponentFlags") or 0) & _ALONG_GRID),
             start=None if process == "instant" else start,
             end=end,
         )

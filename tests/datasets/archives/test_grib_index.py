@@ -531,3 +531,13 @@ def test_the_table_survives_parquet(tmp_path):
     index = index_bytes(TEMPERATURE)
     parquet.write_table(index.messages, tmp_path / "index.parquet")
     assert parquet.read_table(tmp_path / "index.parquet").equals(index.messages)
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+@pytest.mark.parametrize("flags", [0x00, 0x08])
+def test_winds_along_a_polar_stereographic_grid_are_told(edition, flags, tmp_path):
+    """ecCodes has no `uvRelativeToGrid` there."""
+    message = made(f"polar_stereographic_pl_grib{edition}", resolutionAndComponentFlags=flags)
+    (tmp_path / "a.grib").write_bytes(message)
+    (row,) = index_file(tmp_path / "a.grib").messages.to_pylist()
+    assert row["uv_relative_to_grid"] == bool(flags)

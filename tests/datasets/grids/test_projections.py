@@ -17,16 +17,18 @@ FEW = settings(max_examples=30)
 
 @st.composite
 def projected_grids(draw) -> ProjectedGrid:
-    """Grids of a few hundred kilometres around a point of the northern middle latitudes, in one of five projections."""
-    lat, lon = draw(st.floats(25, 60)), draw(st.floats(-180, 180))
+    """Grids of a few hundred kilometres around a point of the middle latitudes, in one of five projections."""
+    north = draw(st.sampled_from([1, -1]))
+    lat, lon = north * draw(st.floats(25, 60)), draw(st.floats(-180, 180))
+    pole = (lat - 90, lon) if north > 0 else (-90 - lat, lon + 180)
     crs = draw(
         st.sampled_from(
             [
                 f"+proj=lcc +lat_1={lat:.3f} +lat_2={lat + 10:.3f} +lat_0={lat:.3f} +lon_0={lon - 20:.3f} +R=6371229",
-                f"+proj=stere +lat_0=90 +lat_ts=60 +lon_0={lon + 70:.3f} +ellps=WGS84",
+                f"+proj=stere +lat_0={90 * north} +lat_ts={60 * north} +lon_0={lon + 70:.3f} +ellps=WGS84",
                 f"+proj=merc +lat_ts=20 +lon_0={lon:.3f} +R=6371229",
                 f"+proj=tmerc +lat_0={lat:.3f} +lon_0={lon + 3:.3f} +ellps=GRS80",
-                RotatedPole(lat - 90 + draw(st.floats(-20, 20)), lon + draw(st.floats(-40, 40))).proj_string,
+                RotatedPole(pole[0] + draw(st.floats(-20, 20)), pole[1] + draw(st.floats(-40, 40))).proj_string,
             ]
         )
     )

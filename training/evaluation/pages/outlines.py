@@ -34,7 +34,7 @@ def outlines(opened: Opened, frame: Frame) -> Outlines:
     terrain, land, said = opened.static("orog"), opened.static("lsm"), []
     lines = coast = ""
     if terrain is not None and np.ptp(terrain) > _LEAST_RELIEF:
-        levels = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(float(terrain.min()), float(terrain.max()))
+        levels = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(float(terrain.min()), float(terrain.max()))
         levels = levels[(levels > terrain.min()) & (levels < terrain.max())]
         lines = _paths(opened, frame, terrain, levels)
         said.append(f"thin lines are the terrain at {', '.join(short_number(float(each)) for each in levels)} m")

@@ -13,7 +13,7 @@ from corrstore.training.evaluation.predictors.comparison import Comparison, Open
 from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.predictors.sources import ForecastSource
-from corrstore.training.evaluation.trained_times import learned
+from corrstore.training.evaluation.predictors.trained_times import learned
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Part
 

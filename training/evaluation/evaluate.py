@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda, make_agenda
-from corrstore.training.evaluation.matching import CELLS, LEFT_OUT, Matched, beside, in_order, matched
+from corrstore.training.evaluation.groups import ALL
 from corrstore.training.evaluation.predictors import fits
 from corrstore.training.evaluation.predictors.comparison import Opened, compare
 from corrstore.training.evaluation.predictors.fits import Fit, cell_sums, residual_sums, spectrum_sums, totals
+from corrstore.training.evaluation.predictors.matching import CELLS, LEFT_OUT, Matched, beside, in_order, matched
 from corrstore.training.evaluation.predictors.names import MAPPED
 from corrstore.training.evaluation.predictors.sample import ScoredSample, channel_seed, normalised
-from corrstore.training.evaluation.results import ALL, Evaluation
+from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.cells import cell_errors
 from corrstore.training.evaluation.scoring.tallies import NO_EDGES, Domain, Floats, Tally, merged, tally
 from corrstore.training.evaluation.scoring.winds import Northward

@@ -9,9 +9,10 @@ import numpy as np
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.folder import Folder
+from corrstore.training.evaluation.groups import ALL, Group
 from corrstore.training.evaluation.predictors.names import ENSEMBLE, REGRESSION
 from corrstore.training.evaluation.records.description import Description, read_description
-from corrstore.training.evaluation.results import ALL, Evaluation, Group
+from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.registry import BY_NAME, Best, functions
 from corrstore.training.evaluation.scoring.tallies import Floats, Tally
 from corrstore.training.evaluation.uncertainty import Estimate, estimated, reservation, significant

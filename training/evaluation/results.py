@@ -6,27 +6,27 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.sample_axes import format_lead
 from corrstore.datasets.variables.channels import Channel
+from corrstore.training.evaluation.groups import ALL, Group, groups
 from corrstore.training.evaluation.predictors.names import INTERPOLATION, PREDICTORS
 from corrstore.training.evaluation.scoring.registry import BY_NAME, functions, places
 from corrstore.training.evaluation.scoring.tallies import Domain, Floats, Tally
 from corrstore.training.evaluation.uncertainty import Estimate, estimated, significant
 
-ALL = "all"
-_SEASONS = np.array(["DJF", "MAM", "JJA", "SON"])
-
 
 class ScoreRow(NamedTuple):
-    """A score of a channel's predictor; None is what it has not: threshold, width, quantile, or an interval."""
+    """A score of a channel's predictor; None is what it has not: threshold, width, quantile, or an interval.
+
+    A bias is `significant` where it differs from zero after correction, as in Evaluation.biases.
+    """
 
     channel: str
     units: str
@@ -43,15 +43,21 @@ class ScoreRow(NamedTuple):
     region: str = ALL
     lead: str = ALL
     period: str = ALL
+    significant: bool | None = None
 
 
-class Group(NamedTuple):
-    """Samples that are scored together, in a region."""
+class Bias(NamedTuple):
+    """The mean error of a predictor somewhere at some time, its interval, effective samples, and whether it is sure."""
 
+    channel: str
     region: str
     lead: str
     period: str
-    samples: NDArray[np.bool_]
+    value: float
+    low: float
+    high: float
+    effective: float
+    significant: bool
 
 
 class Gain(NamedTuple):
@@ -112,29 +118,8 @@ class Evaluation:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """All samples, then each lead, then each season, month and hour of the day, in every region."""
-        everything = np.ones(len(self.times), bool)
-        leads = {ALL: everything}
-        for lead in self.leads:
-            leads[lead] = np.array([format_lead(each) == lead for each in self.times - self.inits])
-        months, hours = self.times.astype("datetime64[M]").astype(int) % 12, self.times.astype("datetime64[h]")
-        labels = [
-            _SEASONS[(months + 1) % 12 // 3],
-            np.array([f"month {month + 1:02d}" for month in months]),
-            np.array([f"{hour:02d} UTC" for hour in hours.astype(int) % 24]),
-        ]
-        periods = {ALL: everything}
-        for each in labels:
-            names = np.unique(each)
-            periods |= {str(name): each == name for name in names if len(names) > 1}
-        regions = dict.fromkeys(region for region, _, _ in self.regional)
-        return [
-            Group(region, lead, period, of_lead & of_period)
-            for region in regions
-            for lead, of_lead in leads.items()
-            for period, of_period in periods.items()
-            if (of_lead & of_period).any()
-        ]
+        """The groups of samples that are scored together; the first is all samples in the whole domain."""
+        return groups(self.times, self.inits, dict.fromkeys(region for region, _, _ in self.regional))
 
     def score(self, channel: Channel, predictor: str, name: str, lead: str = ALL) -> Estimate:
         """Return a score by its name (registry.py) over the whole domain, with its interval."""
@@ -157,10 +142,8 @@ class Evaluation:
         """The rows of all groups as a table."""
         columns = list(zip(*self.grouped_rows, strict=True))
         texts = {"channel", "units", "predictor", "score", "region", "lead", "period"}
-        kinds = [
-            pa.string() if name in texts else pa.int64() if name == "samples" else pa.float64()
-            for name in ScoreRow._fields
-        ]
+        others = {"samples": pa.int64(), "significant": pa.bool_()}
+        kinds = [pa.string() if name in texts else others.get(name, pa.float64()) for name in ScoreRow._fields]
         return pa.table(
             [pa.array(column, kind, from_pandas=True) for column, kind in zip(columns, kinds, strict=True)],
             list(ScoreRow._fields),
@@ -218,6 +201,27 @@ class Evaluation:
         units[[places[each] for each in clusters], np.flatnonzero(group.samples)] = 1
         return units
 
+    def biases(self, predictor: str) -> list[Bias]:
+        """Return the mean errors of a predictor for each channel, region, and lead or part of the period.
+
+        Significant is what differs from zero at a false discovery rate of 5 % among all of them. Units of a part of the
+        period that do not follow one another are taken as if they did, which makes intervals too wide, if anything.
+        """
+        found: dict[tuple[str, str, str, str], Estimate] = {}
+        for group in (each for each in self.groups if ALL in (each.lead, each.period)):
+            units = self.units(group)
+            for channel in self.channels:
+                tally = self.regional.get((group.region, channel.name, predictor))
+                if tally is not None:
+                    sums = partial(_ratio, units @ tally.error, units @ tally.weight)
+                    with np.errstate(divide="ignore", invalid="ignore"):
+                        found[channel.name, group.region, group.lead, group.period] = estimated(sums, len(units))
+        sure = significant(np.array([float(each.p) for each in found.values()]))
+        return [
+            Bias(*key, float(each.value), float(each.low), float(each.high), float(each.effective), bool(one))
+            for (key, each), one in zip(found.items(), sure, strict=True)
+        ]
+
     @cached_property
     def _found(self) -> dict[tuple[str, str, str, str, str], dict[str, Estimate]]:
         return {}
@@ -249,6 +253,12 @@ class Evaluation:
         }
         return self._found[key]
 
+    @cached_property
+    def _significant(self) -> dict[tuple[str, ...], bool]:
+        """Whether a bias is significant, by predictor, channel, region, lead and period."""
+        predictors = dict.fromkeys(name for _, name in self.tallies)
+        return {(name, *each[:4]): each.significant for name in predictors for each in self.biases(name)}
+
     def _rows(self, group: Group) -> Iterator[ScoreRow]:
         count = int(group.samples.sum())
         for channel in self.channels:
@@ -262,4 +272,9 @@ class Evaluation:
                         low, high, effective = (None if np.isnan(each) else float(each) for each in numbers[1:])
                         where = (place.get("threshold"), place.get("width_km"), place.get("quantile"))
                         row = (channel.name, unit, predictor, name, *where, float(numbers[0]), low, high, effective)
-                        yield ScoreRow(*row, count, *group[:3])
+                        key = (predictor, channel.name, *group[:3])
+                        yield ScoreRow(*row, count, *group[:3], self._significant.get(key) if name == "bias" else None)
+
+
+def _ratio(errors: Floats, weights: Floats, counts: Floats) -> Floats:
+    return np.asarray((counts @ errors) / (counts @ weights))

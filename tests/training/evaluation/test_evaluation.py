@@ -21,9 +21,9 @@ from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.evaluation.agenda import make_agenda
 from corrstore.training.evaluation.evaluate import evaluate
-from corrstore.training.evaluation.matching import BELOW_GROUND
 from corrstore.training.evaluation.pages.report import left_out, write_evaluation_report
 from corrstore.training.evaluation.predictors.comparison import compare
+from corrstore.training.evaluation.predictors.matching import BELOW_GROUND
 from corrstore.training.evaluation.predictors.names import (
     ENSEMBLE,
     INTERPOLATION,

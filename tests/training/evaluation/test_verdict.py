@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from scipy.stats import norm
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.synthetic.forecasts.errors import FORECAST_ERRORS
+from corrstore.datasets.variables.channels import channel_named
 from corrstore.training.evaluation.agenda import make_agenda
 from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.pages.report import write_evaluation_report
 from corrstore.training.evaluation.pages.scorecard import cards, crossing
 from corrstore.training.evaluation.predictors.comparison import compare
-from corrstore.training.evaluation.predictors.names import PERSISTENCE, REGRESSION, WHITE
+from corrstore.training.evaluation.predictors.names import ENSEMBLE, PERSISTENCE, REGRESSION, WHITE
 from corrstore.training.evaluation.predictors.regions import read_regions
+from corrstore.training.evaluation.results import Evaluation
+from corrstore.training.evaluation.scoring.tallies import Domain, merged, tally
 from corrstore.training.forecasts.files import Forecast
-from corrstore.training.forecasts.header import Header
+from corrstore.training.forecasts.header import Header, Part
 from tests.results import forecast_of
 
 INITS = np.array(["2020-06-01T06", "2020-06-01T12", "2020-06-01T18", "2020-06-02T00"], "datetime64[s]")
@@ -154,3 +159,53 @@ def test_what_cannot_be_compared_is_refused(demo_store, folder):
     ):
         with pytest.raises(BadInput, match=message):
             make_agenda(compare(store, ours, **settings))
+
+
+def test_a_bias_of_one_region_and_season_is_found_there_and_nowhere_else():
+    """Errors of two seasons in three regions, alike from day to day; one region is too warm in summer."""
+    grid = RectilinearGrid.from_box(north=30.5, south=30.0, west=100.0, east=100.5, step=0.1)
+    days = np.datetime64("2020-03-01T00", "s") + np.arange(183) * np.timedelta64(1, "D")
+    regions, rng, found = ("west", "middle", "east"), np.random.default_rng(8), {}
+    truth = np.zeros(grid.shape, np.float32)
+    for region in regions:
+        errors = lfilter([1.0], [1.0, -0.4], rng.standard_normal(days.size))
+        if region == "middle":
+            errors += 2.5 * (days >= np.datetime64("2020-06-01"))
+        fields = errors[:, None, None, None].astype(np.float32) + truth
+        found[region, "t2m", REGRESSION] = merged(tally(each, truth, Domain.of_grid(grid)) for each in fields)
+    found = {("all", *key[1:]): each for key, each in list(found.items())[:1]} | found
+    nat = np.full(days.size, np.datetime64("NaT", "s"))
+    evaluation = Evaluation([channel_named("t2m")], Domain.of_grid(grid), days, nat, 0, found, {}, [], [])
+    rows = [each for each in evaluation.biases(REGRESSION) if each.region in regions]
+    sure = {(each.region, each.period) for each in rows if each.significant}
+    summer = {("middle", each) for each in ("JJA", "month 06", "month 07", "month 08")}
+    assert ("middle", "JJA") in sure and sure <= summer | {("middle", "all")}
+    assert {each.period for each in rows} > {"all", "MAM", "JJA", "month 03"}
+    written = evaluation.table.to_pylist()
+    assert {(r["region"], r["period"]) for r in written if r["significant"] and r["region"] != "all"} == sure
+    assert {r["score"] for r in written if r["significant"] is not None} == {"bias"}
+
+
+def test_the_lead_at_which_an_ensemble_stops_beating_the_baseline_comes_out(demo_store, folder, tmp_path):
+    """Members that are like the truth have a CRPS of s / sqrt(pi), which grows faster here than the baseline's MAE."""
+
+    def deviation(lead):
+        return np.sqrt(np.pi) * 0.75 * mean_absolute(LEADS[0]) * float(lead / LEADS[0])
+
+    runs = runs_of(demo_store, str(tmp_path / "mean"), lambda init, lead: 0.0)
+    header = Header(**{**runs.header.content, "members": 4})
+    ensemble, rng = Forecast(Folder(str(tmp_path / "ensemble")), header), np.random.default_rng(5)
+    ensemble.create()
+    for position in range(len(header.times)):
+        lead = header.valid_times[position] - header.init_times[position]
+        mean = runs.read(Part(position, None), "t2m") + deviation(lead) * rng.standard_normal(header.target_grid.shape)
+        for member in (None, *range(4)):
+            noise = deviation(lead) * rng.standard_normal(mean.shape) if member is not None else 0.0
+            ensemble.write(Part(position, member), (mean + noise).astype(np.float32)[None])
+    found = evaluate(demo_store.folder.url, ensemble.folder.url, baselines={"meso": str(folder / "meso")})
+    card = next(each for each in cards(found) if each.reference == "meso")
+    expected = [1 - deviation(lead) / np.sqrt(np.pi) / mean_absolute(lead) for lead in LEADS]
+    assert expected[0] > 0 > expected[-1]
+    lead = found.leads[next(k for k, gain in enumerate(expected) if gain <= 0)]
+    assert (card.predictor, crossing(card)) == (ENSEMBLE, [f"t2m at {lead}"])
+    assert [gain.value for gain in card.rows[0][1]] == pytest.approx(expected, abs=0.05)

@@ -7,9 +7,10 @@ import numpy as np
 from corrstore.catalog.printing.wording import short_number, units
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.variables.channels import Channel
+from corrstore.training.evaluation.groups import ALL
 from corrstore.training.evaluation.pages.axes import Axis, Chart, Line, path
 from corrstore.training.evaluation.predictors.names import ENSEMBLE
-from corrstore.training.evaluation.results import ALL, Evaluation
+from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring import scores
 from corrstore.training.evaluation.scoring.distributions import LEVELS, PIT_BINS, quantiles
 

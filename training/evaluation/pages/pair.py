@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from corrstore.datasets.storage.folder import write_file_atomically
+from corrstore.training.evaluation.groups import ALL
 from corrstore.training.evaluation.pages.report import templates
 from corrstore.training.evaluation.pages.scorecard import colour
 from corrstore.training.evaluation.pairs import Difference, Pair
-from corrstore.training.evaluation.results import ALL, Gain
+from corrstore.training.evaluation.results import Gain
 from corrstore.training.evaluation.scoring.registry import BY_NAME
 
 

@@ -17,14 +17,14 @@ from corrstore.catalog.pages.templates import page_templates
 from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda
-from corrstore.training.evaluation.matching import BELOW_GROUND
 from corrstore.training.evaluation.pages.axes import Chart
 from corrstore.training.evaluation.pages.charts import charts
 from corrstore.training.evaluation.pages.maps import Case, case_maps, cases, mean_maps
 from corrstore.training.evaluation.pages.outlines import SIDE, outlines
-from corrstore.training.evaluation.pages.scorecard import cards, colour, verdict
+from corrstore.training.evaluation.pages.scorecard import best_predictor, cards, colour, verdict
 from corrstore.training.evaluation.predictors.comparison import Opened
-from corrstore.training.evaluation.results import Evaluation
+from corrstore.training.evaluation.predictors.matching import BELOW_GROUND
+from corrstore.training.evaluation.results import Bias, Evaluation
 from corrstore.training.evaluation.scoring.registry import BY_NAME, SHOWN
 from corrstore.training.evaluation.scoring.scores import fss
 from corrstore.training.evaluation.scoring.tallies import Floats
@@ -32,6 +32,8 @@ from corrstore.training.evaluation.uncertainty import Estimate
 from corrstore.training.forecasts.files import Forecast
 
 _MEMBERS_SHOWN = 2
+
+_BIASES_SHOWN = 24
 
 
 class PredictorScores(NamedTuple):
@@ -87,6 +89,8 @@ def write_evaluation_report(
             cards=found,
             verdict=verdict(evaluation, found),
             left_out=left_out(evaluation),
+            judged=best_predictor(evaluation),
+            biased=sure_biases(evaluation),
             colour=colour,
             measures=SHOWN,
             widths_km=evaluation.domain.widths_km,
@@ -94,6 +98,12 @@ def write_evaluation_report(
         )
     )
     write_file_atomically(output, page.encode())
+
+
+def sure_biases(evaluation: Evaluation) -> list[Bias]:
+    """Return the biases of the judged forecast that are significant, the surest first."""
+    found = [each for each in evaluation.biases(best_predictor(evaluation)) if each.significant]
+    return sorted(found, key=lambda each: -abs(each.value) / (each.high - each.low))[:_BIASES_SHOWN]
 
 
 def left_out(evaluation: Evaluation) -> list[str]:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from corrstore.catalog.printing.wording import number
+from corrstore.training.evaluation.groups import ALL
 from corrstore.training.evaluation.predictors.names import CORRECTED, ENSEMBLE, REGRESSION, WHITE
-from corrstore.training.evaluation.results import ALL, Evaluation, Gain
+from corrstore.training.evaluation.results import Evaluation, Gain
 from corrstore.training.evaluation.uncertainty import reservation
 
 _FULL_COLOUR = 0.4  # the gain that has the whole colour

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import Delaunay
 
 from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.errors import BadInput
@@ -14,6 +15,7 @@ from corrstore.datasets.grids.projected import ProjectedGrid
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.grids.scattered.points import PointsGrid
+from corrstore.datasets.grids.scattered.walk import find_triangles
 from corrstore.datasets.grids.winds import earth_relative
 from tests.grib_made import made
 from tests.paths import SHARED, needs_shared
@@ -126,3 +128,20 @@ def test_the_same_points_are_the_same_grid():
     assert PointsGrid(lat, lon + 360) == CURVILINEAR
     assert turn_onto(CURVILINEAR, PointsGrid(lat.astype(np.float32), lon)) is not None
     assert turn_onto(CURVILINEAR, PointsGrid(lat + 0.02, lon)) is None
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["random", "rows"]))
+@settings(deadline=None, max_examples=20)
+def test_the_walk_ends_in_the_triangle_that_scipy_finds(seed, kind):
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(300, 2))
+    if kind == "rows":  # whose triangles have right angles, so that either diagonal of a square will do
+        points = np.stack(np.meshgrid(np.arange(15.0), np.arange(20.0)), axis=-1).reshape(-1, 2)
+    at = random.uniform(points.min(axis=0) - 0.5, points.max(axis=0) + 0.5, (500, 2))
+    triangles = Delaunay(points)
+    found, parts = np.empty(500, np.int64), np.empty((500, 3))
+    find_triangles(triangles.points, triangles.simplices, triangles.neighbors, at, 0, 1e-9, found, parts)
+    np.testing.assert_array_equal(found, triangles.find_simplex(at))
+    inside = found >= 0
+    corners = points[triangles.simplices[found[inside]]]
+    np.testing.assert_allclose(np.einsum("nk,nkd->nd", parts[inside], corners), at[inside], atol=1e-9)

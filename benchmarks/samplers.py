@@ -21,10 +21,12 @@ from rich.table import Table
 from torch import Tensor
 
 from corrstore.datasets.store.opening import Store, open_store
+from corrstore.training.diffusion.edm import SIGMA_DATA
 from corrstore.training.diffusion.noise import member_key, member_noise
+from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.diffusion.sampler import SamplerConfig, sample
 from corrstore.training.forecasts.selection import Selection
-from corrstore.training.learning.checkpoint import Trained, load_checkpoint
+from corrstore.training.learning.checkpoint import Trained, load_checkpoint, read_checkpoint
 from corrstore.training.learning.validation import fair_crps
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -84,33 +86,35 @@ def gaussian_error(sampler: Sampler, calls: int) -> float:
 def gains(trained: Trained, store: Store, samples: list[int], members: int, calls: int) -> dict[str, Tensor]:
     """Return the gain in CRPS over regression and white noise of each sampler: (samples, channels)."""
     assert trained.noise_levels and trained.residual_scale
+    assert trained.file
+    error_scale = ResidualScale(*read_checkpoint(trained.file)["error_scale"])
     features, levels = trained.features, trained.noise_levels
     found: dict[str, list[Tensor]] = {name: [] for name in SAMPLERS}
     for index in samples:
         condition = features.condition_of(store.stored("input", index), features.geometry.domain)
-        mean = trained.mean(condition)
+        predicted = trained.prediction(condition)
         truth = features.target_conversion.decode(
             features.targets(torch.from_numpy(store.stored("target", index))[None])
         )
         known = ~truth.isnan()
-        given = torch.cat([condition, mean], dim=1).expand(members, -1, -1, -1)
+        given = torch.cat([condition, *predicted], dim=1).expand(members, -1, -1, -1)
         keys = [member_key(store.times[index], member) for member in range(members)]
 
-        def noise(draw: int, keys: list[int] = keys, mean: Tensor = mean) -> Tensor:
-            return torch.stack([member_noise(key, draw, mean.shape[1:]) for key in keys])
+        def noise(draw: int, keys: list[int] = keys, shape: torch.Size = truth.shape[1:]) -> Tensor:
+            return torch.stack([member_noise(key, draw, shape) for key in keys])
 
-        def crps(x: Tensor, mean: Tensor = mean, truth: Tensor = truth, known: Tensor = known) -> Tensor:
-            fields = features.target_conversion.decode(trained.combined(mean, x.float()))
+        def crps(fields: Tensor, truth: Tensor = truth, known: Tensor = known) -> Tensor:
+            fields = features.target_conversion.decode(fields)
             for position, name in enumerate(features.target_names):
                 fields[:, position].clamp_(min=store.recipe.floors.get(name, -math.inf))
             error = torch.where(known, fair_crps(fields[:, None], truth), 0.0)
             return (error.double().sum((0, 2, 3)) / known.sum((0, 2, 3))).cpu()
 
-        white = crps(0.5 * noise(10**6))
+        white = crps(predicted.mean + error_scale.restored(SIGMA_DATA * noise(10**6)))
         for name, sampler in SAMPLERS.items():
             denoise = lambda x, sigma, given=given: trained.denoise(x, sigma, given)  # noqa: E731
             x = sampler(denoise, noise, calls, levels.sigma_min, levels.sigma_max)
-            found[name].append(1 - crps(x) / white)
+            found[name].append(1 - crps(trained.combined(predicted, x.float())) / white)
     return {name: torch.stack(each) for name, each in found.items()}
 
 

@@ -49,14 +49,14 @@ class ResidualStatistics:
 
     def __init__(self, channels: int, size: tuple[int, int], device: torch.device) -> None:
         self.size = size
-        self.sums = torch.zeros(4 + len(octaves(*size)), channels, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(6 + len(octaves(*size)), channels, dtype=torch.float64, device=device)
 
-    def add(self, residual: Tensor) -> None:
-        """Add a batch; in the spectrum a missing pixel counts as the mean of its patch."""
-        known = ~residual.isnan()
-        residual = residual.double()
+    def add(self, error: Tensor, spread: Tensor) -> None:
+        """Add a batch of residuals `error` / `spread`; in the spectrum a missing pixel counts as its patch's mean."""
+        known, error = ~error.isnan(), error.double()
+        residual = error / spread
         filled = torch.where(known, residual, residual.nanmean(dim=(-2, -1), keepdim=True)).nan_to_num(0.0)
-        of_pixels = [known.double(), residual.nan_to_num(0.0), residual.nan_to_num(0.0) ** 2]
+        of_pixels = [known.double(), *(each.nan_to_num(0.0) ** n for each in (error, residual) for n in (1, 2))]
         patches = known.any(-1).any(-1).double().sum(dim=0)
         sums = [each.sum(dim=(0, 2, 3)) for each in of_pixels]
         self.sums += torch.stack([*sums, patches, *octave_power(filled).sum(dim=0).T])
@@ -64,16 +64,23 @@ class ResidualStatistics:
     @property
     def scale(self) -> ResidualScale:
         """Mean and standard deviation of each channel."""
-        count, total, squares = self.sums[:3]
-        mean = total / count.clamp(min=1)
-        std = (squares / count.clamp(min=1) - mean**2).clamp(min=0).sqrt()
-        return ResidualScale(mean.float(), std.float())
+        return self._scale(3)
+
+    @property
+    def error_scale(self) -> ResidualScale:
+        """Mean and standard deviation of each channel's errors, before they are divided by their spread."""
+        return self._scale(1)
+
+    def _scale(self, first: int) -> ResidualScale:
+        count = self.sums[0].clamp(min=1)
+        mean, square = self.sums[first : first + 2] / count
+        return ResidualScale(mean.float(), (square - mean**2).clamp(min=0).sqrt().float())
 
     @property
     def mode_std(self) -> Tensor:
         """The standard deviation (octaves, channels) of a mode in each octave, of standardised residuals."""
         height, width = self.size
-        power, scale = self.sums[4:] / self.sums[3].clamp(min=1), self.scale
+        power, scale = self.sums[6:] / self.sums[5].clamp(min=1), self.scale
         power[-1] -= height * width * scale.mean.double() ** 2
         modes = modes_of_octaves(height, width).to(power)[:, None].clamp(min=1)
         return (power.clamp(min=0) / modes).sqrt() * SIGMA_DATA / scale.divisor[:, 0, 0].double()

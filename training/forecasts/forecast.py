@@ -25,6 +25,7 @@ from corrstore.training.forecasts.header import Format, Part
 from corrstore.training.forecasts.settings import SamplingSettings
 from corrstore.training.forecasts.tiles import Tile, Tiling, blend, tiled
 from corrstore.training.learning.checkpoint import Trained
+from corrstore.training.networks.regression import Prediction
 from corrstore.training.patches.patches import Patch
 
 
@@ -67,13 +68,13 @@ class ForecastSampler:
     def memory(self) -> int:
         """Bytes on the device while a member is drawn, beside the networks and what a batch of tiles takes in them.
 
-        Five float64 fields of all target channels in the sampler; in float32 the mean, the denoiser's estimate, and the
-        condition. That is 5.0 GB for 24 channels of 1600 x 2400 on 35 of condition, whatever the number of members
-        and times.
+        Five float64 fields of all target channels in the sampler; in float32 the prediction, the denoiser's estimate,
+        and the condition. That is 5.3 GB for 24 channels of 1600 x 2400 on 35 of condition, whatever the number of
+        members and times.
         """
         targets, features = len(self.trained.features.target_names), len(self.trained.features.names)
         area = self.tiling.area
-        return area.height * area.width * (5 * 8 * targets + 4 * (2 * targets + features))
+        return area.height * area.width * (5 * 8 * targets + 4 * (3 * targets + features))
 
     def forecast(self, url: str, form: Format) -> Forecast:
         """Return the forecast at `url`; nothing is written yet."""
@@ -93,10 +94,10 @@ class ForecastSampler:
         for time, of_time in groupby(parts, attrgetter("time")):
             index = int(self.samples[time])
             conditioned = ConditionedTime.of_sample(self, index)
-            region = self.region.inside(self.tiling.area)
+            region, mean = self.region.inside(self.tiling.area), conditioned.prediction.mean
             for part in of_time:
                 member = part.member
-                fields = conditioned.mean if member is None else conditioned.member(self._innovations(index, member))
+                fields = mean if member is None else conditioned.member(self._innovations(index, member))
                 yield part, self._physical(region.crop(fields), part)
 
     def _innovations(self, index: int, member: int) -> list[Innovation]:
@@ -117,20 +118,20 @@ class ForecastSampler:
 
 
 class ConditionedTime(NamedTuple):
-    """The denoiser's condition at one time on the tiles' area: features (channel, lat, lon), the regression's mean."""
+    """The denoiser's condition at one time on the tiles' area: features (channel, lat, lon), the prediction."""
 
     trained: Trained
     sampling: SamplingSettings
     tiling: Tiling
     features: Tensor
-    mean: Tensor
+    prediction: Prediction
 
     @classmethod
     def of_sample(cls, forecast_sampler: ForecastSampler, index: int) -> ConditionedTime:
-        """Return features and mean of a sample of the sampler's store.
+        """Return features and the regression's prediction of a sample of the sampler's store.
 
-        The mean is that of the whole domain also where not all tiles are drawn: others that reach into the area are
-        added for it.
+        The prediction is that of the whole domain also where not all tiles are drawn: others that reach into the area
+        are added for it.
         """
         trained, sampling, tiling = forecast_sampler.trained, forecast_sampler.sampling, forecast_sampler.tiling
         around = tiling.touching(tiling.area)
@@ -138,23 +139,23 @@ class ConditionedTime(NamedTuple):
         features = trained.features.condition_of(stored, around.area)[0]
 
         def evaluate(pairs: list[tuple[int, Tile]]) -> Tensor:
-            return trained.mean(torch.stack([tile.crop(features) for _, tile in pairs]))
+            return torch.cat(trained.prediction(torch.stack([tile.crop(features) for _, tile in pairs])), dim=1)
 
-        mean = blend(evaluate, 1, around, sampling.batch)[0]
         inner = tiling.area.inside(around.area)
-        return cls(trained, sampling, tiling, inner.crop(features), inner.crop(mean))
+        mean, log_spread = inner.crop(blend(evaluate, 1, around, sampling.batch)[0]).chunk(2)
+        return cls(trained, sampling, tiling, inner.crop(features), Prediction(mean, log_spread))
 
     def member(self, parts: Sequence[Innovation]) -> Tensor:
         """Return the normalised target fields of a member, whose noise on the domain is the sum of the innovations."""
-        domain = self.trained.features.geometry.domain
+        domain, mean = self.trained.features.geometry.domain, self.prediction.mean
 
         def noise(draw: int) -> Tensor:
-            whole = summed_noise(parts, draw, (len(self.mean), domain.height, domain.width))
+            whole = summed_noise(parts, draw, (len(mean), domain.height, domain.width))
             return self.tiling.area.crop(whole)[None]
 
         def condition(tile: Tile) -> Tensor:
-            return torch.cat([tile.crop(self.features), tile.crop(self.mean)])
+            return torch.cat([tile.crop(self.features), *(tile.crop(each) for each in self.prediction)])
 
         denoise = tiled(self.trained.denoise, condition, self.tiling, self.sampling.batch)
-        residual = sample(denoise, noise, self.sampling.sampler, self.mean.device)[0]
-        return self.trained.combined(self.mean, residual.float())
+        residual = sample(denoise, noise, self.sampling.sampler, mean.device)[0]
+        return self.trained.combined(self.prediction, residual.float())

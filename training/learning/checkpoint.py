@@ -21,11 +21,11 @@ from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
-from corrstore.training.networks.regression import Regression
+from corrstore.training.networks.regression import Prediction, Regression
 from corrstore.training.patches.features import Features, StaticScale
 from corrstore.training.run_config import RunConfig
 
-FORMAT = "corrstore checkpoint 4"
+FORMAT = "corrstore checkpoint 5"
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -49,17 +49,17 @@ class Trained:
     file: Path | None = None
 
     @torch.no_grad()
-    def mean(self, condition: Tensor) -> Tensor:
+    def prediction(self, condition: Tensor) -> Prediction:
         """Return the regression's prediction (batch, target channels, height, width), normalised, float32.
 
         `condition` comes from `features.condition`.
         """
         with autocast(self.config, condition.device):
-            return self.regression(condition).float()
+            return Prediction(*(each.float() for each in self.regression(condition)))
 
     def diffusion_condition(self, condition: Tensor) -> Tensor:
-        """Return the denoiser's condition: the features, then the regression's mean."""
-        return torch.cat([condition, self.mean(condition)], dim=1)
+        """Return the denoiser's condition: the features, then the regression's mean and spread."""
+        return torch.cat([condition, *self.prediction(condition)], dim=1)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
@@ -68,10 +68,10 @@ class Trained:
         with autocast(self.config, condition.device):
             return self.denoiser(x, sigma, condition)
 
-    def combined(self, mean: Tensor, x: Tensor) -> Tensor:
-        """Return normalised target fields from the mean and a sampled residual."""
+    def combined(self, prediction: Prediction, x: Tensor) -> Tensor:
+        """Return normalised target fields from the prediction and a sampled residual."""
         assert self.residual_scale is not None, "a regression has no residual"
-        return mean + self.residual_scale.restored(x)
+        return prediction.mean + prediction.spread * self.residual_scale.restored(x)
 
 
 def autocast(config: RunConfig, device: torch.device) -> torch.autocast:

@@ -24,7 +24,7 @@ from corrstore.training.learning.checkpoint import Trained, autocast
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.shares import LossShares
-from corrstore.training.networks.regression import Regression
+from corrstore.training.networks.regression import Prediction, Regression, normal_crps
 from corrstore.training.patches.features import Features, static_scales
 from corrstore.training.patches.loader import Batch, Span
 from corrstore.training.run_config import RunConfig
@@ -58,6 +58,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(_groups(self.model, config.weight_decay), fused=device.type == "cuda")
         self.channel_weights = torch.tensor(config.weights(self.features.target_names), device=device)
         self.residual_scale: ResidualScale | None = None
+        self.error_scale: ResidualScale | None = None
         self.noise_levels: NoiseLevels | None = None
         self.shares: LossShares | None = None
         self.patches_seen = 0
@@ -129,13 +130,16 @@ class Learner:
         condition, base, target = self._fields(batch)
         with autocast(self.config, self.device):
             if isinstance(self.model, Regression):
-                scale = self.residual_scale.divisor
-                error, residual = (forward(condition) - target) / scale, (target - base) / scale
-                return loss_terms(error, residual, self.channel_weights[:, None, None])
+                predicted, scale = forward(condition), self.residual_scale.divisor
+                error, residual = (predicted.mean - target) / scale, (target - base.mean) / scale
+                weight = self.channel_weights[:, None, None]
+                terms = loss_terms(error, residual, weight)
+                crps = torch.where(residual.isnan(), 0.0, normal_crps(terms.error, predicted.spread))
+                return terms._replace(total=terms.total + (weight * crps).sum())
             assert self.noise_levels is not None, "they are measured with the scale"
             return edm_loss(
                 forward,
-                self.residual_scale.standardised(target - base),
+                self.residual_scale.standardised((target - base.mean) / base.spread),
                 condition,
                 [self._generator(batch.first + i) for i in range(len(target))],
                 levels=self.noise_levels,
@@ -155,10 +159,10 @@ class Learner:
             _, base, target = self._fields(batch)
             _, channels, height, width = target.shape
             found = found or ResidualStatistics(channels, (height, width), self.device)
-            found.add(target - base)
+            found.add(target - base.mean, base.spread)
         assert found is not None
         self.processes.summed(found.sums)
-        self.residual_scale = found.scale
+        self.error_scale, self.residual_scale = found.error_scale, found.scale
         if isinstance(self.model, Denoiser) and isinstance(self.average, Denoiser):
             self.model.mode_std = self.average.mode_std = found.mode_std.T.float().contiguous()
             self.noise_levels = self.config.levels(found.noise_levels)
@@ -174,7 +178,7 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Return the content of a checkpoint; `resume` reads it."""
-        parent, scale = self.parent, self.residual_scale
+        parent = self.parent
         return {
             "config": self.config.model_dump(mode="json"),
             "patches_seen": self.patches_seen,
@@ -187,7 +191,10 @@ class Learner:
                 "patches_seen": parent.patches_seen,
                 "ema": parent.regression.state_dict(),
             },
-            "residual_scale": scale and [scale.mean.cpu(), scale.std.cpu()],
+            **{
+                key: scale and [scale.mean.cpu(), scale.std.cpu()]
+                for key, scale in (("residual_scale", self.residual_scale), ("error_scale", self.error_scale))
+            },
             "noise_levels": self.noise_levels and asdict(self.noise_levels),
             "shares": self.shares and {"size": self.shares.size, "sums": self.shares.sums.cpu()},
             "model": self.model.state_dict(),
@@ -201,22 +208,25 @@ class Learner:
         self.model.load_state_dict(content["model"])
         self.average.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.residual_scale = ResidualScale(*content["residual_scale"]).to(self.device)
+        self.residual_scale, self.error_scale = (
+            ResidualScale(*content[key]).to(self.device) for key in ("residual_scale", "error_scale")
+        )
         self.noise_levels = content["noise_levels"] and NoiseLevels(**content["noise_levels"])
         shares = content["shares"]
         self.shares = LossShares(self.features.target_names, shares["size"], self.noise_levels, self.device)
         self.shares.sums += shares["sums"].to(self.device)
         self.patches_seen = content["patches_seen"]
 
-    def _fields(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _fields(self, batch: Batch) -> tuple[Tensor, Prediction, Tensor]:
         """Return condition, base field and target; one call of the regression for all the patches."""
         condition = self.features.condition(batch.input, batch.patches)
         target = self.features.targets(batch.target)
         if isinstance(self.model, Regression):
-            return condition, self.model.residual(condition), target
+            interpolated = self.model.residual(condition)
+            return condition, Prediction(interpolated, torch.zeros_like(interpolated)), target
         assert self.parent is not None
-        mean = self.parent.mean(condition)
-        return torch.cat([condition, mean], dim=1), mean, target
+        predicted = self.parent.prediction(condition)
+        return torch.cat([condition, *predicted], dim=1), predicted, target
 
     def _store(self) -> dict[str, Any]:
         attributes = self.store.attributes

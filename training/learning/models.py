@@ -29,16 +29,16 @@ def condition_channels(fields: Fields) -> int:
 def regression_for(config: RunConfig, fields: Fields) -> Regression:
     """Return a new regression for a store's fingerprint fields; raise BadInput for a setting that names no target."""
     targets = _normalisations(fields["target"])
-    network = _network(config, condition_channels(fields), len(targets), noise_conditioned=False)
+    network = _network(config, condition_channels(fields), 2 * len(targets), noise_conditioned=False)
     return Regression(
         network, connections(_normalisations(fields["input"]), targets, without=config.predicted_outright)
     )
 
 
 def denoiser_for(config: RunConfig, fields: Fields, mode_std: Tensor | None = None) -> Denoiser:
-    """Return a new denoiser, whose channels are the noisy residual, the features and the regression's mean."""
+    """Return a new denoiser, whose channels are the noisy residual, the features, the regression's mean and spread."""
     targets = len(fields["target"]["channels"])
-    in_channels = condition_channels(fields) + 2 * targets
+    in_channels = condition_channels(fields) + 3 * targets
     return Denoiser(_network(config, in_channels, targets, noise_conditioned=True), SIGMA_DATA, mode_std)
 
 

@@ -110,7 +110,7 @@ def _kept_for_backward(model: Regression | Denoiser, condition: int, targets: in
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         if isinstance(model, Denoiser):
-            model(fields(targets), torch.empty(1, device="meta"), fields(condition + targets))
+            model(fields(targets), torch.empty(1, device="meta"), fields(condition + 2 * targets))
         else:
             model(fields(condition))
     return sum(each.nbytes() for each in kept.values())

@@ -81,7 +81,7 @@ class RunLog:
 
 def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:
     rows: list[list[str]] = []
-    if path.exists():
+    if patches_seen and path.exists():
         try:
             lines = path.read_bytes().decode("ascii").splitlines()[1:]
             rows = [row for row in csv.reader(lines) if row and int(row[0]) <= patches_seen]

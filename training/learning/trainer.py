@@ -99,6 +99,8 @@ def _train(
         if processes.is_first and learner.noise_levels:
             notices.print(f"noise levels {learner.noise_levels}: of the residual's spectrum, but where they are set")
     log = RunLog(output, learner.patches_seen) if processes.is_first else None
+    if config.stage == "diffusion" and not learner.patches_seen:
+        best = _validated(learner, best, output, log)  # the Wiener filter, which training has to improve on
     batches = loader.batches(learner.spans())
     meter = Meter(loader)
     console = notices if processes.is_first else Console(quiet=True, force_terminal=False)

@@ -74,17 +74,17 @@ def fair_crps(members: Tensor, truth: Tensor) -> Tensor:
 
 def _members(trained: Trained, loader: Loader, batch: Batch, condition: Tensor) -> Tensor:
     """Return normalised target fields (members, batch, channels, height, width)."""
-    mean = trained.mean(condition)
+    predicted = trained.prediction(condition)
     if trained.denoiser is None or trained.noise_levels is None:
-        return mean[None]
+        return predicted.mean[None]
     config, count = trained.config, trained.config.validation_members
     times = [loader.store.times[draw.sample] for draw in batch.draws]
     keys = [member_key(time, member, config.seed) for member in range(count) for time in times]
-    denoiser_condition = torch.cat([condition, mean], dim=1).repeat(count, 1, 1, 1)
+    denoiser_condition = torch.cat([condition, *predicted], dim=1).repeat(count, 1, 1, 1)
     x = sample(
         lambda x, sigma: trained.denoise(x, sigma, denoiser_condition),
-        lambda draw: torch.stack([member_noise(key, draw, mean.shape[1:]) for key in keys]),
+        lambda draw: torch.stack([member_noise(key, draw, predicted.mean.shape[1:]) for key in keys]),
         SamplerConfig.over(trained.noise_levels, config.validation_steps),
         condition.device,
     )
-    return trained.combined(mean, x.unflatten(0, (count, -1)))
+    return trained.combined(predicted, x.unflatten(0, (count, -1)))

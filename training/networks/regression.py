@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.networks.network import UNet
+
+LARGEST = 3.0
+"""The bound of ln(spread): where the mean is all but certain, as where it seldom rains, an error is still possible."""
 
 
 class Connection(NamedTuple):
@@ -70,25 +74,53 @@ class GlobalResidual(nn.Module):
         return condition[:, self.index] * self.scale + self.offset
 
 
-class Regression(nn.Module):
-    """The conditional mean of the target: the global residual connection, and what the network adds to it.
+class Prediction(NamedTuple):
+    """The prediction of normalised targets (batch, channels, height, width): the mean, and how uncertain it is.
 
-    Raises BadInput where the connections are not one for each of the network's output channels.
+    `log_spread` is the natural logarithm of the `spread`, the standard deviation that the mean's error is expected to
+    have, over that of interpolation's error in the whole domain.
+    """
+
+    mean: Tensor
+    log_spread: Tensor
+
+    @property
+    def spread(self) -> Tensor:
+        """The expected standard deviation of the mean's error, over that of interpolation's."""
+        return self.log_spread.exp()
+
+
+class Regression(nn.Module):
+    """The conditional mean of the target, and its spread: the global residual connection and what the network adds.
+
+    The network has two output channels for each target: what is added to the connection, then ln(spread).
+    Raises BadInput where the connections are not one for each target.
     """
 
     def __init__(self, network: UNet, connections: Sequence[Connection | None]) -> None:
         super().__init__()
-        if len(connections) != network.config.out_channels:
+        if 2 * len(connections) != network.config.out_channels:
             raise BadInput(
-                f"the network predicts {network.config.out_channels} channels, but was given "
+                f"the network has {network.config.out_channels} output channels, two for each target, but was given "
                 f"{len(connections)} connections; give one, or None, for each target channel"
             )
         self.network = network
         self.residual = GlobalResidual(connections)
 
-    def forward(self, condition: Tensor) -> Tensor:
-        """Map a condition (batch, channels, height, width) to (batch, target channels, height, width), all normalised.
+    def forward(self, condition: Tensor) -> Prediction:
+        """Map a normalised condition (batch, channels, height, width) to the prediction of the targets.
 
         The condition's first channels are the upsampled input's, in order; static fields and position follow.
         """
-        return self.residual(condition) + self.network(condition)
+        added, log_spread = self.network(condition).chunk(2, dim=1)
+        return Prediction(self.residual(condition) + added, log_spread.float().clamp(-LARGEST, LARGEST))
+
+
+def normal_crps(error: Tensor, spread: Tensor) -> Tensor:
+    """Return the CRPS of a normal distribution by the error of its mean and its standard deviation, of one unit.
+
+    Gneiting and Raftery 2007, doi 10.1198/016214506000001437, equation 21.
+    """
+    z = error / spread
+    density = torch.exp(-(z**2) / 2) * math.sqrt(2 / math.pi)
+    return spread * (z * torch.erf(z / math.sqrt(2)) + density - 1 / math.sqrt(math.pi))

@@ -17,7 +17,7 @@ from corrstore.training.diffusion.spectrum import modes_of_octaves, octave_power
 def statistics(*batches):
     found = ResidualStatistics(batches[0].shape[1], batches[0].shape[2:], torch.device("cpu"))
     for batch in batches:
-        found.add(batch)
+        found.add(batch, torch.ones_like(batch))
     return found
 
 

@@ -49,22 +49,27 @@ def test_a_run_comes_back_with_what_it_was_trained_by(demo_store, regression_run
     assert regression.store["fingerprint_fields"]["target"]["channels"] == demo_store.recipe.target.channels
     diffusion = load_checkpoint(diffusion_run / LAST, demo_store)
     condition = diffusion.features.condition_of(demo_store.stored("input", 0), Patch(0, 0, *SHAPE))
-    assert torch.equal(diffusion.mean(condition), regression.mean(condition))
+    predicted = diffusion.prediction(condition)
+    assert all(map(torch.equal, predicted, regression.prediction(condition)))
     seen = diffusion.diffusion_condition(condition)
     drawn = diffusion.denoise(torch.randn(1, 6, *SHAPE), torch.tensor(1.0), seen)
     assert drawn.shape == (1, 6, *SHAPE)
-    assert diffusion.combined(diffusion.mean(condition), drawn).isfinite().all()
+    assert diffusion.combined(predicted, drawn).isfinite().all()
     assert not any(each.requires_grad for each in diffusion.denoiser.parameters())
 
 
-def test_the_residuals_scale_is_that_of_target_minus_mean(demo_store, diffusion_run):
+def test_the_residual_is_the_regressions_error_divided_by_its_spread(demo_store, diffusion_run):
     trained = load_checkpoint(diffusion_run, demo_store)
     loader = Loader(demo_store, split_order(demo_store, "train", trained.config))
-    residuals = []
+    errors, residuals = [], []
     for batch in loader.batches([(0, 4), (4, 8)]):
         condition = trained.features.condition(batch.input, batch.patches)
-        residuals.append(batch.target.double().numpy() - trained.mean(condition).double().numpy())
-    residual = np.concatenate(residuals)
+        predicted = trained.prediction(condition)
+        errors.append(batch.target.double().numpy() - predicted.mean.double().numpy())
+        residuals.append(errors[-1] / predicted.spread.double().numpy())
+    error, residual = np.concatenate(errors), np.concatenate(residuals)
+    found = [each.numpy() for each in read_checkpoint(diffusion_run)["error_scale"]]
+    np.testing.assert_allclose(found, [error.mean(axis=(0, 2, 3)), error.std(axis=(0, 2, 3))], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(trained.residual_scale.mean, residual.mean(axis=(0, 2, 3)), atol=1e-5)
     np.testing.assert_allclose(trained.residual_scale.std, residual.std(axis=(0, 2, 3)), rtol=1e-4)
     standardised = trained.residual_scale.standardised(torch.from_numpy(residual))
@@ -101,7 +106,7 @@ def test_a_foreign_or_older_file_is_refused_by_name(demo_store, tmp_path):
         load_checkpoint(tmp_path / "foreign.pt", demo_store)
     torch.save({"format": "corrstore checkpoint 1"}, tmp_path / "older.pt")
     with pytest.raises(
-        BadInput, match=r"older\.pt has the format 'corrstore checkpoint 1', .* reads 'corrstore checkpoint 4'"
+        BadInput, match=r"older\.pt has the format 'corrstore checkpoint 1', .* reads 'corrstore checkpoint 5'"
     ):
         load_checkpoint(tmp_path / "older.pt", demo_store)
     with pytest.raises(BadInput, match=r"no checkpoint .*best\.pt"):

@@ -32,7 +32,7 @@ from corrstore.training.learning.models import regression_for
 from corrstore.training.learning.plan import training_plan
 from corrstore.training.learning.processes import SINGLE_PROCESS
 from corrstore.training.learning.trainer import measure_throughput, planned_noise_levels, train
-from corrstore.training.learning.validation import fair_crps, validate
+from corrstore.training.learning.validation import MEASURES, fair_crps, score, validate
 from corrstore.training.patches.loader import Batch, Loader, split_order
 from corrstore.training.run_config import PRESETS, parsed_changes, run_config
 from tests.brief_run import BRIEF_RUN
@@ -187,6 +187,18 @@ def test_the_log_has_the_loss_as_a_share_of_predicting_nothing(demo_store, runs)
     third = len(rows) // 3
     low, high = ([float(row["share"]) for row in part] for part in (rows[:third], rows[-third:]))
     assert np.mean(low) < np.mean(high)
+
+
+def test_a_diffusion_is_validated_before_its_first_update_and_the_best_weights_are_kept(runs):
+    """Before it is trained it is the Wiener filter, so that training cannot leave something worse in best.pt."""
+    for stage, first in (("regression", 16), ("diffusion", 0)):
+        scores = {}
+        with (runs / stage / "validation.csv").open() as file:
+            for row in csv.DictReader(file):
+                measures = {name: float(row[name]) for name in MEASURES}
+                scores.setdefault(int(row["patches"]), {})[row["channel"]] = measures
+        assert next(iter(scores)) == first
+        assert read_checkpoint(runs / stage)["patches_seen"] == min(scores, key=lambda clock: score(scores[clock]))
 
 
 def test_after_a_crash_it_goes_on_from_the_last_checkpoint_to_the_same_bits(demo_store, runs, tmp_path):

@@ -9,14 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
 from scipy.signal import correlate2d
+from scipy.stats import norm
 from torch import nn
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.networks.layers import Attention, NoiseEmbedding, ResidualBlock
 from corrstore.training.networks.network import NetworkConfig, UNet
-from corrstore.training.networks.regression import GlobalResidual, Regression, connections
+from corrstore.training.networks.regression import GlobalResidual, Regression, connections, normal_crps
 
 
 def unet(in_channels=3, out_channels=2, *, noise_conditioned=False, **changes):
@@ -242,23 +244,48 @@ def test_the_connection_carries_physical_values_from_the_inputs_units_to_the_tar
 def test_an_untrained_regression_is_plain_interpolation_and_can_leave_it():
     torch.manual_seed(0)
     links = connections(INPUTS, TARGETS)
-    model = Regression(unet(in_channels=6, out_channels=4), links)
+    model = Regression(unet(in_channels=6, out_channels=8), links)
     condition = torch.randn(2, 6, 8, 12)
-    assert torch.equal(model(condition), GlobalResidual(links)(condition))
+    assert torch.equal(model(condition).mean, GlobalResidual(links)(condition))
+    assert not model(condition).log_spread.any()
 
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(2):
         optimiser.zero_grad()
-        (model(condition) - 1).square().mean().backward()
+        (model(condition).mean - 1).square().mean().backward()
         optimiser.step()
-    assert not torch.equal(model(condition), GlobalResidual(links)(condition))
+    assert not torch.equal(model(condition).mean, GlobalResidual(links)(condition))
 
 
 def test_connections_travel_in_the_models_state_and_must_match_its_channels():
-    model = Regression(unet(in_channels=6, out_channels=4), connections(INPUTS, TARGETS))
-    other = Regression(unet(in_channels=6, out_channels=4), [None] * 4)
+    model = Regression(unet(in_channels=6, out_channels=8), connections(INPUTS, TARGETS))
+    other = Regression(unet(in_channels=6, out_channels=8), [None] * 4)
     other.load_state_dict(model.state_dict())
     condition = torch.randn(1, 6, 8, 8)
-    assert torch.equal(other(condition), model(condition))
-    with pytest.raises(BadInput, match="predicts 4 channels, but was given 3 connections"):
-        Regression(unet(in_channels=6, out_channels=4), [None] * 3)
+    assert all(map(torch.equal, other(condition), model(condition)))
+    with pytest.raises(BadInput, match="has 8 output channels, two for each target, but was given 3 connections"):
+        Regression(unet(in_channels=6, out_channels=8), [None] * 3)
+
+
+@pytest.mark.parametrize(("error", "spread"), [(0.0, 1.0), (-0.7, 0.3), (3.0, 0.5), (0.2, 4.0)])
+def test_the_crps_of_a_normal_distribution_is_the_integral_that_defines_it(error, spread):
+    """The squared distance of the distribution, of mean `error`, from a step at 0."""
+    below, _ = quad(lambda y: norm.cdf(y, error, spread) ** 2, -40, 0, points=[error - spread], limit=200)
+    above, _ = quad(lambda y: norm.sf(y, error, spread) ** 2, 0, 40, points=[error + spread], limit=200)
+    found = normal_crps(torch.tensor(error).double(), torch.tensor(spread).double())
+    assert float(found) == pytest.approx(below + above, rel=1e-6)
+
+
+def test_the_spread_with_the_least_crps_is_the_errors_standard_deviation():
+    spread = torch.tensor([0.1, 3.0], dtype=torch.float64, requires_grad=True)
+    normal = torch.from_numpy(norm.ppf((np.arange(2000) + 0.5) / 2000))[:, None]
+    optimiser = torch.optim.LBFGS([spread], max_iter=50)
+
+    def loss():
+        optimiser.zero_grad()
+        found = normal_crps(normal * torch.tensor([0.5, 2.0]), spread).mean()
+        found.backward()
+        return found
+
+    optimiser.step(loss)
+    np.testing.assert_allclose(spread.detach(), [0.5, 2.0], rtol=1e-2)

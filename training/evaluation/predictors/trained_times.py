@@ -70,7 +70,7 @@ def learned(opened: Opened, notes: list[str]) -> Learned:
     scales = {}
     runs = [content["config"]]
     if content["regression"] is not None:  # a diffusion's: its residual is the error of the regression
-        mean, std = (each.double().tolist() for each in content["residual_scale"])
+        mean, std = (each.double().tolist() for each in content["error_scale"])
         scales = {name: (m, s) for name, m, s in zip(names, mean, std, strict=True)}
         runs.append(content["regression"]["config"])
     url = content["store"]["url"]

@@ -64,6 +64,17 @@ class Waves:
 
 
 @dataclass(frozen=True)
+class Redraw:
+    """Another draw of the weather's law: waves of textures shorter than `below_km` have other random coefficients.
+
+    Those of each `member` are independent of the archive's and of all other members'.
+    """
+
+    member: int
+    below_km: float
+
+
+@dataclass(frozen=True)
 class Texture:
     """A Gaussian random field on the fine grid, of mean 0 and expected variance 1, made by one inverse FFT.
 
@@ -80,6 +91,7 @@ class Texture:
     slope: float
     drift: tuple[float, float] = (0.0, 0.0)
     lifetime: float = 24.0
+    redraw: Redraw | None = None
 
     def at(self, time: np.datetime64) -> FieldArray:
         """Return the texture at that time."""
@@ -138,6 +150,10 @@ def _spectrum(texture: Texture) -> _Spectrum:
     k[0, 0] = 0
     random = random_stream(texture.seed, texture.name)
     normal = random.standard_normal((2, *k.shape), dtype=np.float32)
+    if redraw := texture.redraw:
+        other = random_stream(texture.seed, f"{texture.name}, member {redraw.member}")
+        drawn = other.standard_normal(normal.shape, dtype=np.float32)
+        normal = np.where(k > 2 * np.pi / redraw.below_km, drawn, normal)
     rate = random.standard_normal(k.shape, dtype=np.float32) * (k / low) ** np.float32(2 / 3) / texture.lifetime
     east, north = texture.drift
     frequency = rate - np.float64(east) * kx - np.float64(north) * ky

@@ -6,7 +6,6 @@ import numpy as np
 
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.weather.land import Land
-from corrstore.datasets.synthetic.weather.noise import Texture
 from corrstore.datasets.synthetic.weather.synoptic import Synoptic
 
 _DRIFT = (22.0, 6.0)
@@ -19,7 +18,7 @@ def rain_rate(synoptic: Synoptic, land: Land) -> FieldArray:
     mountains, moisture and the afternoon over land lower that threshold: they can be told from a coarse field and
     the terrain; which of the texture's hills is a shower cannot.
     """
-    cells = Texture(synoptic.seed, "showers", synoptic.domain, 16, 260, 1.8, drift=_DRIFT, lifetime=12)
+    cells = synoptic.texture("showers", 16, 260, 1.8, drift=_DRIFT, lifetime=12)
     afternoon = synoptic.warmth_of_day * land.land_mask * (0.7 + 0.6 * synoptic.summer)
     readiness = (
         -1.9
@@ -46,6 +45,6 @@ def reflectivity(rate: FieldArray, synoptic: Synoptic) -> FieldArray:
 
     The drop size varies from place to place, by 2 dB.
     """
-    drops = Texture(synoptic.seed, "drops", synoptic.domain, 12, 200, 1.7, drift=_DRIFT, lifetime=8).at(synoptic.time)
+    drops = synoptic.texture("drops", 12, 200, 1.7, drift=_DRIFT, lifetime=8).at(synoptic.time)
     clear_air = np.float32(1e-3) * np.exp(drops)
     return (10 * np.log10(200 * (rate + clear_air) ** 1.6) + 2 * drops).clip(-35, 75)

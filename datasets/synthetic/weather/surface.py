@@ -7,7 +7,6 @@ import numpy as np
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.weather.humidity import dew_point, specific_humidity
 from corrstore.datasets.synthetic.weather.land import Land, gradient
-from corrstore.datasets.synthetic.weather.noise import Texture
 from corrstore.datasets.synthetic.weather.rain import reflectivity, upslope
 from corrstore.datasets.synthetic.weather.synoptic import DRY_GAS_CONSTANT, GRAVITY, LAPSE_RATE, Synoptic
 
@@ -24,7 +23,7 @@ def surface_fields(synoptic: Synoptic, land: Land, rate: FieldArray) -> dict[str
     u, v = _wind_at_10_m(synoptic, land, rate)
     soil, t2m = _temperatures(synoptic, land, rate, level_temperature, np.hypot(u, v))
     heat_low = 90 * synoptic.warmth_of_day * land.height / 4000
-    noise = Texture(synoptic.seed, "pressure", synoptic.domain, 14, 400, 3.0, drift=(35, 0)).at(synoptic.time)
+    noise = synoptic.texture("pressure", 14, 400, 3.0, drift=(35, 0)).at(synoptic.time)
     msl = 1e5 * np.exp(GRAVITY / DRY_GAS_CONSTANT * synoptic.height(1000) / level_temperature) - heat_low + 18 * noise
     exponent = GRAVITY / (DRY_GAS_CONSTANT * LAPSE_RATE)
     sp = msl * (1 - LAPSE_RATE * land.height / level_temperature) ** exponent
@@ -56,7 +55,7 @@ def _temperatures(
     ground = level_temperature - LAPSE_RATE * land.height
     cold_pool = 3 * (-land.prominence).clip(0, None) * (-day / 5).clip(0, 1) * np.exp(-((wind / 6) ** 2))
     foehn = 1.8 * np.tanh(-upslope(synoptic, land) / 0.15).clip(0, None)
-    noise = Texture(synoptic.seed, "temperature", synoptic.domain, 12, 300, 1.7, drift=(25, 5), lifetime=15)
+    noise = synoptic.texture("temperature", 12, 300, 1.7, drift=(25, 5), lifetime=15)
     t2m = ground + day - cold_pool + foehn - 2.8 * np.tanh(rate / 4) + 0.5 * noise.at(synoptic.time)
     return (ground + 0.4 * day).astype(np.float32), t2m.astype(np.float32)
 
@@ -72,7 +71,7 @@ def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: FieldArray) -> tuple[Fie
         exposure * (u * np.cos(turned) - v * np.sin(turned)),
         exposure * (u * np.sin(turned) + v * np.cos(turned)),
     )
-    eddies = Texture(synoptic.seed, "eddies at 10 m", synoptic.domain, 12, 400, 11 / 3, drift=(30, 0), lifetime=12)
+    eddies = synoptic.texture("eddies at 10 m", 12, 400, 11 / 3, drift=(30, 0), lifetime=12)
     gust_u, gust_v = eddies.rotation(synoptic.time)
     gusts = 0.9 + 0.08 * np.hypot(u, v)
     up_north, up_east = (2.2 * synoptic.warmth_of_day * np.tanh(slope / 0.05) for slope in land.slope)
@@ -84,7 +83,7 @@ def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: FieldArray) -> tuple[Fie
 
 
 def _relative_humidity(synoptic: Synoptic, land: Land, rate: FieldArray) -> FieldArray:
-    noise = Texture(synoptic.seed, "humidity at 2 m", synoptic.domain, 12, 300, 1.7, drift=(25, 5), lifetime=15)
+    noise = synoptic.texture("humidity at 2 m", 12, 300, 1.7, drift=(25, 5), lifetime=15)
     return (
         0.62
         + 0.13 * synoptic.moisture

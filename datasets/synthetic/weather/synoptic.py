@@ -10,7 +10,7 @@ import numpy as np
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.domain import SyntheticDomain
 from corrstore.datasets.synthetic.weather.land import gradient
-from corrstore.datasets.synthetic.weather.noise import Texture, Waves
+from corrstore.datasets.synthetic.weather.noise import Redraw, Texture, Waves
 
 GRAVITY = 9.80665
 DRY_GAS_CONSTANT = 287.05
@@ -21,11 +21,24 @@ _POLYTROPE = DRY_GAS_CONSTANT * LAPSE_RATE / GRAVITY
 
 @dataclass(frozen=True)
 class Synoptic:
-    """The large-scale flow of a seed at a time; every field is on the fine grid."""
+    """The large-scale flow of a seed at a time; every field is on the fine grid. `redraw` is of all its textures."""
 
     seed: int
     domain: SyntheticDomain
     time: np.datetime64
+    redraw: Redraw | None = None
+
+    def texture(
+        self,
+        name: str,
+        shortest: float,
+        longest: float,
+        slope: float,
+        drift: tuple[float, float] = (0.0, 0.0),
+        lifetime: float = 24.0,
+    ) -> Texture:
+        """Return the texture of that name; the numbers are Texture's."""
+        return Texture(self.seed, name, self.domain, shortest, longest, slope, drift, lifetime, self.redraw)
 
     def height(self, level: float) -> FieldArray:
         """Return the geopotential height in gpm of a pressure level in hPa."""
@@ -55,7 +68,7 @@ class Synoptic:
     @cached_property
     def front(self) -> FieldArray:
         """The distance to the front: positive in warm air, negative in cold air, about 1 at 400 km."""
-        meander = Texture(self.seed, "front meander", self.domain, 40, 350, 3.0, drift=(38, 0), lifetime=18)
+        meander = self.texture("front meander", 40, 350, 3.0, drift=(38, 0), lifetime=18)
         return self._front_wave + np.float32(0.09) * meander.at(self.time)
 
     @cached_property

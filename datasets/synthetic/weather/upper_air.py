@@ -60,8 +60,8 @@ def _wind(synoptic: Synoptic, above_ground: FieldArray, level: int) -> tuple[Fie
 
 
 def _eddies(synoptic: Synoptic, name: str) -> Texture:
-    return Texture(synoptic.seed, f"eddies of {name}", synoptic.domain, 14, 500, 11 / 3, drift=(45, 0), lifetime=14)
+    return synoptic.texture(f"eddies of {name}", 14, 500, 11 / 3, drift=(45, 0), lifetime=14)
 
 
 def _noise(synoptic: Synoptic, name: str, slope: float) -> FieldArray:
-    return Texture(synoptic.seed, name, synoptic.domain, 14, 400, slope, drift=(40, 0), lifetime=14).at(synoptic.time)
+    return synoptic.texture(name, 14, 400, slope, drift=(40, 0), lifetime=14).at(synoptic.time)

@@ -10,6 +10,7 @@ import numpy as np
 from corrstore.datasets.grids.fields import FieldArray
 from corrstore.datasets.synthetic.domain import SyntheticDomain
 from corrstore.datasets.synthetic.weather.land import Land, land_of
+from corrstore.datasets.synthetic.weather.noise import Redraw
 from corrstore.datasets.synthetic.weather.rain import rain_rate, reflectivity
 from corrstore.datasets.synthetic.weather.surface import surface_fields
 from corrstore.datasets.synthetic.weather.synoptic import Synoptic
@@ -45,10 +46,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Weather:
-    """The weather of a seed on a domain."""
+    """The weather of a seed on a domain, or with `redraw` another draw of its law."""
 
     seed: int
     domain: SyntheticDomain
+    redraw: Redraw | None = None
 
     @cached_property
     def land(self) -> Land:
@@ -57,7 +59,7 @@ class Weather:
 
     def at(self, time: np.datetime64) -> Moment:
         """Return the weather at that time."""
-        return Moment(Synoptic(self.seed, self.domain, time), self.land)
+        return Moment(Synoptic(self.seed, self.domain, time, self.redraw), self.land)
 
     def rain_over_hour(self, end: np.datetime64) -> tuple[FieldArray, FieldArray]:
         """Return the rain in kg m-2 over the hour up to `end`, from three midpoints, and its highest hourly rate."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from corrstore.datasets.archives.grib.handle import eccodes, message_handle
 from corrstore.datasets.errors import BadInput
@@ -19,6 +20,7 @@ from corrstore.datasets.recipe.periods import parse_time
 from corrstore.datasets.synthetic import FAULT_KINDS, SyntheticArchive, SyntheticSpec, synthesise
 from corrstore.datasets.synthetic.cma_rra import init_time_of
 from corrstore.datasets.synthetic.domain import domain_of
+from corrstore.datasets.synthetic.weather.noise import Redraw
 from corrstore.datasets.synthetic.weather.weather import Weather
 from corrstore.datasets.variables.table import VARIABLES
 
@@ -309,6 +311,19 @@ def test_the_land_shapes_the_temperature(weather):
     assert 0.02 < moment.land.sea_mask.mean() < 0.4
     assert height.max() > 3000
     assert not height[moment.land.sea_mask == 1].any()
+
+
+def test_another_draw_of_the_law_has_the_same_long_waves_and_independent_short_ones(weather):
+    """Temperature at 850 hPa in 3 draws; without what they share, independent fields have correlations of -1/2."""
+    time = parse_time("2018-07-03T06")
+    draws = [weather, *(Weather(weather.seed, weather.domain, Redraw(member, 56.0)) for member in range(2))]
+    fields = [each.at(time).on_level(850)["t"] for each in draws]
+    short = np.stack([(each - gaussian_filter(each, 1.5))[9:-9, 9:-9].ravel() for each in fields])
+    correlation = np.corrcoef(short - short.mean(axis=0))
+    np.testing.assert_allclose(correlation[np.triu_indices(3, 1)], -0.5, atol=0.1)
+    np.testing.assert_allclose(short.std(axis=1), short.std(axis=1).mean(), rtol=0.05)
+    long = [gaussian_filter(each, 20) for each in fields]
+    assert max(np.abs(each - long[0]).max() for each in long[1:]) < 0.05 * (fields[0] - long[0]).std()
 
 
 @pytest.mark.parametrize("time", ["2018-01-15T00", "2018-07-05T18", "2020-10-01T09"])

@@ -28,7 +28,7 @@ from corrstore.datasets.synthetic.spec import FINE_STEP, SyntheticSpec
 from corrstore.datasets.synthetic.weather.noise import Redraw
 from corrstore.datasets.synthetic.weather.weather import Weather
 from corrstore.training.evaluation.evaluate import evaluate
-from corrstore.training.evaluation.predictions import ENSEMBLE, WHITE
+from corrstore.training.evaluation.predictors.names import ENSEMBLE, WHITE
 from corrstore.training.evaluation.results import Gain
 from corrstore.training.forecasts.files import Forecast, open_forecast
 

@@ -28,22 +28,23 @@ class Denoiser(nn.Module):
     """D(x; sigma, condition), the estimate of clean residuals from noisy ones, around a U-Net.
 
     The network sees the scaled x and then the condition as channels. `sigma_data` is one number, or one for each target
-    channel, such as the residuals' measured standard deviations. With `mode_std` (channels, octaves), the residuals'
-    measured spectrum, each cosine mode is preconditioned by its own standard deviation in place of `sigma_data`: a
+    channel, such as the residuals' measured standard deviations. With `octave_variance` (channels, octaves), the
+    residuals' measured spectrum, each cosine mode is preconditioned by its own standard deviation in place of
+    `sigma_data`: a
     network that adds nothing leaves the Wiener filter, the best linear denoiser, and the sampler draws Gaussian fields
     of that spectrum.
     """
 
     sigma_data: Tensor
-    mode_std: Tensor | None
+    octave_variance: Tensor | None
 
     def __init__(
-        self, network: UNet, sigma_data: float | Sequence[float] = SIGMA_DATA, mode_std: Tensor | None = None
+        self, network: UNet, sigma_data: float | Sequence[float] = SIGMA_DATA, octave_variance: Tensor | None = None
     ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("sigma_data", torch.atleast_1d(torch.tensor(sigma_data, dtype=torch.float32)))
-        self.register_buffer("mode_std", mode_std)
+        self.register_buffer("octave_variance", octave_variance)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
         """Return the estimate of clean residuals (equation 7).
@@ -58,20 +59,23 @@ class Denoiser(nn.Module):
         c_skip, c_out, c_in = preconditioning(sigma, self.sigma_data[:, None, None])
         c_noise = sigma.flatten().log() / 4
         answer = self.network(torch.cat([c_in * x, condition], dim=1), c_noise)
-        if self.mode_std is None:
+        if self.octave_variance is None:
             return c_skip * x + c_out * answer
         with torch.autocast(x.device.type, enabled=False):
-            c_skip, c_out, _ = preconditioning(sigma, std_of_modes(self.mode_std, *x.shape[-2:]))
+            c_skip, c_out, _ = preconditioning(sigma, std_of_modes(self.octave_variance, *x.shape[-2:]))
             return from_modes(c_skip * cosine_modes(x) + c_out * cosine_modes(answer.to(x.dtype)))
 
 
-def std_of_modes(mode_std: Tensor, height: int, width: int) -> Tensor:
+def std_of_modes(octave_variance: Tensor, height: int, width: int) -> Tensor:
     """Return the standard deviation (channels, height, width) of each mode of fields of any size.
 
-    Modes of longer wavelengths than were measured have that of the longest.
+    The modes of an octave share its variance. Those of longer wavelengths than the measured fields could hold share
+    that of their means, so that larger fields have the same variance.
     """
-    octave = octave_of_modes(height, width).clamp(max=mode_std.shape[1] - 1)
-    return mode_std[:, octave.to(mode_std.device)]
+    octave = octave_of_modes(height, width).clamp(max=octave_variance.shape[1] - 1)
+    modes = torch.bincount(octave.flatten(), minlength=octave_variance.shape[1]).clamp(min=1).to(octave_variance)
+    std = (octave_variance * height * width / modes).sqrt()
+    return std[:, octave.to(std.device)]
 
 
 def preconditioning(sigma: Tensor, sigma_data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,14 +123,14 @@ def edm_loss(
     *,
     levels: NoiseLevels,
     sigma_data: Tensor,
-    mode_std: Tensor | None = None,
+    octave_variance: Tensor | None = None,
     channel_weights: Tensor | None = None,
 ) -> LossTerms:
     """Return the terms of lambda(sigma) w (D(y + n; sigma) - y)^2, n ~ N(0, sigma^2), sigma drawn from `levels`.
 
     Equation 2, weighted and drawn as in section 5; its minimum is the mean of w for Gaussian pixels of
-    standard deviation `sigma_data`; with `mode_std`, whose errors c_out^2 differ by mode, lambda is 1 over their mean.
-    `residual` y is (batch, channels, height, width), NaN where it is missing: there
+    standard deviation `sigma_data`; with `octave_variance` the errors c_out^2 differ by mode: lambda is 1 over their
+    mean. `residual` y is (batch, channels, height, width), NaN where it is missing: there
     the network sees noise alone, and nothing is learned. `channel_weights` w (channels,). Each sample of the batch
     draws its noise from a generator of its own, on the residual's device, so that the draw does not depend on how a
     batch is shared among processes.
@@ -138,10 +142,10 @@ def edm_loss(
     sigma = levels.drawn(normal)
     clean = residual.nan_to_num(0.0)
     error = denoise(clean + sigma[:, None, None, None] * noise, sigma, condition) - clean
-    if mode_std is None:
+    if octave_variance is None:
         weight = loss_weight(sigma[:, None, None, None], sigma_data[:, None, None])
     else:
-        _, c_out, _ = preconditioning(sigma[:, None, None, None], std_of_modes(mode_std, *residual.shape[-2:]))
+        _, c_out, _ = preconditioning(sigma[:, None, None, None], std_of_modes(octave_variance, *residual.shape[-2:]))
         weight = 1 / (c_out**2).mean(dim=(2, 3), keepdim=True).clamp(min=_LEAST_VARIANCE)
     if channel_weights is not None:
         weight = weight * channel_weights[:, None, None]

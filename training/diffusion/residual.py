@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from corrstore.training.diffusion.edm import SIGMA_DATA
+from corrstore.training.diffusion.edm import SIGMA_DATA, std_of_modes
 from corrstore.training.diffusion.levels import ABOVE, BELOW, LEAST, NoiseLevels
-from corrstore.training.diffusion.spectrum import modes_of_octaves, octave_power, octaves
+from corrstore.training.diffusion.spectrum import octave_power, octaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +77,12 @@ class ResidualStatistics:
         return ResidualScale(mean.float(), (square - mean**2).clamp(min=0).sqrt().float())
 
     @property
-    def mode_std(self) -> Tensor:
-        """The standard deviation (octaves, channels) of a mode in each octave, of standardised residuals."""
-        height, width = self.size
-        power, scale = self.sums[6:] / self.sums[5].clamp(min=1), self.scale
-        power[-1] -= height * width * scale.mean.double() ** 2
-        modes = modes_of_octaves(height, width).to(power)[:, None].clamp(min=1)
-        return (power.clamp(min=0) / modes).sqrt() * SIGMA_DATA / scale.divisor[:, 0, 0].double()
+    def octave_variance(self) -> Tensor:
+        """The variance (channels, octaves) of standardised residuals in each octave, whose sum is `SIGMA_DATA`^2."""
+        scale, pixels = self.scale, self.size[0] * self.size[1]
+        variance = self.sums[6:] / self.sums[5].clamp(min=1) / pixels
+        variance[-1] -= scale.mean.double() ** 2
+        return (variance.clamp(min=0) * (SIGMA_DATA / scale.divisor[:, 0, 0].double()) ** 2).T.contiguous()
 
     @property
     def noise_levels(self) -> NoiseLevels:
@@ -91,6 +90,7 @@ class ResidualStatistics:
 
         Octaves without power, and channels without a residual, do not count.
         """
-        found = self.mode_std[self.mode_std > 0]
+        std = std_of_modes(self.octave_variance, *self.size)
+        found = std[std > 0]
         smallest, largest = (float(found.min()), float(found.max())) if found.numel() else (SIGMA_DATA, SIGMA_DATA)
         return NoiseLevels(max(LEAST, BELOW * smallest), max(10 * LEAST, ABOVE * largest))

@@ -12,9 +12,9 @@ from torch import Tensor
 def octaves(height: int, width: int) -> list[int]:
     """Return the shortest wavelength in pixels of each octave of fields of this size: 2, 4, 8 and so on.
 
-    The first has all modes below 4 pixels, the last the mean of the field and the half waves along its longer side.
+    The first has all modes below 4 pixels, the last the mean of the field alone.
     """
-    return [2 ** (1 + octave) for octave in range(math.floor(math.log2(2 * max(height, width))))]
+    return [2 ** (1 + octave) for octave in range(math.floor(math.log2(2 * max(height, width))) + 1)]
 
 
 def cosine_modes(fields: Tensor) -> Tensor:
@@ -44,11 +44,6 @@ def octave_power(fields: Tensor) -> Tensor:
     count, octave = len(octaves(height, width)), _octave_of_modes(height, width).to(fields.device)
     sums = torch.zeros(*fields.shape[:-2], count, dtype=torch.float64, device=fields.device)
     return sums.index_add_(-1, octave, power.flatten(-2))
-
-
-def modes_of_octaves(height: int, width: int) -> Tensor:
-    """Return the number of modes in each octave, float64."""
-    return torch.bincount(_octave_of_modes(height, width), minlength=len(octaves(height, width))).double()
 
 
 @lru_cache(maxsize=4)

@@ -116,7 +116,7 @@ def trained_model(content: dict[str, Any], store: Store, device: torch.device | 
         regression = regression_for(config, fields)
         regression.load_state_dict(content["ema"])
         return Trained(*common, frozen(regression, device))
-    denoiser = denoiser_for(config, fields, content["ema"]["mode_std"])
+    denoiser = denoiser_for(config, fields, content["ema"]["octave_variance"])
     denoiser.load_state_dict(content["ema"])
     regression = parent_model(content, store, device).regression
     residual_scale = ResidualScale(*content["residual_scale"]).to(device)

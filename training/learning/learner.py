@@ -144,7 +144,7 @@ class Learner:
                 [self._generator(batch.first + i) for i in range(len(target))],
                 levels=self.noise_levels,
                 sigma_data=self.model.sigma_data,
-                mode_std=self.model.mode_std,
+                octave_variance=self.model.octave_variance,
                 channel_weights=self.channel_weights,
             )
 
@@ -164,7 +164,7 @@ class Learner:
         self.processes.summed(found.sums)
         self.error_scale, self.residual_scale = found.error_scale, found.scale
         if isinstance(self.model, Denoiser) and isinstance(self.average, Denoiser):
-            self.model.mode_std = self.average.mode_std = found.mode_std.T.float().contiguous()
+            self.model.octave_variance = self.average.octave_variance = found.octave_variance.float()
             self.noise_levels = self.config.levels(found.noise_levels)
         self.shares = LossShares(self.features.target_names, found.size, self.noise_levels, self.device)
 
@@ -204,7 +204,8 @@ class Learner:
     def resume(self, content: dict[str, Any]) -> None:
         """Continue from a checkpoint's content."""
         if isinstance(self.model, Denoiser) and isinstance(self.average, Denoiser):
-            self.model.mode_std = self.average.mode_std = content["ema"]["mode_std"].to(self.device)
+            variance = content["ema"]["octave_variance"].to(self.device)
+            self.model.octave_variance = self.average.octave_variance = variance
         self.model.load_state_dict(content["model"])
         self.average.load_state_dict(content["ema"])
         self.optimizer.load_state_dict(content["optimizer"])

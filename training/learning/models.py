@@ -35,11 +35,11 @@ def regression_for(config: RunConfig, fields: Fields) -> Regression:
     )
 
 
-def denoiser_for(config: RunConfig, fields: Fields, mode_std: Tensor | None = None) -> Denoiser:
+def denoiser_for(config: RunConfig, fields: Fields, octave_variance: Tensor | None = None) -> Denoiser:
     """Return a new denoiser, whose channels are the noisy residual, the features, the regression's mean and spread."""
     targets = len(fields["target"]["channels"])
     in_channels = condition_channels(fields) + 3 * targets
-    return Denoiser(_network(config, in_channels, targets, noise_conditioned=True), SIGMA_DATA, mode_std)
+    return Denoiser(_network(config, in_channels, targets, noise_conditioned=True), SIGMA_DATA, octave_variance)
 
 
 def frozen(module: Module, device: torch.device | str) -> Module:

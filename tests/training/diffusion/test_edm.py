@@ -13,6 +13,7 @@ from torch import nn
 from corrstore.training.diffusion.edm import Denoiser, edm_loss, loss_weight, preconditioning, std_of_modes
 from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.sampler import SamplerConfig, sample
+from corrstore.training.diffusion.spectrum import octave_of_modes
 from corrstore.training.networks.network import NetworkConfig, UNet
 
 STD = [0.5, 2.0]
@@ -75,11 +76,13 @@ def test_an_untrained_denoiser_is_c_skip_x():
 
 def test_an_untrained_denoiser_of_a_spectrum_is_the_wiener_filter_and_draws_that_spectrum():
     """On fields larger than those that were measured, too; the loss of the best linear denoiser is 1."""
-    mode_std = torch.tensor([[0.1, 0.4, 1.0, 4.0], [1.0, 1.0, 0.2, 0.0]])
+    variance = torch.tensor([[0.01, 0.1, 0.3, 0.6], [0.5, 0.3, 0.2, 0.0]])
     network = UNet(NetworkConfig.from_size("tiny", 3, 2, noise_conditioned=True))
-    denoise = Denoiser(network, STD, mode_std)
-    std = std_of_modes(mode_std, 16, 24).numpy()
-    assert set(std[0].flat) == set(mode_std[0].tolist())
+    denoise = Denoiser(network, STD, variance)
+    std = std_of_modes(variance, 16, 24).numpy()
+    octave = octave_of_modes(16, 24).clamp(max=3).numpy()
+    shares = [[(each[octave == position] ** 2).sum() / (16 * 24) for position in range(4)] for each in std]
+    np.testing.assert_allclose(shares, variance, rtol=1e-5)
     x, sigma, condition = torch.randn(1, 2, 16, 24), torch.tensor(0.7), torch.zeros(1, 1, 16, 24)
     modes = dctn(x.numpy(), axes=(2, 3), norm="ortho") * std**2 / (std**2 + 0.7**2)
     wiener = idctn(modes, axes=(2, 3), norm="ortho")
@@ -96,7 +99,7 @@ def test_an_untrained_denoiser_of_a_spectrum_is_the_wiener_filter_and_draws_that
     )
     loss = edm_loss(
         denoise, fields.float(), condition.expand(64, -1, -1, -1), generators(64), levels=LEVELS, sigma_data=SIGMA_DATA,
-        mode_std=mode_std,
+        octave_variance=variance,
     )  # fmt: skip
     assert loss.mean.item() == pytest.approx(1, rel=0.1)
 

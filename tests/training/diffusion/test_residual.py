@@ -8,10 +8,10 @@ import torch
 from scipy.fft import dctn, idctn
 
 from corrstore.datasets.errors import BadInput
-from corrstore.training.diffusion.edm import SIGMA_DATA
+from corrstore.training.diffusion.edm import SIGMA_DATA, std_of_modes
 from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.residual import ResidualStatistics
-from corrstore.training.diffusion.spectrum import modes_of_octaves, octave_power, octaves
+from corrstore.training.diffusion.spectrum import octave_of_modes, octave_power, octaves
 
 
 def statistics(*batches):
@@ -47,12 +47,12 @@ def test_octaves_divide_the_power_by_wavelength():
     power = dctn(field, axes=(1, 2), norm="ortho") ** 2
     with np.errstate(divide="ignore"):
         wavelength = 2 / np.hypot(np.arange(24)[:, None] / 24, np.arange(40) / 40)
-    assert octaves(24, 40) == [2, 4, 8, 16, 32, 64]
-    place = np.digitize(wavelength, [4, 8, 16, 32, 64])
-    inside = [place == octave for octave in range(6)]
+    assert octaves(24, 40) == [2, 4, 8, 16, 32, 64, 128]
+    place = np.digitize(wavelength, [4, 8, 16, 32, 64, 128])
+    inside = [place == octave for octave in range(7)]
     expected = np.stack([power[:, each].sum(axis=1) for each in inside], axis=1)
     np.testing.assert_allclose(octave_power(torch.from_numpy(field)), expected, rtol=1e-9)
-    assert modes_of_octaves(24, 40).tolist() == [each.sum() for each in inside]
+    np.testing.assert_array_equal(octave_of_modes(24, 40), place)
 
 
 def test_noise_levels_go_from_below_the_smallest_mode_to_above_the_largest():
@@ -60,14 +60,16 @@ def test_noise_levels_go_from_below_the_smallest_mode_to_above_the_largest():
     rng = np.random.default_rng(1)
     ones = torch.from_numpy(np.stack([idctn(np.eye(256)[k].reshape(16, 16), norm="ortho") for k in range(256)]))
     octave = octave_power(ones).argmax(dim=1).numpy().reshape(16, 16)
-    wanted = np.array([0.1, 0.4, 1.0, 3.0, 3.0])
+    wanted = np.array([0.1, 0.4, 1.0, 3.0, 3.0, 5.0])
     fields = idctn(rng.normal(size=(600, 1, 16, 16)) * wanted[octave], axes=(2, 3), norm="ortho") + 7.0
     residual = torch.from_numpy(fields)
     found = statistics(residual[:200], residual[200:])
     scale = SIGMA_DATA / float(found.scale.std)
-    np.testing.assert_allclose(found.mode_std[:, 0], wanted * scale, rtol=0.03)
+    std = std_of_modes(found.octave_variance, 16, 16)[0]
+    np.testing.assert_allclose(std, wanted[octave] * scale, rtol=0.05)
+    assert float(found.octave_variance.sum()) == pytest.approx(SIGMA_DATA**2, rel=1e-4)
     assert found.noise_levels.sigma_min == pytest.approx(0.1 * 0.1 * scale, rel=0.03)
-    assert found.noise_levels.sigma_max == pytest.approx(5 * 3.0 * scale, rel=0.03)
+    assert found.noise_levels.sigma_max == pytest.approx(5 * 5.0 * scale, rel=0.05)
     assert statistics(torch.zeros(1, 1, 8, 8)).noise_levels.sigma_max > 1
 
 

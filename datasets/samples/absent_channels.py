@@ -15,6 +15,7 @@ from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.derivations import Derivation, derivations_of
 
 _REASONS, _PROBLEMS = 3, 5  # named of each channel, and in all
+_NO_TIME = "no time"
 _LOSSES = ("truncated", "corrupt", "no_end_marker")
 """Kinds of problems by which a file has lost fields that it may have had."""
 
@@ -76,7 +77,10 @@ def _what_is_there(recipe: Recipe, source: str, channels: list[Channel]) -> list
         if here:
             spans.setdefault(shown([f"{_span(held)} ({held.grid})" for held in here]), []).append(channel.name)
     for span, names in spans.items():
-        near.append(f"fields of {shown(names)} are there of {span}; correct the period, or sources.{source}.select")
+        line = f"correct the period, or sources.{source}.select"
+        if span.startswith(_NO_TIME):
+            line = "write in the source's table dims: {time: NAME}, the coordinate that has the times"
+        near.append(f"fields of {shown(names)} are there of {span}; {line}")
     unused = [f"not used: {problem}" for problem in contents.problems[:_PROBLEMS]]
     if contents.problems[_PROBLEMS:]:
         unused.append(f"and {len(contents.problems) - _PROBLEMS} more are not used; corrstore archive lists them")
@@ -95,7 +99,7 @@ def _what_is_there(recipe: Recipe, source: str, channels: list[Channel]) -> list
 
 def _span(held: HeldField) -> str:
     span = time_span(held.times)
-    return f"{span['first']} to {span['last']}" if span["count"] else "no time"
+    return f"{span['first']} to {span['last']}" if span["count"] else _NO_TIME
 
 
 def _lacking(recipe: Recipe, source: str, channel: Channel, held: set[str]) -> str:

@@ -15,7 +15,7 @@ from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.grib_archive import index_files
 from corrstore.datasets.archives.gridded import horizontal
 from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
-from corrstore.datasets.archives.gridded.files import open_file
+from corrstore.datasets.archives.gridded.files import groups_of, open_file
 from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.archives.table import Dimensions
@@ -129,7 +129,11 @@ def _of_variables(
 ) -> list[HeldField]:
     """Return the variables of a NetCDF file or Zarr group that lie on latitudes and longitudes."""
     axes = Axes(open_file(file, options), dims)
-    held = []
+    held: list[HeldField] = []
+    if not axes.dataset.variables and (groups := groups_of(file)):
+        line = f"engine: netcdf4, engine_options: {{group: {groups[0]}}}"
+        text = f"its variables are in groups, {', '.join(groups)}; write under the source {line}"
+        problems.append(Problem(str(file), 0, "not_read", text))
     for name in map(str, axes.dataset.data_vars):
         variable = axes.dataset[name]
         if variable.ndim < 2 or variable.dtype.kind not in "iuf":

@@ -188,7 +188,7 @@ class Axes:
                 f"{self.name(axis)} holds no times (its units are {coordinate.attrs.get('units', 'not stated')});"
                 f" write in the source's table dims: {{{axis}: NAME}}, the name of what holds them"
             )
-        return coordinate.astype("M8[s]")
+        return (coordinate + np.timedelta64(500, "ms")).astype("M8[s]")  # days in fractions are a little off
 
     def _lead(self, variable: str) -> xr.Variable | None:
         """Return the leads as timedelta64, converted from the units that the file states, or else the table."""

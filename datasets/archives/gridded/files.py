@@ -26,6 +26,16 @@ def open_file(file: ArchiveFile, options: dict[str, Any]) -> xr.Dataset:
     return _open(file, json.dumps(options), state)
 
 
+def groups_of(file: ArchiveFile) -> list[str]:
+    """Return the names of the groups in a NetCDF file."""
+    if file.format != "netcdf":
+        return []
+    import netCDF4  # only here: few files have groups alone
+
+    with netCDF4.Dataset(unpacked(file.path, file.inside)) as opened:
+        return list(opened.groups)
+
+
 @lru_cache(maxsize=8)
 def _open(file: ArchiveFile, options: str, _state: str) -> xr.Dataset:
     path = file.path if not file.inside else str(unpacked(file.path, file.inside))

@@ -123,6 +123,18 @@ def test_a_calendar_is_the_worlds_however_it_is_spelled(calendar, tmp_path):
             fields(tmp_path, "t2m")
 
 
+def test_times_in_fractions_of_days_are_rounded_to_seconds(tmp_path):
+    written(tmp_path, "t2m", "K", plane(LAT[:, None], LON))
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file["time"].units = "days since 2020-01-01"
+        file.renameVariable("time", "was")
+        file.createVariable("time", "f8", ("time",))[:] = 60 + 7 / 24 - 1e-9
+        file["time"].units = "days since 2020-01-01"
+    spec = SourceSpec(type="era5", path=str(tmp_path))
+    (row,) = take_inventory("a", spec, [channel_named("t2m")], PERIOD).references.to_pylist()
+    assert str(row["valid_time"]) == "2020-03-01 07:00:00"
+
+
 LAMBERT = "+proj=lcc +lat_0=48 +lon_0=20 +lat_1=40 +lat_2=55 +R=6371229"
 
 

@@ -112,3 +112,18 @@ def test_a_static_field_that_is_absent_is_refused_with_what_is_there(tmp_path):
     assert "holds no field of orog" in first
     assert held == "  in 1 files it holds t2m (NETCDF)"
     assert last.startswith("  else remove orog")
+
+
+def test_a_file_without_times_and_one_whose_variables_are_in_a_group_are_told_apart(tmp_path):
+    lat, lon = np.arange(50.0, 41.0, -1.0), np.arange(100.0, 109.0)
+    fields = xr.Dataset(
+        {"t2m": (("latitude", "longitude"), np.full((9, 9), 280.0))}, {"latitude": lat, "longitude": lon}
+    )
+    (tmp_path / "one").mkdir()
+    fields.to_netcdf(tmp_path / "one" / "a.nc")
+    _, reason, *_ = refusal(tmp_path / "one", "t2m")
+    assert "are there of no time" in reason and "dims: {time: NAME}" in reason
+    (tmp_path / "two").mkdir()
+    fields.to_netcdf(tmp_path / "two" / "a.nc", group="deep")
+    _, reason, *_ = refusal(tmp_path / "two", "t2m")
+    assert "its variables are in groups, deep" in reason and "engine_options: {group: deep}" in reason

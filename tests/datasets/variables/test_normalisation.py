@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.datasets.variables.normalisation import Normalisation, round_by_bits, round_to_half
 from corrstore.datasets.variables.transforms import transform_named
 
 NUMPY_FORWARD = {"identity": lambda x: x, "log1p": np.log1p, "sqrt": np.sqrt}
@@ -224,3 +224,18 @@ def test_a_normalisation_travels_to_another_process_without_its_table():
     packed = pickle.dumps(one)
     assert len(packed) < 1000
     assert pickle.loads(packed) == one
+
+
+def test_the_processor_and_the_bits_round_to_the_same_half_precision():
+    rng = np.random.default_rng(0)
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        between = halves + np.diff(halves, append=np.float32(0)) / 2  # ties
+    singles = np.concatenate([halves, between, rng.integers(0, 1 << 32, 1 << 16).astype(np.uint32).view(np.float32)])
+    singles = singles[~(np.abs(singles) > 65504)]
+    found = np.empty((2, singles.size), np.uint16)
+    for each, out in zip((round_to_half, round_by_bits), found, strict=True):
+        each(singles, out)
+    with np.errstate(invalid="ignore"):
+        expected = np.where(np.isnan(singles), np.uint16(0x7E00), singles.astype(np.float16).view(np.uint16))
+    np.testing.assert_array_equal(found, [expected, expected])

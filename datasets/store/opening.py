@@ -23,6 +23,7 @@ from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.recipe.sample_axes import SampleAxes
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.key_values import key_value_spec
 from corrstore.datasets.store.layout import LAYOUT_VERSION, StorePlan, fingerprint_of, stored_normalisation
 from corrstore.datasets.store.ledger import (
     LEDGER,
@@ -115,17 +116,9 @@ class Store:
 
     @cached_property
     def arrays(self) -> dict[str, ts.TensorStore]:
-        """The tensorstore arrays of the roles [*axes, channel, lat, lon]; local stores only."""
-        if not self.folder.is_local:
-            raise BadInput(f"{self.folder.url}: arrays of a remote store are read through `group`")
-        return {
-            role: ts.open(
-                {"driver": "zarr3", "kvstore": {"driver": "file", "path": self.folder.path(f"{role}/")}},
-                open=True,
-                read=True,
-            ).result()
-            for role in self.roles
-        }
+        """The tensorstore arrays of the roles [*axes, channel, lat, lon]; raises BadInput as `key_value_spec`."""
+        specs = {role: {"driver": "zarr3", "kvstore": key_value_spec(self.folder, role)} for role in self.roles}
+        return {role: ts.open(spec, open=True, read=True).result() for role, spec in specs.items()}
 
     @cached_property
     def static(self) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ from torch import Tensor
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.parts import ROLES, StoredRole
 from corrstore.datasets.recipe.periods import parse_period
+from corrstore.datasets.storage.key_values import cache_spec
 from corrstore.datasets.store.opening import Store
 from corrstore.training.patches.patches import Draw, Geometry, Patch, PatchOrder
 from corrstore.training.run_config import PRESETS, RunConfig
@@ -62,7 +63,7 @@ class Loader:
         self.store, self.order, self.prefetch, self.pin = store, order, prefetch, pin
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
         self.cost = ReadCost(store, self.geometry)
-        self.arrays = {role: _complete(array) for role, array in store.arrays.items()}
+        self.arrays = {role: _complete(array, store) for role, array in store.arrays.items()}
         self.buffers = BufferPool()
         self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
 
@@ -145,11 +146,12 @@ class BufferPool:
         return array
 
 
-def _complete(array: ts.TensorStore) -> ts.TensorStore:
+def _complete(array: ts.TensorStore, store: Store) -> ts.TensorStore:
     """The array, an absent chunk of which is an error, not NaN."""
-    decoders = ts.Context({"data_copy_concurrency": {"limit": (os.cpu_count() or 1) + 1}})  # one may wait for a file
-    strict = {**array.spec().to_json(), "fill_missing_data_reads": False}
-    return ts.open(strict, open=True, read=True, context=decoders).result()
+    decoders = {"data_copy_concurrency": {"limit": (os.cpu_count() or 1) + 1}}  # one may wait for a file
+    strict = {**array.spec().to_json(), "fill_missing_data_reads": False, "recheck_cached_data": "open"}
+    context = ts.Context({**decoders, **cache_spec(store.folder)})
+    return ts.open(strict, open=True, read=True, context=context).result()
 
 
 class ReadCost:

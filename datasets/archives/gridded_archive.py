@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xarray as xr
 
 from corrstore.datasets.archives.contents.files import ArchiveFile
 from corrstore.datasets.archives.gridded import horizontal
@@ -24,7 +25,7 @@ from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
 
-_MOST_POINTS = 1 << 29
+_MOST_POINTS, _MOST_KEPT = 1 << 29, 1 << 26
 _ALONG_GRID = {"x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind"}
 _WRF = {"U", "V", "U10", "V10"}
 
@@ -79,15 +80,45 @@ def read_grid(reference: FieldReference, options: dict[str, Any]) -> Grid:
     return horizontal.grid(_opened(reference, options)[1], reference.name)[0]
 
 
-def read(reference: FieldReference, options: dict[str, Any]) -> tuple[np.ndarray, Grid]:
-    """Return the referenced slice as float32 [row, column] of its grid, in the file's units, and the grid."""
+class KeptBlocks:
+    """The last two blocks of chunks that were read of Zarr arrays: the next level or time in one is not fetched again.
+
+    It is for the fields of one sample; a chunk that is replaced later is seen by the next one.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], xr.DataArray] = {}
+
+    def block(self, reference: FieldReference, whole: xr.DataArray, place: dict[str, slice]) -> xr.DataArray:
+        """Return that block of the array of a reference, in memory."""
+        key = (reference.path, reference.inside, reference.name, *((name, at.start) for name, at in place.items()))
+        if key not in self._kept:
+            while len(self._kept) > 1:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = whole.isel(place).load()
+        return self._kept[key]
+
+
+def read(reference: FieldReference, options: dict[str, Any], kept: KeptBlocks | None = None) -> tuple[np.ndarray, Grid]:
+    """Return the referenced slice as float32 [row, column] of its grid, in the file's units, and the grid.
+
+    Of a Zarr group, whole chunks are read and left in `kept`.
+    """
     fixed, axes = _opened(reference, options)
-    field = axes.dataset[reference.name].isel(fixed).transpose(*horizontal.plane(axes, reference.name))
+    plane = horizontal.plane(axes, reference.name)
+    whole = axes.dataset[reference.name]
+    field = whole.isel(fixed).transpose(*plane)
     chunk = next((given for key in ("chunksizes", "chunks") if (given := field.encoding.get(key))), ())
     if max(field.size, math.prod(chunk)) > _MOST_POINTS:
         sizes = f"{' x '.join(map(str, field.shape))} points in chunks of {' x '.join(map(str, chunk)) or 'one'}"
         raise DamagedData(f"{reference} claims {sizes}, expected at most {_MOST_POINTS:,} at once")
     grid, columns = horizontal.grid(axes, reference.name)
+    if kept is not None and reference.format == "zarr" and len(chunk) == len(whole.dims):
+        size = dict(zip(map(str, whole.dims), chunk, strict=True))
+        first = {name: at // size[name] * size[name] for name, at in fixed.items()}
+        if field.size * math.prod(size[name] for name in fixed) <= _MOST_KEPT:
+            block = kept.block(reference, whole, {name: slice(at, at + size[name]) for name, at in first.items()})
+            field = block.isel({name: at - first[name] for name, at in fixed.items()}).transpose(*plane)
     return np.asarray(field.values, dtype=np.float32)[..., columns].reshape(grid.shape), grid
 
 

@@ -60,6 +60,7 @@ class FieldReader:
     def __init__(self, recipe: Recipe, plan: SamplePlan) -> None:
         self._recipe = recipe
         self._plan = plan
+        self._kept = gridded_archive.KeptBlocks()
         self._recent: OrderedDict[tuple[str, str], GriddedField] = OrderedDict()
 
     def field(
@@ -135,7 +136,7 @@ class FieldReader:
             if key in self._plan.missing:
                 raise MissingField(self._plan.missing[key])
             options = self._recipe.sources[source].opening
-            terms = [read_term(term, options) for term in self._plan.fields[key]]
+            terms = [read_term(term, options, self._kept) for term in self._plan.fields[key]]
             self._recent[key] = _combined(terms, _EXTREMES.get(channel.variable.method, np.add))
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
@@ -184,11 +185,11 @@ def _combined(parts: list[GriddedField], combine: np.ufunc) -> GriddedField:
     return first
 
 
-def read_term(term: Term, options: dict[str, object]) -> GriddedField:
+def read_term(term: Term, options: dict[str, object], kept: gridded_archive.KeptBlocks | None = None) -> GriddedField:
     """Return the field of a term in corrstore's units, with its sign; raises MissingField."""
     reference = term.reference
     try:
-        values, grid = read_reference(reference, options)
+        values, grid = read_reference(reference, options, kept)
     except (DamagedData, BadInput) as error:
         raise MissingField(str(error)) from None
     scale, offset = term.sign * reference.scale, term.sign * reference.add_offset
@@ -197,7 +198,9 @@ def read_term(term: Term, options: dict[str, object]) -> GriddedField:
     return GriddedField(values, grid, reference.grid_relative)
 
 
-def read_reference(reference: FieldReference, options: dict[str, object]) -> tuple[NDArray[np.float32], Grid]:
+def read_reference(
+    reference: FieldReference, options: dict[str, object], kept: gridded_archive.KeptBlocks | None = None
+) -> tuple[NDArray[np.float32], Grid]:
     """Return the referenced field [ny, nx] in the archive's units, and its grid.
 
     Raises DamagedData, whatever a reader of the format says of the bytes, and BadInput for an unknown kind of grid.
@@ -207,7 +210,7 @@ def read_reference(reference: FieldReference, options: dict[str, object]) -> tup
             path = unpacked(reference.path, reference.inside)
             field = read_field(path, reference.offset, reference.length, reference.part)
             return field.values, field.grid
-        return gridded_archive.read(reference, options)
+        return gridded_archive.read(reference, options, kept)
 
 
 def packing_step(reference: FieldReference, options: dict[str, object]) -> float:

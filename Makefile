@@ -3,7 +3,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test tests test-slow test-chaos test-oldest lint bench clean
+.PHONY: install demo test tests test-slow test-chaos test-oldest lint picture bench clean
 
 install: $(INSTALLED)
 
@@ -53,6 +53,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+picture: install
+	$(BIN)/python docs/images/evaluation.py demo/evaluation/report.html docs/images/evaluation.png
 
 bench: install
 	$(BIN)/python -m benchmarks.build

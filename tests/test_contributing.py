@@ -35,7 +35,7 @@ def test_the_examples_can_be_followed_and_pass_their_own_tests(tmp_path):
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "demo", "*.egg-info"))
     *examples, commands = blocks(CONTRIBUTING)
     changed = {change(copy, block.before, block.text) for block in examples}
-    assert len([name for name in changed if name.startswith("tests/")]) == 4
+    assert len([name for name in changed if name.startswith("tests/")]) == 5
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(copy), "PATH": path}
     environment["NUMBA_DISABLE_JIT"] = "1"  # to compile for a copy takes longer than its tests

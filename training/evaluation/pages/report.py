@@ -28,7 +28,7 @@ from corrstore.training.evaluation.results import Bias, Evaluation
 from corrstore.training.evaluation.scoring.registry import BY_NAME, SHOWN
 from corrstore.training.evaluation.scoring.scores import fss
 from corrstore.training.evaluation.scoring.tallies import Floats
-from corrstore.training.evaluation.uncertainty import Estimate
+from corrstore.training.evaluation.uncertainty import LEAST_UNITS, Estimate
 from corrstore.training.forecasts.files import Forecast
 
 _MEMBERS_SHOWN = 2
@@ -91,6 +91,7 @@ def write_evaluation_report(
             left_out=left_out(evaluation),
             judged=best_predictor(evaluation),
             biased=sure_biases(evaluation),
+            least_units=LEAST_UNITS,
             colour=colour,
             measures=SHOWN,
             widths_km=evaluation.domain.widths_km,

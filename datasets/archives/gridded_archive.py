@@ -17,7 +17,7 @@ from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import open_file
 from corrstore.datasets.archives.gridded.slices import slices
 from corrstore.datasets.archives.gridded.units import rule_in_units
-from corrstore.datasets.archives.gridded.windows import refuse_other_method
+from corrstore.datasets.archives.gridded.windows import refuse_other_window
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
 from corrstore.datasets.archives.table import Dimensions, SourceTable
 from corrstore.datasets.errors import DamagedData
@@ -53,7 +53,7 @@ def references(
                 try:
                     grid, _ = horizontal.grid(axes, variable)
                     if not channel.variable.static:
-                        refuse_other_method(rule, axes.dataset[variable])
+                        refuse_other_window(rule, axes, variable)
                     in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
                     columns = slices(axes, variable, channel, in_our_units, period, member)
                 except UnknownLayout as error:

@@ -170,7 +170,7 @@ def missing_pixels(plan: StorePlan, channel: Channel, block: BlockStatistics) ->
 def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32]:
     """Return the static channels [channel, lat, lon] on the target grid, in physical units.
 
-    Raises BadInput where one is missing.
+    Raises BadInput where one is missing or outside its physical range.
     """
     grid = recipe.target_grid
     fields = np.empty((len(recipe.static), *grid.shape), np.float32)
@@ -181,11 +181,15 @@ def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32
         assert spec.source is not None
         channel = recipe.channel(spec.variable)
         try:
-            fields[position] = reader.field(spec.source, channel, grid, "bilinear", grid)
+            values = reader.field(spec.source, channel, grid, "bilinear", grid)
         except MissingField as reason:
             raise BadInput(
                 f"static.{spec.variable}: {reason}; remove it from the recipe or name another source"
             ) from None
+        found = within_range(values, channel.variable, partial(reader.packing_step, spec.source, channel))
+        if found.outside:
+            raise BadInput(f"static.{spec.variable}: {found.outside}; correct units or scale in the source's table")
+        fields[position] = found.values
         if np.isnan(fields[position]).any():
             raise BadInput(f"static.{spec.variable}: source {spec.source} does not cover the target grid")
     return fields

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.recipe.recipe import recipe_from
 from tests.small_archives import SHAPE, grib1, hour, netcdf, prepared, recipe_of
 
 WARM = 280 + np.linspace(0, 5, SHAPE[0] * SHAPE[1]).reshape(SHAPE)
@@ -48,3 +49,17 @@ def test_one_that_is_not_is_refused_with_the_time_and_the_difference(kind, tmp_p
         BadInput, match=r"orog of sources.a is not the same .* at 2020-03-01T01:00Z .* up to (10|9\.99)"
     ):
         prepared(recipe_of(tmp_path, ["t2m"], type="era5", static=[{"variable": "orog", "source": "a"}]))
+
+
+def test_one_outside_its_physical_range_is_refused(tmp_path):
+    write(tmp_path, "grib", HEIGHT)
+    content = recipe_of(tmp_path, ["t2m"], type="era5", static=[{"variable": "orog", "source": "a"}]).content
+    table = tmp_path / "table.yaml"
+    table.write_text(
+        "{name: mine, like: era5, fields: {orog: {grib: [{table: 128, parameter: 129, level_type: 1}], scale: 5}}}"
+    )
+    content["sources"]["a"]["type"] = str(table)
+    with pytest.raises(
+        BadInput, match=r"static.orog: .* is outside the range -500 to 9000 m; .*correct units or scale"
+    ):
+        prepared(recipe_from(content))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 from corrstore.datasets.archives.table import load_table
@@ -158,3 +159,21 @@ def test_a_window_of_another_length_than_the_table_says_is_refused_of_any_proces
     rule = {"grib": [numbers(GUST, "max")], "accumulates": "hour"}
     with pytest.raises(BadInput, match=r"gust: .* states a window of 3h .* says accumulates: hour"):
         prepared(recipe_of(tmp_path, ["gust"], type=table(tmp_path, fields={"gust": rule}), **every_three_hours()))
+
+
+@pytest.mark.parametrize(("hours", "end", "refused"), [(1, 0, False), (3, 0, True), (1, 1, True)])
+def test_bounds_of_times_that_are_no_windows_of_the_tables_length_are_refused(hours, end, refused, tmp_path):
+    """Three hours for one, and times at the start of their windows."""
+    netcdf(tmp_path / "part.nc", [0, 1, 2], {"tp": (WINDS[:3] / 1000, {"units": "m"})})
+    dataset = xr.open_dataset(tmp_path / "part.nc").load()
+    ends = dataset.valid_time.values + np.timedelta64(end, "h")
+    dataset["time_bnds"] = ("valid_time", "two"), np.stack([ends - np.timedelta64(hours, "h"), ends], axis=1)
+    dataset.valid_time.attrs["bounds"] = "time_bnds"
+    dataset.to_netcdf(tmp_path / "a.nc")
+    (tmp_path / "part.nc").unlink()
+    recipe = recipe_of(tmp_path, ["tp"], type="era5")
+    if not refused:
+        assert prepared(recipe)[1].missing == {}
+        return
+    with pytest.raises(BadInput, match=r"variable tp at 2020-03-01T00:00Z is of .* as time_bnds states; .* hour"):
+        prepared(recipe)

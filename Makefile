@@ -63,6 +63,7 @@ bench: install
 	$(BIN)/python -m benchmarks.catalog
 	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.forecasts
+	$(BIN)/python -m benchmarks.evaluation
 
 clean:
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -49,9 +49,16 @@ STANDS_FOR = {
     "sources.era5.path=/data/era5": "sources.era5.path=demo/archive/era5",
     "sources.cma_rra.path=/data/cma_rra": "sources.cma_rra.path=demo/archive/cma_rra",
     "2020-08-28T00": "2020-07-06T00",
+    "target.grid.east=106.06": "target.grid.east=103.42",
+    "input.grid.east=106.25": "input.grid.east=103.5",
+    "target.grid.west=106.09": "target.grid.west=103.45",
+    "input.grid.west=106": "input.grid.west=103.25",
+    "2020-07-01T12/2020-07-16": "2020-07-01T12/2020-07-04T12",
+    "2020-07-17/2020-07-24": "2020-07-04T12/2020-07-06T12",
+    "2020-08-01/2020-08-08": "2020-07-06T12/2020-07-08T12",
     "regression,case:2020-08-28T00": "regression,case:2020-07-06T00",
 }
-"""The words of plan, build and sample that this folder has something else for: fewer samples, other archives."""
+"""The words of plan, build, train and sample that this folder has something else for: fewer samples, other archives."""
 
 LAST = "2020-07-08T12"
 RUN = {**BRIEF_RUN, "size": "tiny", "patches": 16, "save_every": 16, "validate_every": 16}
@@ -123,9 +130,11 @@ def run(line: str) -> None:
 def run_command(words: list[str]) -> None:
     """Run a command of corrstore, made brief; it must end with 0."""
     name = words[0]
-    if name in ("plan", "build", "sample"):
-        words = [STANDS_FOR.get(word, word).removeprefix("/") for word in words]
-    ended = planned(*words) if name == "plan" else corrstore(*words, *SHORTER.get(name, []))
+    if name in ("plan", "build", "train", "sample"):
+        preset = {"demo": "demo"} if name == "train" else {}
+        words = [(STANDS_FOR | preset).get(word, word).removeprefix("/") for word in words]
+    alone = ["--members", "0", "--tile", "48", "32"] if "--members 0" in shlex.join(words) else []  # of a regression
+    ended = planned(*words) if name == "plan" else corrstore(*words, *SHORTER.get(name, []), *alone)
     assert ended.returncode == 0, f"{shlex.join(words)} ended with {ended.returncode}\n{ended.stderr}{ended.stdout}"
 
 

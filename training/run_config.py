@@ -33,6 +33,11 @@ class RunConfig(BaseModel):
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None, description="dropout of the network; null: that of its size"
     )
+    position: bool = Field(
+        True,
+        description="tell the networks a pixel's position in the domain; without, they can be applied to another grid"
+        " of the same channels",
+    )
     patch: tuple[Side, Side] | None = Field((448, 448), description="height and width; null: the whole domain")
     period: str | None = Field(None, description="part of the train split, such as 2020-06/2020-08; null: all of it")
     patches_per_sample: Count = Field(1, description="patches drawn one after the other from a sample")

@@ -162,7 +162,7 @@ def sample(
     from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
     from corrstore.training.forecasts.selection import Selection, region_patch
     from corrstore.training.forecasts.settings import SamplingSettings, tile_size
-    from corrstore.training.learning.checkpoint import load_checkpoint
+    from corrstore.training.learning.checkpoint import load_checkpoint, other_grid
     from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.processes import chosen_device
 
@@ -187,6 +187,8 @@ def sample(
             claim.enter_context(one_writer(forecast.folder, "", "samples"))
         forecast.create()
         console = notices if rank == 0 else Console(quiet=True, force_terminal=False)
+        if elsewhere := other_grid(trained, opened):
+            console.print(elsewhere, highlight=False, soft_wrap=True)
         if members and (beyond := sampler.beyond(levels)):
             console.print(beyond, soft_wrap=True)
         chosen = f"{len(samples)} times{f' ({left_out} more are not valid)' if left_out else ''}, {members} members"

@@ -17,7 +17,7 @@ from corrstore.datasets.store.fields import channel_attributes
 from corrstore.datasets.store.opening import Store
 from corrstore.training.forecasts.header import Format, Header
 from corrstore.training.forecasts.settings import SamplingSettings
-from corrstore.training.learning.checkpoint import Trained
+from corrstore.training.learning.checkpoint import Trained, other_grid
 
 _SYNTHETIC = "SYNTHETIC: the input was computed for demonstration. Nothing in it was observed."
 
@@ -73,6 +73,8 @@ def _lineage(trained: Trained, store: Store) -> dict[str, str]:
         "store": absolute(store.folder.url),
         "store_fingerprint": store.fingerprint,
     }
+    if said := other_grid(trained, store):
+        found["grid"] = said
     if trained.file is None:
         return found
     with trained.file.open("rb") as file:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from corrstore.datasets.errors import BadInput, CorrstoreError, DamagedData, fault_of_file, writing
+from corrstore.datasets.grids.grid import grid_from_dict
 from corrstore.datasets.recipe.parts import ROLES
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
@@ -87,7 +88,7 @@ def load_checkpoint(path: Path | str, store: Store, device: torch.device | str =
     """
     content = read_checkpoint(path)
     with content_of(_file(path)):
-        check_store(content["store"], store, path)
+        check_store(content["store"], store, path, content["config"].get("position", True))
         return replace(trained_model(content, store, device), file=_file(path))
 
 
@@ -110,7 +111,8 @@ def trained_model(content: dict[str, Any], store: Store, device: torch.device | 
     """Return the trained model in a checkpoint's content."""
     fields = content["store"]["fingerprint_fields"]
     config = RunConfig.model_validate(content["config"])
-    features = Features(store, [StaticScale(*each) for each in content["static"]], device, fields)
+    scales = [StaticScale(*each) for each in content["static"]]
+    features = Features(store, scales, device, fields, config.position)
     common = (config, content["patches_seen"], content["store"], features)
     if content["regression"] is None:
         regression = regression_for(config, fields)
@@ -171,10 +173,11 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> None:
+def check_store(trained_on: dict[str, Any], store: Store, path: Path | str, position: bool = True) -> None:
     """Raise BadInput, with the fields that differ, unless the store has the fingerprint that was trained on.
 
-    Of a store that lacks a role, what it has of it is compared: the grid of a target that it shall get.
+    Of a store that lacks a role, what it has of it is compared: the grid of a target that it shall get. A model that is
+    not told the `position` may have another grid of the same resolution.
     """
     if trained_on["fingerprint"] == store.fingerprint:
         return
@@ -184,6 +187,8 @@ def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> N
     for role in set(ROLES) - set(store.roles):
         fields.setdefault(role, {})
         trained[role] = {key: value for key, value in trained[role].items() if key in fields[role]}
+    if not position:
+        trained, fields = _with_resolutions(trained), _with_resolutions(fields)
     found = "\n".join(_differences(trained, fields))
     if not found:
         return
@@ -192,6 +197,29 @@ def check_store(trained_on: dict[str, Any], store: Store, path: Path | str) -> N
         f" {store.folder.url} has {store.fingerprint}; take a store built by the same recipe, or `like`"
         f" that one. Different are:\n{found}"
     )
+
+
+def other_grid(trained: Trained, store: Store) -> str:
+    """Return what must be said where a model without position is applied to another grid than its own; else nothing."""
+    known = trained.store["fingerprint_fields"]["target"]["grid"]
+    if store.grid("target").to_dict() == known:
+        return ""
+    return (
+        f"the model has no position channels: it was trained on {grid_from_dict(known)}, and is applied to another"
+        f" grid, {store.grid('target')}"
+    )
+
+
+def _with_resolutions(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with the grids' resolutions in degrees in place of the grids."""
+
+    def resolution(grid: dict[str, Any]) -> list[float]:
+        return [round(step, 6) for step in grid_from_dict(grid).resolution]
+
+    return {
+        name: {**value, "grid": resolution(value["grid"])} if name in ROLES and "grid" in value else value
+        for name, value in fields.items()
+    }
 
 
 def _differences(trained: Any, now: Any, name: str = "") -> Iterator[str]:

@@ -47,7 +47,13 @@ class Learner:
     ) -> None:
         self.config = config = config.for_processes(processes.world_size)
         self.store, self.device, self.parent, self.processes = store, device, parent, processes
-        self.features = parent.features if parent else Features(store, static_scales(store), device)
+        if parent and parent.config.position != config.position:
+            raise BadInput(
+                f"position: the regression was trained with position={parent.config.position}, this diffusion has"
+                f" {config.position}; give --set position={str(parent.config.position).lower()}"
+            )
+        scales = static_scales(store)
+        self.features = parent.features if parent else Features(store, scales, device, position=config.position)
         fields = store.attributes["fingerprint_fields"]
         torch.manual_seed(config.seed)
         self.model: Regression | Denoiser = (denoiser_for if parent else regression_for)(config, fields).to(device)

@@ -21,15 +21,15 @@ Fields = Mapping[str, Any]
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def condition_channels(fields: Fields) -> int:
+def condition_channels(config: RunConfig, fields: Fields) -> int:
     """Return the number of channels of `Features.condition`, from a store's fingerprint fields."""
-    return len(fields["input"]["channels"]) + len(fields["static"]) + len(POSITION)
+    return len(fields["input"]["channels"]) + len(fields["static"]) + (len(POSITION) if config.position else 0)
 
 
 def regression_for(config: RunConfig, fields: Fields) -> Regression:
     """Return a new regression for a store's fingerprint fields; raise BadInput for a setting that names no target."""
     targets = _normalisations(fields["target"])
-    network = _network(config, condition_channels(fields), 2 * len(targets), noise_conditioned=False)
+    network = _network(config, condition_channels(config, fields), 2 * len(targets), noise_conditioned=False)
     return Regression(
         network, connections(_normalisations(fields["input"]), targets, without=config.predicted_outright)
     )
@@ -38,7 +38,7 @@ def regression_for(config: RunConfig, fields: Fields) -> Regression:
 def denoiser_for(config: RunConfig, fields: Fields, octave_variance: Tensor | None = None) -> Denoiser:
     """Return a new denoiser, whose channels are the noisy residual, the features, the regression's mean and spread."""
     targets = len(fields["target"]["channels"])
-    in_channels = condition_channels(fields) + 3 * targets
+    in_channels = condition_channels(config, fields) + 3 * targets
     return Denoiser(_network(config, in_channels, targets, noise_conditioned=True), SIGMA_DATA, octave_variance)
 
 

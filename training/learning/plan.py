@@ -77,7 +77,7 @@ def training_plan(store: Store, config: RunConfig, noise_levels: NoiseLevels | N
         model = (denoiser_for if config.stage == "diffusion" else regression_for)(config, fields)
     parameters = sum(each.numel() for each in model.parameters())
     config.weights(fields["target"]["channels"])
-    kept = _kept_for_backward(model, condition_channels(fields), len(fields["target"]["channels"]), order.patch)
+    kept = _kept_for_backward(model, condition_channels(config, fields), len(fields["target"]["channels"]), order.patch)
     return TrainingPlan(
         parameters,
         len(order.samples),

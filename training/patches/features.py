@@ -73,7 +73,8 @@ class Features:
     The input is interpolated in physical units, linearly in latitude and longitude, by the weights that the build
     takes for the residual's statistics. A pixel that is missing in the input counts as the channel's mean. Static
     fields and position of the whole domain stay on the device. Channels and constants are those of the fingerprint
-    fields of the store that a model was trained on; by default of this one, which may lack a target otherwise.
+    fields of the store that a model was trained on; by default of this one, which may lack a target otherwise. Without
+    `position` nothing tells where in the domain a pixel is.
     """
 
     def __init__(
@@ -82,16 +83,19 @@ class Features:
         scales: Sequence[StaticScale],
         device: torch.device | str = "cpu",
         fields: Mapping[str, Any] | None = None,
+        position: bool = True,
     ) -> None:
         fields = fields or store.attributes["fingerprint_fields"]
         self.device, self.scales = torch.device(device), list(scales)
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
         self.target_names, self.input_names = (list(fields[role]["channels"]) for role in ("target", "input"))
-        self.names = [*self.input_names, *(each.name for each in scales), *POSITION]
+        self.names = [*self.input_names, *(each.name for each in scales), *(POSITION if position else ())]
         inputs, targets = role_normalisations(fields, "input"), role_normalisations(fields, "target")
         self.input_conversion, self.target_conversion = (UnitConversion(each, device) for each in (inputs, targets))
         self._fixed = torch.from_numpy(
-            np.concatenate([_standardised(store.static, scales), _position(self.geometry.domain)])
+            np.concatenate(
+                [_standardised(store.static, scales), *([_position(self.geometry.domain)] if position else [])]
+            )
         ).to(device)
         transformed = [i for i, each in enumerate(self.input_conversion.transforms) if each.name != "identity"]
         self._transformed = torch.tensor(transformed, dtype=torch.int64, device=device)

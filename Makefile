@@ -25,11 +25,11 @@ demo: install
 	$(BIN)/corrstore train --store demo/store --preset demo --stage diffusion --regression demo/regression \
 	  --output demo/diffusion
 	$(BIN)/corrstore sample --processes 2 --store demo/store --checkpoint demo/diffusion --members 4 \
-	  --tile 160 240 --threads 1 --output demo/forecast
+	  --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --truth demo/store --forecast demo/forecast --output demo/evaluation
 	$(BIN)/corrstore build demo_forecast --output demo/forecast_input
 	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 \
-	  --tile 160 240 --output demo/downscaled
+	  --output demo/downscaled
 	$(BIN)/corrstore build demo_cma_meso --output demo/cma_meso
 	$(BIN)/corrstore evaluate --truth demo/store --forecast demo/downscaled --baseline cma_meso=demo/cma_meso \
 	  --output demo/verdict

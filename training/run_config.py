@@ -190,13 +190,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 STAGE_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("demo", "diffusion"): {
-        "patches": 4_800,
+        "patches": 2_400,
         "noise_levels": "log-uniform",
         "dropout": 0.0,
         "batch": 8,
         "micro_batch": 8,
-        "learning_rate": 4e-3,
+        "learning_rate": 1e-3,
         "warmup": 320,
+        "residual_scale_patches": 256,
+        "validation_patches": 16,
     },
 }
 """Presets of a stage, as differences from the preset."""

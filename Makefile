@@ -59,6 +59,7 @@ picture: install
 
 bench: install
 	$(BIN)/python -m benchmarks.build
+	$(BIN)/python -m benchmarks.driver
 	$(BIN)/python -m benchmarks.archives
 	$(BIN)/python -m benchmarks.catalog
 	$(BIN)/python -m benchmarks.loader

@@ -15,6 +15,7 @@ from corrstore.beam_pipelines.healing import Lost, healthy_build_record, refuse_
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
+from corrstore.datasets.archives.contents.state import archive_state
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sources import used_rules, with_cell_methods
 from corrstore.datasets.recipe.parts import ROLES
@@ -35,15 +36,20 @@ from corrstore.datasets.store.build_record import BuildRecord, read_build_record
 from corrstore.datasets.store.constants import Constants, constants_from_records, constants_from_store
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
+    ARCHIVES,
     CHECKSUMS,
     COPIES,
     LEDGER,
     MEASUREMENTS,
+    PAIRS,
     RECORDS,
+    SAMPLES,
     UNFINISHED,
     VERDICT,
+    check_objects,
     damaged,
     read_json,
+    write_json,
 )
 from corrstore.datasets.store.recorded import Recorded, read_recorded
 from corrstore.datasets.store.records import read_records, record_of
@@ -78,13 +84,17 @@ def build(
     where another process builds there; a folder that this call made and wrote no sample into is then removed again.
     """
     recipe = with_cell_methods(recipe)
-    _begun(recipe, folder, repair)
+    build_record = _begun(recipe, folder, repair)
+    states = _states(recipe)
+    if not (repair or refresh) and _is_done(recipe, folder, build_record, states):
+        with one_writer(folder, LEDGER, f"builds {recipe.name}"):
+            return BuildResult(0, read_report(folder), {}, read_shift(folder))
     is_new = not folder.exists()
     preparation = prepare(recipe)
     with one_writer(folder, LEDGER, f"builds {recipe.name}"):
         build_record = _begun(recipe, folder, repair)  # another process may have begun or ended a build
         try:
-            return _build(recipe, folder, build_record, preparation, runner, console, repair, refresh)
+            return _build(recipe, folder, build_record, preparation, states, runner, console, repair, refresh)
         except CorrstoreError:
             if build_record is None and not folder.names(RECORDS) and not folder.names(MEASUREMENTS):
                 for key in ("",) if is_new else (LEDGER, *ROLES):
@@ -110,6 +120,7 @@ def _build(
     folder: Folder,
     build_record: BuildRecord | None,
     preparation: Preparation,
+    states: dict[str, str | None],
     runner: Runner,
     console: Console,
     repair: bool,
@@ -139,11 +150,38 @@ def _build(
     plan = StorePlan(recipe, constants.normalisations)
     spread(WriteSample(folder, plan), work.samples, folder, RECORDS, runner, Progress("writing", console))
     static = make_static(folder, plan, pairs, keep=not (repair or refresh))
+    if changes.files and not refresh:
+        folder.remove(ARCHIVES)
+    else:
+        write_json(folder, ARCHIVES, states)
     problems = [str(problem) for problem in preparation.problems]
     report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
     if repair:
         folder.remove(VERDICT)
     return BuildResult(len(work.samples), report, {} if refresh else changes.files, read_shift(folder))
+
+
+def _states(recipe: Recipe) -> dict[str, str | None]:
+    """Return the state of each archive, None where that cannot be told."""
+    return {
+        source: archive_state(source, recipe.sources[source], recipe.known_variables) for source in used_rules(recipe)
+    }
+
+
+def _is_done(recipe: Recipe, folder: Folder, build_record: BuildRecord | None, states: dict[str, str | None]) -> bool:
+    """Return whether the store is this recipe's and finished, and its archives are as they were then.
+
+    The tables that tell what it was made of are compared with the manifest: raises DamagedData.
+    """
+    if None in states.values() or build_record is None or build_record.constants is None:
+        return False
+    if not is_finished(folder, StorePlan(recipe, build_record.constants.normalisations)):
+        return False
+    if not folder.exists(ARCHIVES) or read_json(folder, ARCHIVES) != states:
+        return False
+    check_objects(folder, lambda key: key in (PAIRS, SAMPLES))
+    axes = recipe.axes
+    return set(folder.names(RECORDS)) == {record_of(axes, index) for index in axes.due_samples}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import LEDGER, METADATA, RECORDS, SOURCES, VERDICT, write_json
 from corrstore.datasets.store.opening import Store, open_store
-from corrstore.datasets.store.records import SampleRecord, read_record, read_records, record_of
+from corrstore.datasets.store.records import SampleRecord, read_reasons, read_record, record_of
 
 _CHECKS = f"{LEDGER}/checks"
 
@@ -129,10 +129,9 @@ def _verify(
         place = f"{_CHECKS}-{uuid.uuid4().hex[:8]}"
         try:
             spread(task, due, folder, place, runner, Progress("verifying", console))
-            checks = [record for record in read_records(folder, place) if record.reasons]
+            faults = read_reasons(folder, place)
         finally:
             folder.remove(place)
-        faults = {check.index: check.reasons for check in checks}
         for index in due:
             key = f"{RECORDS}/{record_of(axes, index)}"
             if key in damaged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.storage.repeating import repeated
 
 _SECONDS_BETWEEN, _SECONDS_BETWEEN_IN_A_LOG = 1.0, 15.0
+_PAUSES = 20  # times the seconds that a look took
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,27 @@ class Progress:
 
     @contextmanager
     def watching(self, folder: Folder, place: str, total: int) -> Iterator[None]:
-        """Show how many of `total` new records have come to `place`, until the block ends."""
+        """Show how many of `total` new records have come to `place`, until the block ends.
+
+        To list many of them takes a while: at most a twentieth of the time goes into it.
+        """
         before = len(folder.names(place))
         pause = _SECONDS_BETWEEN if self.console.is_terminal else _SECONDS_BETWEEN_IN_A_LOG
         with shown_progress(self.console, self.label, "records", total) as show:
+            due = 0.0
 
             def look() -> None:
-                show(len(folder.names(place)) - before)
+                nonlocal due
+                started = time.monotonic()
+                if started >= due:
+                    show(len(folder.names(place)) - before)
+                    due = started + _PAUSES * (time.monotonic() - started)
 
             try:
                 with repeated(look, pause):
                     yield
             finally:
+                due = 0.0
                 look()
 
 

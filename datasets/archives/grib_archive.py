@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from corrstore.datasets.archives.accumulation import window_start
@@ -62,7 +61,7 @@ def index_files(files: list[File]) -> tuple[pa.Table, list[Problem]]:
         tables.append(table)
         problems += found
     empty = pa.schema([*INDEX_SCHEMA, ("path", pa.string()), ("inside", pa.string())]).empty_table()
-    return pa.concat_tables([empty, *tables]), problems
+    return pa.concat_tables([empty, *tables]).combine_chunks(), problems
 
 
 def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) -> pa.Table:
@@ -79,7 +78,7 @@ def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) 
             if rule and len(matches):
                 _refuse_other_window(matches, channel, rule)
                 found.append(_references(matches, channel, rule, bool(table.analysis)))
-    return pa.concat_tables(found)
+    return pa.concat_tables(found).combine_chunks()
 
 
 def _matches(
@@ -166,7 +165,7 @@ def _window_start(
 
 def _cache_path(file: File) -> Path:
     path, inside = file
-    return cache_path("grib-index", Path(path), ".parquet", f"{INDEX_VERSION} {INDEX_SCHEMA} {inside}")
+    return cache_path("grib-index", Path(path), ".arrow", f"{INDEX_VERSION} {INDEX_SCHEMA} {inside}")
 
 
 def _index_into_cache(file: File) -> pa.Table | None:
@@ -179,7 +178,8 @@ def _index_into_cache(file: File) -> pa.Table | None:
     problems = [[problem.offset, problem.kind, problem.text] for problem in index.problems]
     table = index.messages.replace_schema_metadata({"problems": json.dumps(problems)})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
     return None if write_to_cache(_cache_path(file), sink.getvalue().to_pybytes()) else table
 
 
@@ -187,7 +187,7 @@ def _cached(file: File) -> pa.Table | None:
     """Return the index of a file in the cache; None where there is none, or a damaged one, which is made again."""
     content = read_from_cache(_cache_path(file))
     try:
-        return None if content is None else pq.read_table(pa.BufferReader(content))
+        return None if content is None else pa.ipc.open_file(content).read_all()
     except (pa.ArrowException, OSError):
         return None
 

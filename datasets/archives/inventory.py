@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -94,7 +92,7 @@ def take_inventory(
                     raise
                 except Exception as error:
                     problems.append(problem_of(str(file), error))
-    all_references, of_grids = _on_one_grid(pa.concat_tables(references), spec)
+    all_references, of_grids = _on_one_grid(pa.concat_tables(references).combine_chunks(), spec)
     return Inventory(all_references, _files(name, described, all_references), problems + of_grids)
 
 
@@ -145,18 +143,17 @@ def _on_one_grid(references: pa.Table, spec: SourceSpec) -> tuple[pa.Table, list
 
 def _inside(references: pa.Table, period: Interval, channels: list[Channel]) -> pa.Table:
     times = references["valid_time"].to_numpy().astype("datetime64[s]")
-    static = {channel.name for channel in channels if channel.variable.static}
+    static = [channel.name for channel in channels if channel.variable.static]
     keep = period.mask(times)
     if static:
-        keep |= np.array([name in static for name in references["channel"].to_pylist()], dtype=bool)
+        keep |= pc.is_in(references["channel"], pa.array(static, pa.string())).to_numpy()
     return references.filter(pa.array(keep))
 
 
 def _files(name: str, described: list[tuple[str, int, str]], references: pa.Table) -> pa.Table:
-    counts = references.group_by("path").aggregate([("path", "count")])
-    fields = Counter(dict(zip(counts["path"].to_pylist(), counts["path_count"].to_pylist(), strict=True)))
+    fields = {each["values"]: each["counts"] for each in references["path"].value_counts().to_pylist()}
     rows = [
-        {"source": name, "path": path, "bytes": size, "format": format, "fields": fields[path]}
+        {"source": name, "path": path, "bytes": size, "format": format, "fields": fields.get(path, 0)}
         for path, size, format in described
     ]
     return pa.Table.from_pylist(rows, schema=SOURCES_SCHEMA)

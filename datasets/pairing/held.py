@@ -3,90 +3,114 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from corrstore.datasets.pairing.windows import Accumulations
 from corrstore.datasets.recipe.source import LeadRule
 from corrstore.datasets.variables.channels import Channel
 
-PairRow = dict[str, Any]
-Run = datetime | None
+_EPOCH = datetime(1970, 1, 1)
+Time = int
+"""A time in seconds since 1970: of millions of fields, numbers are compared sooner than dates."""
+Run = Time | None
 """The reference time of a run (init_time); None for fields that belong to no run."""
-Window = tuple[datetime | None, datetime]
+Window = tuple[Time | None, Time]
 """The start and end of a field's window; the start is None for an instantaneous field."""
-Terms = list[tuple[int, PairRow]]
-"""The signed references whose sum is the wanted field."""
+Terms = list[tuple[int, int, float]]
+"""The signs, the numbers of the references whose sum is the wanted field, and what each is multiplied by.
+
+That is 1, and of means the window's share of the whole one, whose mean is the sum of such.
+"""
 
 
 @dataclass
 class HeldChannel:
-    """The best reference of each window of one channel, by run."""
+    """The number of the best reference of each window of one channel, by run."""
 
     channel: Channel
-    best: dict[Run, dict[Window, PairRow]] = field(default_factory=lambda: defaultdict(dict))
-    _accumulations: dict[Run, Accumulations[datetime]] = field(default_factory=dict)
+    best: dict[Run, dict[Window, int]] = field(default_factory=lambda: defaultdict(dict))
+    _accumulations: dict[Run, Accumulations[Time]] = field(default_factory=dict)
 
     @property
     def belongs_to_no_run(self) -> bool:
         """True where the channel's fields may be combined with those of any run."""
         return self.best.keys() <= {None}
 
-    def terms(self, run: Run, window: timedelta, time: datetime) -> Terms | None:
+    def terms(self, run: Run, window: int, time: Time) -> Terms | None:
         """Return the terms of the field at that valid time from that run alone; None where it is not there.
 
-        `window` is the length of the window of an accumulated channel.
+        `window` is the length of the window of an accumulated channel, in seconds.
         """
         run = None if self.belongs_to_no_run else run
         held = self.best.get(run, {})
         method = self.channel.variable.method
         if method is None:
-            row = held.get((None, time))
-            return None if row is None else [(1, row)]
+            number = held.get((None, time))
+            return None if number is None else [(1, number, 1.0)]
         if run not in self._accumulations:
             windows = ((start, end) for start, end in held if start is not None)
             self._accumulations[run] = Accumulations(windows, differences=method in ("sum", "mean"))
         intervals = self._accumulations[run].window(time - window, time)
         if intervals is None:
             return None
-        share = window if method == "mean" else None
-        return [(sign, _of_window(held[interval], share)) for sign, interval in intervals]
+        return [
+            (sign, held[start, end], (end - start) / window if method == "mean" else 1.0)
+            for sign, (start, end) in intervals
+        ]
 
-    def lengths(self) -> list[timedelta]:
-        """Return the lengths of the windows that are held, ascending."""
+    @cached_property
+    def lengths(self) -> list[int]:
+        """The lengths of the windows that are held, in seconds, ascending."""
         windows = {window for best in self.best.values() for window in best}
         return sorted({end - start for start, end in windows if start is not None})
 
 
-def _of_window(row: PairRow, window: timedelta | None) -> PairRow:
-    """Return the row of a mean times its window's share of the whole `window`, whose mean is the sum of such."""
-    if window is None:
-        return row
-    share = (row["valid_time"] - row["window_start"]) / window
-    return row | {name: row[name] * share for name in ("scale", "add_offset")}
+def held_channel(channel: Channel, references: pa.Table, numbers: pa.Array, notes: Counter[str]) -> HeldChannel:
+    """Return the best of a channel's references of each run and window: final before preliminary, then the first path.
 
-
-def held_channel(channel: Channel, rows: Iterable[PairRow], notes: Counter[str]) -> HeldChannel:
-    """Return the best row of each run and window: final before preliminary, then the first path.
-
-    Among fields that belong to no run, the shortest lead wins. `notes` counts what was set aside.
+    Among fields that belong to no run, the shortest lead wins. `numbers` are those of the references (REFERENCE_SCHEMA)
+    among all. `notes` counts what was set aside.
     """
     held = HeldChannel(channel)
-    for row in sorted(rows, key=lambda row: (row["expver"] or "", row["lead_time"], row["path"], row["offset"])):
-        best = held.best[row["init_time"]]
-        window = (row["window_start"], row["valid_time"])
-        if window not in best:
-            best[window] = row
-        elif best[window]["expver"] != row["expver"]:
+    expver = pc.fill_null(references["expver"], "")
+    keys = pa.table({"expver": expver, **{name: references[name] for name in ("lead_time", "path", "offset")}})
+    order = pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
+    versions = expver.combine_chunks().dictionary_encode()
+    preliminary = versions.dictionary.index("0005").as_py()
+    rows = zip(
+        *(seconds(references[name].take(order)) for name in ("init_time", "window_start", "valid_time")),
+        versions.indices.take(order).to_pylist(),
+        numbers.take(order).to_pylist(),
+        strict=True,
+    )
+    version_of: dict[int, int] = {}
+    for run, start, end, version, number in rows:
+        best = held.best[run]
+        taken = best.setdefault((start, end), number)
+        if taken == number:
+            version_of[number] = version
+        elif version_of[taken] != version:
             notes["preliminary fields set aside for final ones"] += 1
         else:
             notes["fields held by several files, the first taken"] += 1
-    preliminary = sum(row["expver"] == "0005" for best in held.best.values() for row in best.values())
-    if preliminary:
-        notes["preliminary (expver 0005) fields taken"] += preliminary
+    if taken_early := sum(version == preliminary for version in version_of.values()):
+        notes["preliminary (expver 0005) fields taken"] += taken_early
     return held
+
+
+def as_datetime(time: Time) -> datetime:
+    """Return a time as a date of Python's, in UTC and without a time zone."""
+    return _EPOCH + timedelta(seconds=time)
+
+
+def seconds(times: pa.Array | pa.ChunkedArray) -> list[int | None]:
+    """Return times as seconds since 1970, None where there is none."""
+    return times.cast(pa.int64()).to_pylist()
 
 
 @dataclass(frozen=True)
@@ -105,25 +129,25 @@ class Choice:
 class Archive:
     """The channels that one source holds, and the choice of one run for each valid time."""
 
-    def __init__(self, channels: list[HeldChannel], window: timedelta, leads: LeadRule) -> None:
+    def __init__(self, channels: list[HeldChannel], window: int, leads: LeadRule) -> None:
         self.channels = {held.channel.name: held for held in channels}
         self._window, self._leads = window, leads
-        self._runs: dict[datetime, set[Run]] = defaultdict(set)  # valid time -> runs that hold a field then
+        self._runs: dict[Time, set[Run]] = defaultdict(set)  # valid time -> runs that hold a field then
         for held in channels:
             for run, best in held.best.items():
                 for _, end in best:
                     self._runs[end].add(run)
 
-    def runs(self, time: datetime) -> list[datetime]:
+    def runs(self, time: Time) -> list[Time]:
         """Return the runs that hold a field at that valid time, the shortest lead first."""
         return sorted((run for run in self._runs.get(time, ()) if run is not None), reverse=True)
 
-    def choose(self, time: datetime) -> Choice:
+    def choose(self, time: Time) -> Choice:
         """Return the choice for one valid time: of the runs that the recipe allows, the one that lacks the least.
 
         Of runs that lack equally much, the one of the shortest lead.
         """
-        allowed = [run for run in self.runs(time) if self._leads.allows(run, time)]
+        allowed = [run for run in self.runs(time) if self._leads.allows(as_datetime(run), as_datetime(time))]
         runs: list[Run] = [*allowed] or [None]
         choices = (self.from_run(run, time) for run in runs)
         best = next(choices)
@@ -134,6 +158,6 @@ class Archive:
                 best = choice
         return best
 
-    def from_run(self, run: Run, time: datetime) -> Choice:
+    def from_run(self, run: Run, time: Time) -> Choice:
         """Return what one run holds at that valid time."""
         return Choice(run, {name: held.terms(run, self._window, time) for name, held in self.channels.items()})

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from corrstore.datasets.archives.gridded.chunks import LocalGroups
 from corrstore.datasets.errors import DamagedData
@@ -44,7 +46,13 @@ def find_changes(recipe: Recipe, before: Recipe, recorded: pa.Table, present: pa
     have index -1.
     """
     of_no_state = _paths_of_no_state(recorded, before)
-    old, new = _rows(recorded, before, of_no_state), _rows(present, recipe, of_no_state)
+    suspects = pa.array(
+        _differing(_comparable(recorded, before, of_no_state), _comparable(present, recipe, of_no_state))
+    )
+    old, new = (
+        _rows(pairs.filter(pc.is_in(pairs["index"], suspects)), of, of_no_state)
+        for pairs, of in ((recorded, before), (present, recipe))
+    )
     samples = frozenset(index for index, rows in old.items() if index in new and rows != new[index])
     blamed: dict[str, set[int]] = defaultdict(set)
     for index in samples:
@@ -53,6 +61,39 @@ def find_changes(recipe: Recipe, before: Recipe, recorded: pa.Table, present: pa
             if path is not None:
                 blamed[f"{_root(recipe, source)}/{path}".rstrip("/")].add(index)
     return Changes(samples, {path: len(indices - {-1}) for path, indices in blamed.items()})
+
+
+def _differing(one: pa.Table, other: pa.Table) -> NDArray[np.int64]:
+    """Return the indices of the samples whose rows, in the order of the index, are not the same in what is compared."""
+    counted = [
+        dict(zip(*np.unique(each["index"].to_numpy(), return_counts=True), strict=True)) for each in (one, other)
+    ]
+    unequal = np.array([i for i in counted[0].keys() & counted[1].keys() if counted[0][i] != counted[1][i]], np.int64)
+    alike = pa.array([i for i in counted[0] if counted[0][i] == counted[1].get(i)], pa.int64())
+    one, other = (
+        each.filter(pc.is_in(each["index"], alike)).sort_by("index").combine_chunks() for each in (one, other)
+    )
+    differ = np.zeros(len(one), bool)
+    for name in ("source", "path", *_COMPARED):
+        same = pc.fill_null(pc.equal(one[name], other[name]), False).to_numpy()
+        differ |= ~(same | (one[name].is_null().to_numpy() & other[name].is_null().to_numpy()))
+    return np.union1d(unequal, one["index"].to_numpy()[differ])
+
+
+def _comparable(pairs: pa.Table, recipe: Recipe, of_no_state: set[tuple[str, str | None]]) -> pa.Table:
+    """Return the pairs with the path of each file below its archive's, and no checksum where none is compared.
+
+    An archive may have been moved as a whole.
+    """
+    paths, sums = pairs["path"], pairs["file_sha256"]
+    for source, root in ((name, str(spec.path)) for name, spec in recipe.sources.items()):
+        of_source = pc.equal(pairs["source"], source)
+        below = pc.utf8_ltrim(pc.utf8_slice_codeunits(paths, len(root)), "/")
+        paths = pc.if_else(pc.and_(of_source, pc.starts_with(paths, root)), below, paths)
+        stateless = pa.array([path for name, path in of_no_state if name == source], pa.string())
+        sums = pc.if_else(pc.and_(of_source, pc.is_in(paths, stateless)), pa.scalar(None, pa.string()), sums)
+    pairs = pairs.set_column(pairs.schema.get_field_index("path"), "path", paths)
+    return pairs.set_column(pairs.schema.get_field_index("file_sha256"), "file_sha256", sums)
 
 
 def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, int], list[str]]:

@@ -13,7 +13,7 @@ import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.datasets.archives.gridded.chunks import ChunksState, LocalGroups
+from corrstore.datasets.archives.gridded.chunks import LocalGroups
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.storage.cache import cache_path, file_key, read_from_cache, write_to_cache
@@ -128,20 +128,16 @@ def with_present_states(pairs: pa.Table, used: pa.Table, folder: Folder, known: 
     That is the file in use or, of a Zarr group, the chunks; it is null for a group in a bucket.
     """
     states, groups = file_states(used, folder, known), LocalGroups()
-
-    def state(path: str, *place: str) -> FileState | ChunksState | None:
-        return states.get(path) or (None if path is None or "://" in path else groups.state_of(path, *place))
-
-    found = [state(*row) for row in zip(*(pairs[key].to_pylist() for key in ("path", *_SLICE)), strict=True)]
-    columns = {
-        "file_bytes": [each and each.bytes for each in found],
-        "file_modified": [each and each.modified for each in found],
-        "file_sha256": [each and each.sha256 for each in found],
-    }
-    for name, values in columns.items():
-        pairs = pairs.set_column(
-            pairs.schema.get_field_index(name), name, pa.array(values, PAIRS_SCHEMA.field(name).type)
-        )
+    place = pc.index_in(pairs["path"], pa.array(states, pa.string())).combine_chunks()
+    in_group = pc.and_(pc.is_null(place), pc.is_valid(pairs["path"])).combine_chunks()
+    slices = pairs.filter(in_group).select(["path", *_SLICE]).to_pylist()
+    of_groups = [None if "://" in row["path"] else groups.state_of(*row.values()) for row in slices]
+    for name, fact in zip(_STATE, ("bytes", "modified", "sha256"), strict=True):
+        kind = PAIRS_SCHEMA.field(name).type
+        of_files = pa.array([getattr(state, fact) for state in states.values()], kind).take(place)
+        others = pa.array([state and getattr(state, fact) for state in of_groups], kind)
+        column = pc.replace_with_mask(of_files, in_group, others)
+        pairs = pairs.set_column(pairs.schema.get_field_index(name), name, column)
     return pairs
 
 

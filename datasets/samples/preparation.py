@@ -94,7 +94,7 @@ def prepare(recipe: Recipe) -> Preparation:
     if recipe.constants_from:
         constants_from_store(recipe, recipe.constants_from)
     return Preparation(
-        pa.concat_tables([inventory.files for inventory in inventories.values()]),
+        pa.concat_tables([inventory.files for inventory in inventories.values()]).combine_chunks(),
         pairs,
         [problem for inventory in inventories.values() for problem in inventory.problems],
         notes,
@@ -170,8 +170,8 @@ def _refuse_change(recipe: Recipe, source: str, variable: str, inventory: Invent
 
 def _grid(recipe: Recipe, source: str, channel: str, inventory: Inventory) -> tuple[Grid, str] | None:
     """Return the grid of a channel and a file that has it; None where none of the first messages is whole."""
-    held = inventory.references.filter(pc.equal(inventory.references["channel"], channel))
-    for row in held.slice(0, _MESSAGES_CHECKED).to_pylist():
+    held = np.flatnonzero(pc.equal(inventory.references["channel"], channel).to_numpy())
+    for row in inventory.references.take(held[:_MESSAGES_CHECKED]).to_pylist():
         reference = FieldReference.from_row(row)
         with suppress(DamagedData):  # the record of its sample reports it
             return read_grid(reference, recipe.sources[source].opening), reference.path

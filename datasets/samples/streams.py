@@ -32,11 +32,10 @@ def refuse_mixtures(source: str, references: pa.Table) -> None:
     """Raise BadInput where a source holds several streams of a channel, with what each holds and the line to write."""
     references = _with_the_only_centre(references)
     _refuse(source, references, _EVERYWHERE)
-    windows = references.group_by(["channel", "init_time", "window_start", "valid_time"])
-    processes = windows.aggregate([(_AT_ONCE, "count_distinct")])
-    mixed = processes.filter(pc.greater(processes[f"{_AT_ONCE}_count_distinct"], 1))
-    if len(mixed):
-        _refuse(source, references.filter(pc.is_in(references["channel"], mixed["channel"])), [_AT_ONCE])
+    windows = ["channel", "init_time", "window_start", "valid_time"]
+    if mixed := _with_several(references, windows, _AT_ONCE):
+        of_channels = pc.is_in(references["channel"], pa.array([row["channel"] for row in mixed], pa.string()))
+        _refuse(source, references.filter(of_channels), [_AT_ONCE])
     _refuse_unequal_copies(source, references)
 
 
@@ -57,8 +56,7 @@ def _refuse_unequal_copies(source: str, references: pa.Table) -> None:
     """
     of_runs = references.filter(pc.and_(pc.is_valid(references["init_time"]), pc.equal(references["format"], "grib")))
     field = ["channel", "init_time", "valid_time", "window_start", "expver"]
-    counted = of_runs.group_by(field).aggregate([("path", "count_distinct")])
-    twice = counted.filter(pc.greater(counted["path_count_distinct"], 1)).to_pylist()
+    twice = _with_several(of_runs, field, "path")
     twice.sort(key=lambda key: (key["valid_time"], key["init_time"]), reverse=True)
     for key in {key["channel"]: key for key in twice}.values():  # the earliest of each channel
         of_channel = of_runs.filter(pc.equal(of_runs["channel"], key["channel"]))
@@ -74,6 +72,15 @@ def _refuse_unequal_copies(source: str, references: pa.Table) -> None:
                 )
 
 
+def _with_several(references: pa.Table, keys: list[str], column: str) -> list[dict[str, Any]]:
+    """Return the values of the keys that several references share which have other values in the column."""
+    counted = references.group_by(keys).aggregate([([], "count_all")])
+    if len(counted) == len(references):
+        return []
+    counted = references.group_by(keys).aggregate([(column, "count_distinct")])
+    return counted.filter(pc.greater(counted[f"{column}_count_distinct"], 1)).select(keys).to_pylist()
+
+
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether two GRIB fields have other numbers; one that does not decode is told when it is read."""
     try:
@@ -87,6 +94,8 @@ def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
+    if len(references.group_by(["channel", *columns]).aggregate([])) == len(pc.unique(references["channel"])):
+        return
     ordered = references.sort_by([("path", "ascending"), ("offset", "ascending")])
     first = [(name, "first") for name in FieldReference.__dataclass_fields__]
     counted = ordered.group_by(["channel", *columns], use_threads=False).aggregate([("path", "count"), *first])

@@ -32,12 +32,14 @@ VERDICT, UNFINISHED = f"{LEDGER}/verdict.json", f"{LEDGER}/unfinished"
 STATISTICS, SHARDS = f"{LEDGER}/statistics.parquet", f"{LEDGER}/shards.parquet"
 SAMPLES, SOURCES = f"{LEDGER}/samples.parquet", f"{LEDGER}/sources.parquet"
 SHIFT = f"{LEDGER}/shift.parquet"
+ARCHIVES = f"{LEDGER}/archives.json"
 HISTOGRAMS, REPORT = f"{LEDGER}/histograms.parquet", f"{LEDGER}/report.json"
 METADATA = "zarr.json"
 SAMPLES_IN_ROW_GROUP = 32
 
 _SEAL = "sha256"
 _READS_AT_ONCE = 16
+_ONE_THREAD = 1 << 20  # bytes of a table that several threads read no sooner
 _Parsed = TypeVar("_Parsed")
 
 
@@ -73,15 +75,18 @@ def _crc(content: bytes) -> bytes:
     return b"%08x" % google_crc32c.value(content)
 
 
-def parsed_table(content: bytes) -> pa.Table:
+def parsed_table(content: bytes, columns: list[str] | None = None) -> pa.Table:
     """Return the table in the bytes of a Parquet file; ValueError or pyarrow's errors where they are damaged.
+
+    Of all columns, or of those named.
 
     A file without a CRC-32C, which an older corrstore wrote, is taken as it is.
     """
     start, mark, rest = content.rpartition(_MARK)
     if mark and _crc(start + mark + _ZEROS + rest[8:]) != rest[:8]:
         raise ValueError("it has another CRC-32C than it states")
-    return pq.read_table(pa.BufferReader(content), page_checksum_verification=True).replace_schema_metadata(None)
+    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+        return file.read(columns, use_threads=len(content) > _ONE_THREAD).replace_schema_metadata(None)
 
 
 def damaged(folder: Folder, key: str, how: str, heal: str = "") -> DamagedData:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
+from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA, TERMS_SCHEMA
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import PAIRS, SAMPLES, STATIC, UNFINISHED, damaged, parsed_table, read_own
 from corrstore.datasets.store.records import SampleRecord, Status, read_record, read_records
@@ -37,13 +38,14 @@ def read_recorded(folder: Folder, of_records: bool = False) -> Recorded:
 
 def pairs_of(records: Iterable[SampleRecord]) -> pa.Table:
     """Return the terms of the records as pairs (PAIRS_SCHEMA)."""
-    tables = [PAIRS_SCHEMA.empty_table()]
-    for record in records:
-        time = record.valid_time.astype("datetime64[s]").astype(object)
-        index = pa.repeat(pa.scalar(record.index, pa.int64()), len(record.terms))
-        times = pa.repeat(pa.scalar(time, pa.timestamp("s")), len(record.terms))
-        tables.append(record.terms.add_column(0, "time", times).add_column(0, "index", index).cast(PAIRS_SCHEMA))
-    return pa.concat_tables(tables).combine_chunks()
+    origins = [(record.index, record.valid_time, record.terms) for record in records]
+    sizes = [len(terms) for _, _, terms in origins]
+    columns = [
+        np.repeat(np.array([index for index, _, _ in origins], np.int64), sizes),
+        np.repeat(np.array([time for _, time, _ in origins], "datetime64[s]"), sizes),
+    ]
+    found = pa.concat_tables([TERMS_SCHEMA.empty_table(), *(terms for _, _, terms in origins)]).combine_chunks()
+    return pa.table([*columns, *found.columns], names=PAIRS_SCHEMA.names).cast(PAIRS_SCHEMA)
 
 
 def read_static_record(folder: Folder) -> Iterable[SampleRecord]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -168,6 +169,13 @@ def read_records(folder: Folder, place: str = RECORDS) -> Iterator[SampleRecord]
     """Yield the sample records in the order of time; raises DamagedData as `read_record`."""
     for name in folder.names(place):
         yield read_record(folder, f"{place}/{name}")
+
+
+def read_reasons(folder: Folder, place: str) -> dict[int, list[str]]:
+    """Return the reasons of each record that has some, by the index of its sample; raises as `read_record`."""
+    parse = partial(parsed_table, columns=["index", "reasons"])
+    rows = (read_own(folder, f"{place}/{name}", parse).to_pylist()[0] for name in folder.names(place))
+    return {row["index"]: row["reasons"] for row in rows if row["reasons"]}
 
 
 def read_record(folder: Folder, key: str) -> SampleRecord:

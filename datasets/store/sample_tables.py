@@ -107,10 +107,9 @@ def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
     writers = {key: SealedWriter(schema) for key, schema in tables.items()}
     static = list(read_static_record(folder))
     if static:
-        writers[PAIRS].write_table(pairs_of(static))
-        sources.add(static)
+        writers[PAIRS].write_table(of_static := pairs_of(static))
+        sources.add(of_static)
     for batch in _batches(read_records(folder)):
-        sources.add(batch)
         for record in batch:
             summary.add(record)
         statistics = [
@@ -119,7 +118,8 @@ def write_sample_tables(folder: Folder, of_runs: bool = False) -> SampleSummary:
         writers[STATISTICS].write_table(pa.concat_tables(statistics).combine_chunks())
         writers[SHARDS].write_table(_shards_table(batch))
         writers[SAMPLES].write_table(_samples_table(batch, tables[SAMPLES]))
-        writers[PAIRS].write_table(pairs_of(batch))
+        writers[PAIRS].write_table(pairs := pairs_of(batch))
+        sources.add(pairs)
     for key, writer in writers.items():
         folder.write(key, writer.content())
     folder.write(SOURCES, parquet_bytes(sources.table()))
@@ -132,19 +132,21 @@ class SourceCounts:
     def __init__(self) -> None:
         self._counted: dict[tuple[Any, ...], list[int]] = {}
 
-    def add(self, records: list[SampleRecord]) -> None:
-        """Count the terms of the records; a Zarr group, whose chunks have each its state, is counted without one."""
-        for record in records:
-            held = record.terms.filter(pc.is_valid(record.terms["path"]))
-            fields: dict[tuple[Any, ...], int] = {}
-            for row in held.group_by([*_FILE, "inside", *_STATE]).aggregate([([], "count_all")]).to_pylist():
-                in_group = row["format"] == "zarr" and not row["inside"]
-                key = (*(row[name] for name in _FILE), *(None if in_group else row[name] for name in _STATE))
-                fields[key] = fields.get(key, 0) + row["count_all"]
-            for key, count in fields.items():
-                counted = self._counted.setdefault(key, [0, 0])
-                counted[0] += count
-                counted[1] += record.index >= 0
+    def add(self, pairs: pa.Table) -> None:
+        """Count the rows of pairs (PAIRS_SCHEMA), which have all rows of their samples.
+
+        A Zarr group, whose chunks have each its state, is counted without one.
+        """
+        held = pairs.filter(pc.is_valid(pairs["path"]))
+        fields: dict[tuple[int, tuple[Any, ...]], int] = {}
+        for row in held.group_by([*_FILE, "inside", *_STATE, "index"]).aggregate([([], "count_all")]).to_pylist():
+            in_group = row["format"] == "zarr" and not row["inside"]
+            key = (*(row[name] for name in _FILE), *(None if in_group else row[name] for name in _STATE))
+            fields[row["index"], key] = fields.get((row["index"], key), 0) + row["count_all"]
+        for (index, key), count in fields.items():
+            counted = self._counted.setdefault(key, [0, 0])
+            counted[0] += count
+            counted[1] += index >= 0
 
     def table(self) -> pa.Table:
         """Return the counts as SOURCES_SCHEMA, in the order of source and path."""

@@ -184,7 +184,7 @@ def test_a_static_field_that_is_not_there_is_told_before_the_work(archive, tmp_p
     table.write_text("name: mine\nlike: cma_rra\nfields: {lsm: {grib: [{discipline: 2, category: 0, number: 250}]}}\n")
     content = small_recipe_content(archive)
     content["sources"]["cma_rra"]["type"] = str(table)
-    with pytest.raises(BadInput, match=r"static\.lsm"):
+    with pytest.raises(BadInput, match="holds no field of lsm"):
         build_in_process(recipe_from(content), tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
@@ -334,3 +334,22 @@ def test_the_ledger_tells_what_the_store_was_made_from(demo_store):
     assert len(attributes["ledger_digest"]) == 64
     assert attributes["recipe"]["name"] == "small"
     assert attributes["software"].startswith("corrstore ")
+
+
+def test_a_build_with_nothing_to_do_reads_no_file_of_the_archives_until_one_is_another(archive, tmp_path, monkeypatch):
+    away = shutil.copytree(archive, tmp_path / "archive")
+    small = recipe_from(brief_content(away))
+    build_in_process(small, tmp_path / "store")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert build_in_process(small, tmp_path / "store").written == 0
+    assert not (tmp_path / "cache").exists()
+    next((away / "cma_rra").rglob("*.grib2")).touch()
+    assert build_in_process(small, tmp_path / "store").written == 0
+    assert (tmp_path / "cache").exists()
+
+
+def test_a_build_with_nothing_to_do_in_the_archives_makes_a_lost_record_again(recipe, copy):
+    before = digest(copy)
+    (copy / "ledger/records/20200602T1200.parquet").unlink()
+    assert build_in_process(recipe, copy).written == 1
+    assert digest(copy) == before

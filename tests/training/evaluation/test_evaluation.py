@@ -34,6 +34,7 @@ from corrstore.training.evaluation.predictors.names import (
     SHAPED,
     WHITE,
 )
+from corrstore.training.evaluation.scoring.cells import cell_maps
 from corrstore.training.evaluation.scoring.registry import BY_NAME
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.forecast import ForecastSampler
@@ -235,6 +236,7 @@ def test_the_report_shows_every_channel_and_its_scores(evaluation, demo_store, f
                 expected = evaluation.score(channel, predictor, score).value
                 assert page.cells[channel.name, predictor, score] == pytest.approx(float(expected))
     assert "SYNTHETIC" in text and len(text) < 8e6
+    assert text.count('name="case"') == 2 and 'class="contour" d="M' in text and 'href="#outline"' in text
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
 
 
@@ -276,3 +278,15 @@ def test_a_pressure_level_is_scored_above_the_ground_and_what_lies_below_is_coun
     )
     spectrum = [each.tallies["z_500", REGRESSION].spectrum for each in (found, evaluation)]
     np.testing.assert_array_equal(*spectrum)
+
+
+def test_errors_in_cells_are_those_of_their_pixels(evaluation, fields):
+    target, _, content = fields
+    mean, rmse = cell_maps(evaluation.cells["t2m", REGRESSION])
+    side = -(-max(target.sizes["lat"], target.sizes["lon"]) // mean.shape[1])
+    error = (content.t2m_regression - target.t2m).values.astype(float)
+    for row, column in ((0, 0), (1, 3), (mean.shape[0] - 1, mean.shape[1] - 1)):
+        inside = error[:, row * side : (row + 1) * side, column * side : (column + 1) * side]
+        assert mean[row, column] == pytest.approx(inside.mean(), abs=1e-5)
+        assert rmse[row, column] == pytest.approx(np.sqrt((inside**2).mean()), rel=1e-5)
+    assert ("t2m", WHITE) not in evaluation.cells

@@ -63,7 +63,7 @@ def write_store(folder: Path) -> None:
                 (folder / plan.shard_key(role, copy)).parent.mkdir(parents=True, exist_ok=True)
                 os.link(folder / plan.shard_key(role, index), folder / plan.shard_key(role, copy))
     static = np.zeros((len(recipe.static), *plan.grid("target").shape), np.float32)
-    for key, content in metadata_objects(plan, recipe.times, np.ones(TIMES, bool), static, "").items():
+    for key, content in metadata_objects(plan, np.ones(TIMES, bool), static, "").items():
         target.write(key, content)
 
 

@@ -12,11 +12,13 @@ from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify
 from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.archives.references import FieldReference
+from corrstore.datasets.errors import InUse
 from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.samples.reading import read_reference
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.ownership import one_writer
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.variables.channels import channel_named
 from tests.conftest import QUIET, small_recipe_content
@@ -30,6 +32,20 @@ def options():
     yield {"token": "anon", "endpoint_url": url}
     server.terminate()
     server.wait()
+
+
+def test_a_bucket_has_one_writer(options):
+    folder = Folder("gs://bucket/one-writer", options)
+    assert folder.create("key", b"first") and not folder.create("key", b"second")
+    assert folder.read("key") == b"first"
+    with one_writer(folder, "ledger", "builds"):
+        said = r"gs://bucket/one-writer is being written by process \d+ on"
+        with pytest.raises(InUse, match=said), one_writer(folder, "ledger", "builds"):
+            pass
+        assert folder.names("ledger") == ["owner-1.json"]
+    with one_writer(folder, "ledger", "builds again"):
+        pass
+    assert folder.names("ledger") == []
 
 
 @pytest.fixture(scope="module")

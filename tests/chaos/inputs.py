@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import shutil
 import tarfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -22,6 +25,7 @@ from corrstore.datasets.pairing.sources import needed_channels
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.reading import read_reference
+from corrstore.datasets.variables.channels import channel_named
 from tests.chaos.outcomes import Outcomes
 
 ALWAYS = Interval(np.datetime64("1900", "s"), np.datetime64("2100", "s"))
@@ -48,38 +52,67 @@ def mutated(content: bytes, random: np.random.Generator) -> tuple[str, bytes]:
     return f"{kind} at {place}, {head}", bytes(changed)
 
 
-def read_all(folder: Path, recipe: Recipe, source: str, most: int = 4) -> str:
-    """List an archive of one file and read some of its fields, as `plan` and `build` do."""
+@dataclass(frozen=True)
+class Reading:
+    """What `plan` and `build` see of an archive of one file: its source in the recipe, and fields that are right."""
+
+    recipe: Recipe
+    source: str
+    right: dict[tuple[Any, ...], bytes]
+    has_checksums: bool
+
+    @classmethod
+    def of(cls, folder: Path, recipe: Recipe, source: str, has_checksums: bool = False) -> Reading:
+        """Read the archive that is whole."""
+        named, right = _fields(folder, recipe, source)
+        assert right and not named
+        return cls(recipe, source, right, has_checksums)
+
+    def outcome(self, folder: Path) -> str:
+        """Read the damaged archive; what is accepted must be right, where the format has checksums."""
+        named, found = _fields(folder, self.recipe, self.source)
+        if named:
+            return "named as a problem"
+        if all(self.right.get(key) == content for key, content in found.items()):
+            return "the same numbers"
+        return "other numbers" if self.has_checksums else "another file, as far as its format tells"
+
+
+def _fields(folder: Path, recipe: Recipe, source: str, most: int = 4) -> tuple[bool, dict[tuple[Any, ...], bytes]]:
+    """Return whether a problem is named, and a digest of some fields by channel and times."""
     spec = recipe.sources[source].model_copy(update={"path": str(folder), "files": ["*"]})
-    found = take_inventory(source, spec, needed_channels(recipe)[source], ALWAYS)
-    rows = found.references.filter(pc.is_valid(found.references["path"])).slice(0, most).to_pylist()
-    named = bool(found.problems)
+    inventory = take_inventory(source, spec, needed_channels(recipe)[source], ALWAYS)
+    rows = inventory.references.filter(pc.is_valid(inventory.references["path"])).slice(0, most).to_pylist()
+    named, found = bool(inventory.problems), {}
     for row in rows:
         try:
-            read_reference(FieldReference.from_row(row), {})
+            values, grid = read_reference(FieldReference.from_row(row), {})
         except (BadInput, DamagedData):
             named = True
-    return "named as a problem" if named else "accepted"
+            continue
+        low, high = channel_named(row["channel"]).variable.valid_range
+        named = named or bool((values < low).any() or (values > high).any())  # such a sample is not valid
+        content = np.ascontiguousarray(values).tobytes() + repr(grid).encode()
+        key = (row["channel"], row["valid_time"], row["window_start"])
+        found[key] = hashlib.sha256(content).digest()
+    return named, found
 
 
-def mutations(what: str, file: Path, place: Path, recipe: Recipe, source: str, count: int, seed: int = 0) -> Outcomes:
+def mutations(what: str, file: Path, place: Path, reading: Reading, count: int, seed: int = 0) -> Outcomes:
     """Damage a copy of the file and read it, `count` times."""
     outcomes, random = Outcomes(what), np.random.default_rng(seed)
     content = file.read_bytes()
-    (place / "whole").mkdir(parents=True)
-    shutil.copy(file, place / "whole")
-    assert read_all(place / "whole", recipe, source) == "accepted"
     for number in range(count):
         folder = place / str(number)
         folder.mkdir(parents=True)
         kind, changed = mutated(content, random)
         (folder / file.name).write_bytes(changed)
-        outcomes.attempt(lambda folder=folder: read_all(folder, recipe, source), f"{file.name}, {number}: {kind}")
+        outcomes.attempt(lambda folder=folder: reading.outcome(folder), f"{file.name}, {number}: {kind}")
         shutil.rmtree(folder)
     return outcomes
 
 
-def mutations_of_zarr(group: Path, place: Path, recipe: Recipe, source: str, count: int, seed: int = 0) -> Outcomes:
+def mutations_of_zarr(group: Path, place: Path, reading: Reading, count: int, seed: int = 0) -> Outcomes:
     """Damage one object of a copy of the Zarr group and read it, `count` times."""
     outcomes, random = Outcomes("Zarr"), np.random.default_rng(seed)
     objects = sorted(path.relative_to(group) for path in group.rglob("*") if path.is_file())
@@ -88,9 +121,19 @@ def mutations_of_zarr(group: Path, place: Path, recipe: Recipe, source: str, cou
         victim = copy / objects[random.integers(len(objects))]
         kind, changed = mutated(victim.read_bytes(), random)
         victim.write_bytes(changed)
-        outcomes.attempt(lambda copy=copy: read_all(copy, recipe, source), f"{victim}: {kind}")
+        outcomes.attempt(lambda copy=copy: reading.outcome(copy), f"{victim}: {kind}")
         shutil.rmtree(copy)
     return outcomes
+
+
+def alone(file: Path, place: Path) -> Path:
+    """Return a folder that has a copy of that file, or group, alone."""
+    place.mkdir(parents=True)
+    if file.is_dir():
+        shutil.copytree(file, place / file.name)
+    else:
+        shutil.copy(file, place)
+    return place
 
 
 def gridded(place: Path) -> tuple[Path, Path]:

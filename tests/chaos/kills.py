@@ -1,14 +1,16 @@
-"""Commands that are killed at random moments, and commands that begin at once."""
+"""Commands that are killed at random moments, commands that begin at once, and commands on disks that are full."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from corrstore.datasets.errors import OutOfResources
 from tests.chaos.outcomes import Outcomes
 from tests.chaos.running import Command
 
@@ -28,11 +30,9 @@ class Writing(NamedTuple):
 
 def once(writing: Writing) -> tuple[str, float]:
     """Return the digest of what the command makes undisturbed, and the seconds that it takes."""
-    import time
-
     begin = time.monotonic()
     command = Command.begun(writing.words, _said(writing))
-    assert command.ended() == 0, command.said.read_text()
+    assert command.ended() == 0, command.words
     taken = time.monotonic() - begin
     found = writing.made(writing.folder)
     shutil.rmtree(writing.folder)
@@ -49,17 +49,41 @@ def kills(writing: Writing, count: int, seed: int = 0) -> Outcomes:
         killed.ended(moment)
         killed.kill()
         again = Command.begun(writing.words, _said(writing))
-        code = again.ended()
-        if code is None:
-            again.kill()
-        said = again.said.read_text(errors="replace")[-1000:]
-        if code != 0:
-            outcomes.add(f"ended with {code}", f"after {moment:.2f} s: {said}")
-        else:
-            same = writing.made(writing.folder) == whole
-            outcomes.add("went on to the same" if same else "went on to something else", f"after {moment:.2f} s")
-        shutil.rmtree(writing.folder, ignore_errors=True)
+        outcomes.add(*_outcome(writing, again, whole, f"after {moment:.2f} s"))
     return outcomes
+
+
+def full_disks(writing: Writing, count: int, seed: int = 0) -> Outcomes:
+    """Let no file grow beyond a random size, which ends the command with 75 and a line, and give it again."""
+    outcomes, random = Outcomes(f"full disks under {writing.name}"), np.random.default_rng(seed)
+    whole, _ = once(writing)
+    for _ in range(count):
+        size = int(10 ** random.uniform(2, 5.5))
+        full = Command.begun(writing.words, _said(writing), size)
+        code, words = full.ended(), full.words
+        if code == 0 and writing.made(writing.folder) == whole:
+            outcomes.add("had room", size)
+            shutil.rmtree(writing.folder)
+        elif code != OutOfResources.exit_code or words.count("corrstore: ") != 1 or "Traceback" in words:
+            outcomes.add(f"ended with {code}", f"{size} bytes: {words}")
+            full.kill()
+            shutil.rmtree(writing.folder, ignore_errors=True)
+        else:
+            again = Command.begun(writing.words, _said(writing))
+            outcomes.add(*_outcome(writing, again, whole, f"after {size} bytes"))
+    return outcomes
+
+
+def _outcome(writing: Writing, again: Command, whole: str, when: str) -> tuple[str, str]:
+    """Return what came of a command that was given again; its folder is removed."""
+    code = again.ended()
+    again.kill()
+    if code != 0:
+        found = f"ended with {code}"
+    else:
+        found = "went on to the same" if writing.made(writing.folder) == whole else "went on to something else"
+    shutil.rmtree(writing.folder, ignore_errors=True)
+    return found, f"{when}: {again.words}"
 
 
 def races(what: str, both: Sequence[Writing], count: int, seed: int = 0) -> Outcomes:
@@ -75,11 +99,11 @@ def races(what: str, both: Sequence[Writing], count: int, seed: int = 0) -> Outc
             begun.append(Command.begun(each.words, _said(each, place)))
             begun[-1].ended(float(random.uniform(0, 0.3)))
         codes = [each.ended() for each in begun]
-        said = [each.said.read_text(errors="replace")[-1000:] for each in begun]
+        said = [each.words for each in begun]
         for each in begun:
             each.kill()
         first = both[0]
-        if 0 not in codes or not set(codes) <= {0, 2, 75} or any(each.has_a_traceback for each in begun):
+        if 0 not in codes or not set(codes) <= {0, 2, 75} or any("Traceback" in words for words in said):
             outcomes.add(f"ended with {codes}", f"{number}: {said}")
         else:
             right = first.made(first.folder) in [whole for whole, code in zip(wholes, codes, strict=True) if code == 0]

@@ -10,7 +10,8 @@ from corrstore.datasets.errors import CorrstoreError
 
 GOOD = (
     *("the same numbers", "refused", "found", "healed", "named as a problem", "accepted"),
-    *("went on to the same", "one is whole, the other refused or the same"),
+    "another file, as far as its format tells",
+    *("had room", "went on to the same", "one is whole, the other refused or the same"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -27,9 +28,9 @@ class Command:
     said: Path
 
     @classmethod
-    def begun(cls, words: list[str], said: Path) -> Command:
-        """Begin the command; what it prints goes to the file `said`."""
-        process = multiprocessing.get_context("forkserver").Process(target=_run, args=(words, str(said)))
+    def begun(cls, words: list[str], said: Path, largest: int | None = None) -> Command:
+        """Begin the command; what it prints goes to the file `said`. No file may grow beyond `largest` bytes."""
+        process = multiprocessing.get_context("forkserver").Process(target=_run, args=(words, str(said), largest))
         process.start()
         return cls(process, said)
 
@@ -46,13 +47,15 @@ class Command:
         self.process.join()
 
     @property
-    def has_a_traceback(self) -> bool:
-        """Return whether it has printed one."""
-        return "Traceback" in self.said.read_text(errors="replace")
+    def words(self) -> str:
+        """Return the end of what it has printed."""
+        return self.said.read_text(errors="replace")[-2000:]
 
 
-def _run(words: list[str], said: str) -> None:
+def _run(words: list[str], said: str, largest: int | None) -> None:
     os.setsid()
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     with Path(said).open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

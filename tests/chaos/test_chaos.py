@@ -16,6 +16,7 @@ from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.catalog.tables.registration import register_store
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.storage.folder import Folder
+from corrstore.datasets.storage.ownership import one_writer
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.evaluation.evaluate import compare, make_agenda
 from corrstore.training.learning.trainer import train
@@ -23,12 +24,14 @@ from corrstore.training.run_config import run_config
 from tests.brief_run import BRIEF_RUN
 from tests.chaos import artefacts
 from tests.chaos.flips import flips, flips_in_other_files, flips_in_shards
-from tests.chaos.inputs import containers, gridded, mutations, mutations_of_zarr
-from tests.chaos.kills import Writing, kills, races
+from tests.chaos.inputs import Reading, alone, containers, gridded, mutations, mutations_of_zarr
+from tests.chaos.kills import Writing, full_disks, kills, races
 from tests.chaos.recipes import hostile_recipes
 from tests.chaos.running import IMPORTED
+from tests.command import corrstore
 from tests.conftest import QUIET, brief_content, build_in_process, few_are_measured, small_recipe_content
 from tests.digests import digest
+from tests.full_disk import no_file_larger_than
 from tests.results import forecast_of
 
 SIZES = [pytest.param(False, id="brief"), pytest.param(True, id="whole", marks=pytest.mark.slow)]
@@ -102,11 +105,18 @@ def test_a_damaged_file_of_an_archive_is_a_problem_with_a_name(recipe, archive, 
     (tmp_path / "packed").mkdir()
     packed = containers(netcdf, tmp_path / "packed")
     few, some, many = (20, 300, 3000) if whole else (2, 10, 40)
+
+    def reading(file: Path, has_checksums: bool = False) -> Reading:
+        return Reading.of(alone(file, tmp_path / "whole" / file.name), recipe, "era5", has_checksums)
+
     check(
-        mutations("GRIB", grib, tmp_path / "grib", recipe, "era5", many),
-        mutations("NetCDF", netcdf, tmp_path / "netcdf", recipe, "era5", some),
-        mutations_of_zarr(group, tmp_path / "zarr", recipe, "era5", some),
-        *(mutations(each.suffix, each, tmp_path / each.name, recipe, "era5", few) for each in packed),
+        mutations("GRIB", grib, tmp_path / "grib", reading(grib), many),
+        mutations("NetCDF", netcdf, tmp_path / "netcdf", reading(netcdf), some),
+        mutations_of_zarr(group, tmp_path / "zarr", reading(group), some),
+        *(
+            mutations(each.suffix, each, tmp_path / each.name, reading(each, each.suffix != ".tar"), few)
+            for each in packed
+        ),
     )
 
 
@@ -162,6 +172,38 @@ def of_scores(folder: Path) -> str:
 @pytest.mark.parametrize("command", ["build", "build of two", "train", "sample", "evaluate", "catalog", "synth"])
 def test_a_killed_command_goes_on(writings, command):
     check(kills(writings[command], SIZE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["build", "build of two", "train", "sample", "evaluate", "catalog", "synth"])
+def test_a_command_on_a_full_disk_goes_on(writings, command):
+    check(full_disks(writings[command], SIZE // 5))
+
+
+def test_what_another_process_writes_is_left_alone(store, run, tmp_path):
+    forecast = forecast_of(open_store(str(store)), str(tmp_path / "drawn"), [1, 2])
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+    commands = {
+        "train": ["--store", store, "--preset", "demo", *settings],
+        "sample": ["--store", store, "--checkpoint", run, "--members", 0, "--split", "train"],
+        "evaluate": ["--truth", store, "--forecast", forecast.folder.url, "--workers", 1],
+    }
+    for name, words in commands.items():
+        with one_writer(Folder(str(tmp_path / name)), "", "writes"):
+            ended = corrstore(name, *words, "--output", tmp_path / name)
+        assert ended.returncode == 75 and "is being written by process" in ended.stderr, ended.stderr
+        assert not list((tmp_path / name).iterdir())
+
+
+def test_a_full_disk_is_told_in_one_line(store, tmp_path):
+    commands = [["report", store, "--output", tmp_path / "report.html"]]
+    commands += [["catalog", "add", store, "--catalog", tmp_path / "catalog"]]
+    commands += [["synth", tmp_path / "archive", "--shape=48x64", "--end=2020-07-02T12"]]
+    for words in commands:
+        with no_file_larger_than(2000):
+            ended = corrstore(*words)
+        assert ended.returncode == 75 and "cannot write" in ended.stderr and "make room" in ended.stderr, ended.stderr
+        assert ended.stderr.count("corrstore: ") == 1 and "Traceback" not in ended.stderr
 
 
 @pytest.mark.slow

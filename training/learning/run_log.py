@@ -85,7 +85,7 @@ def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:
         try:
             lines = path.read_bytes().decode("ascii").splitlines()[1:]
             rows = [row for row in csv.reader(lines) if row and int(row[0]) <= patches_seen and patches_seen]
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise DamagedData(
                 f"{path} is damaged ({error}); correct the line or move the file away, and give the same command again"
             ) from None

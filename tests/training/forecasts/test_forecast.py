@@ -16,7 +16,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from corrstore.command_line import app
-from corrstore.datasets.errors import BadInput, OutOfResources
+from corrstore.datasets.errors import BadInput, DamagedData, OutOfResources
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
@@ -341,3 +341,43 @@ def test_a_store_with_a_train_split_alone_names_it(archive, tmp_path):
     build_in_process(recipe_from(brief_content(archive)), tmp_path / "store")
     with pytest.raises(BadInput, match="has no split 'test'; give one of train, or all"):
         Selection("test").samples(open_store(str(tmp_path / "store")))
+
+
+@pytest.fixture
+def whole(sampler, tmp_path):
+    """A forecast of two parts in Zarr, and its digest."""
+    forecast = written(sampler, tmp_path / "forecast", parts=[Part(0, None), Part(0, 1)])
+    return forecast, digest(tmp_path / "forecast")
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_part_of_a_forecast_is_drawn_anew(sampler, whole, tmp_path):
+    (forecast, before), part = whole, Part(0, 1)
+    chunk = tmp_path / "forecast" / "t2m/c/0/1/0/0"
+    for damage in (flip, type(chunk).unlink):
+        damage(chunk)
+        with pytest.raises(DamagedData, match=r"t2m of .*_001 is damaged .*remove refc/c/0/1/0/0, and give the same"):
+            open_forecast(forecast.folder.url).read(part, "t2m")
+        (tmp_path / "forecast" / "refc/c/0/1/0/0").unlink()
+        written(sampler, tmp_path / "forecast", parts=[part])
+        assert digest(tmp_path / "forecast") == before
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "lat/c/0", "forecast.json"])
+def test_damaged_metadata_of_a_forecast_is_written_anew(sampler, whole, tmp_path, key):
+    (forecast, before), path = whole, tmp_path / "forecast" / key
+    flip(path)
+    if key != "lat/c/0":
+        with pytest.raises(DamagedData, match=rf"{key} is damaged .*give the same `corrstore sample` again"):
+            open_forecast(forecast.folder.url).read(Part(0, 1), "t2m")
+    if key == "forecast.json":
+        path.unlink()
+        with pytest.raises(BadInput, match="holds parts of another forecast"):
+            replace(sampler, sampling=replace(DRAWING, seed=6)).forecast(forecast.folder.url, "zarr").create()
+    sampler.forecast(forecast.folder.url, "zarr").create()
+    assert digest(tmp_path / "forecast") == before

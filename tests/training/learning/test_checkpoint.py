@@ -141,6 +141,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_nothing_else
         write_checkpoint(tmp_path / "nowhere" / LAST, {})
 
 
+@pytest.mark.parametrize("content", [{}, {"config": 3, "store": {}, "regression": None}, {"store": []}])
+def test_a_checkpoint_of_other_content_is_refused(demo_store, tmp_path, content):
+    write_checkpoint(tmp_path / LAST, content)
+    with pytest.raises(DamagedData, match=r"last\.pt has the form of a checkpoint and other content"):
+        load_checkpoint(tmp_path / LAST, demo_store)
+
+
 def test_a_full_disk_is_told_as_one_and_leaves_the_old_checkpoint(tmp_path):
     write_checkpoint(tmp_path / LAST, {"patches_seen": 1})
     with no_file_larger_than(100_000), pytest.raises(OutOfResources, match=r"cannot write .*last\.pt: File too large"):

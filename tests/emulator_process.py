@@ -1,7 +1,7 @@
 """The process of the emulator, with what the real service does too.
 
-It tells an object's generation, which tensorstore needs, and refuses to create an object that is there where it must not
-be (`ifGenerationMatch=0`), by which one process writes a store.
+It tells an object's generation, which tensorstore needs, and refuses to create an object that is there and must not be
+(`ifGenerationMatch=0`), by which one process writes a store.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def writings(archive, tmp_path_factory) -> dict[str, Writing]:
     root = tmp_path_factory.mktemp("writings")
     content = few_are_measured(small_recipe_content(archive))
     (root / "recipe.yaml").write_text(yaml.safe_dump(content))
-    content["target"]["channels"] = ["t2m", "tp"]
+    content["target"]["channels"], content["floors"] = ["t2m", "tp"], {"tp": 0}
     (root / "other.yaml").write_text(yaml.safe_dump(content))
     store, settings = root / "whole-store", [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
     build_in_process(recipe_from(few_are_measured(small_recipe_content(archive))), store)

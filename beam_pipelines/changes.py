@@ -68,7 +68,7 @@ def read_history(folder: Folder, key: str = HISTORY) -> list[dict[str, Any]]:
 
 def _may_change(key: Key, was: Any, now: Any) -> bool:
     if key in (("period", "end"), ("forecast", "inits", "end")):
-        return bool(now > was)
+        return isinstance(was, str) and isinstance(now, str) and now > was
     if key == ("forecast", "inits"):
         return isinstance(was, list) and isinstance(now, list) and now[: len(was)] == was
     place_of_archive = key[0] == "sources" and key[2:3] in (("path",), ("storage_options",), ("files",))

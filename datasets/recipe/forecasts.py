@@ -9,10 +9,12 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.part import Duration, IntervalSpec, Part, PositiveDuration, Time
-from corrstore.datasets.recipe.periods import Times, parse_duration, parse_time
-from corrstore.datasets.recipe.sample_axes import SampleAxes
+from corrstore.datasets.recipe.periods import Times, format_time, parse_duration, parse_time
+from corrstore.datasets.recipe.sample_axes import SampleAxes, format_lead
 
 MOST_SAMPLES = 1_000_000
+LONGEST_LEAD = np.timedelta64(10 * 366 * 86400, "s")
+"""The longest lead time: of a forecast of ten years. Valid times can then be kept to the nanosecond."""
 Hour = Annotated[int, Field(ge=0, le=23)]
 
 
@@ -46,7 +48,8 @@ def _kind_of_inits(value: object) -> str:
 
 
 LastLead = Annotated[
-    Annotated[dict[Hour, Duration], Tag("by_hour")] | Annotated[Duration, Tag("lead")], Discriminator(_kind_of_last)
+    Annotated[dict[Hour, Duration], Tag("by_hour"), Field(min_length=1)] | Annotated[Duration, Tag("lead")],
+    Discriminator(_kind_of_last),
 ]
 
 
@@ -84,6 +87,8 @@ class LeadsSpec(Part):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         first, every = parse_duration(self.first), parse_duration(self.every)
+        if self.longest > LONGEST_LEAD:
+            raise BadInput(f"leads.last is {format_lead(self.longest)}, expected at most {format_lead(LONGEST_LEAD)}")
         _refuse_many(int((self.longest - first) / every), "leads")
         for end in self.last.values() if isinstance(self.last, dict) else [self.last]:
             reach = parse_duration(end) - first
@@ -117,8 +122,12 @@ class ForecastSpec(Part):
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         times = self.init_times
-        if len(times) == 0 or np.any(np.diff(times) <= np.timedelta64(0, "s")):
-            raise BadInput("inits: expected at least one run, each later than the one before")
+        if len(times) == 0:
+            given = self.inits.model_dump() if isinstance(self.inits, InitsSpec) else []
+            raise BadInput(f"inits: expected at least one run, got none in {given}")
+        if (wrong := np.flatnonzero(np.diff(times) <= np.timedelta64(0, "s"))).size:
+            before, after = (format_time(time) for time in times[wrong[0] :][:2])
+            raise BadInput(f"inits: {after} follows {before}; write each run once, the earliest first")
         _refuse_many(len(times) * len(self.leads.times), "inits and leads")
         _ = self.axes
         return self

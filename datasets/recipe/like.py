@@ -11,6 +11,7 @@ from corrstore.datasets.storage.folder import Folder, absolute
 
 _OF_ROLE = {"input": ("grid", "halo", "channels"), "target": ("grid", "channels")}
 _OF_RECIPE = ("floors", "caps", "transforms", "may_be_missing", "variables")
+_MAY_BE_OWN = ("may_be_missing", "variables")
 
 
 def add_like(content: dict[str, Any]) -> None:
@@ -36,8 +37,14 @@ def add_like(content: dict[str, Any]) -> None:
     if isinstance(content.get("input"), dict):
         content["input"].setdefault("regrid", "by_resolution")
     for key in _OF_RECIPE:
-        if theirs.get(key):
-            _take_over(content, key, theirs[key], key, folder)
+        if theirs.get(key) or (content.get(key) and key not in _MAY_BE_OWN):
+            _take_over(content, key, theirs.get(key, {}), key, folder)
+    normalisation = content.get("normalisation")
+    if isinstance(normalisation, dict) and (other := normalisation.get("constants_from")):
+        raise BadInput(
+            f"normalisation.constants_from is {other!r}, but `like` takes the constants of {folder.url}; remove"
+            " normalisation.constants_from"
+        )
     period = theirs.get("period") or theirs["forecast"]["leads"]
     _take_over(content, "window", theirs["window"] or period.get("frequency") or period["every"], "window", folder)
     _take_over(content, "static", [{"variable": each["variable"]} for each in theirs["static"]], "static", folder)

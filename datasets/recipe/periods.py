@@ -103,7 +103,8 @@ def parse_period(text: str | Interval) -> Interval:
     if unit in _WHOLE:
         end = end + 1
     elif not slash:
-        raise BadInput(f"period {text!r} is one moment; write a start and an end, such as {first}/2019-07-01T00")
+        later = start + np.timedelta64(1, "D")
+        raise BadInput(f"period {text!r} is one moment; write a start and an end, such as {first}/{later}")
     return Interval(start.astype("datetime64[s]"), end.astype("datetime64[s]"))
 
 

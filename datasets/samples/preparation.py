@@ -22,7 +22,7 @@ from corrstore.datasets.pairing.pairs import pair
 from corrstore.datasets.pairing.sample_plan import Term, sample_plans
 from corrstore.datasets.pairing.sources import archive_source, needed_channels, read_channels
 from corrstore.datasets.recipe.parts import StoredRole
-from corrstore.datasets.recipe.periods import Interval, format_time
+from corrstore.datasets.recipe.periods import Interval, Times, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.absent_channels import refuse_absent_channels
 from corrstore.datasets.samples.reading import (
@@ -38,6 +38,7 @@ from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.store.constants import constants_from_store
 
 _TIMES_COMPARED = 24
+_TIMES_NAMED = 4
 _ROUNDING = 2.0**-20  # of numbers in float32, of which GRIB1 keeps its lowest in fewer bits
 _MESSAGES_CHECKED = 8  # damaged messages to skip in the search for a channel's grid
 _LONGEST_RUN = np.timedelta64(2, "D")  # the longest time outside the period at which an accumulation begins or ends
@@ -76,7 +77,7 @@ def prepare(recipe: Recipe) -> Preparation:
         refuse_absent_channels(recipe, source, recipe.channels[role], inventories[source], around)
         _refuse_other_period(recipe, source, inventories[source])
     for source, inventory in inventories.items():
-        refuse_mixtures(source, inventory.references)
+        refuse_mixtures(source, inventory.references, recipe.sources[source].opening)
     for static in (each for each in recipe.static if each.source is not None):
         source = archive_source(recipe, str(static.source))
         refuse_absent_channels(recipe, source, [recipe.channel(static.variable)], inventories[source], around)
@@ -104,13 +105,26 @@ def prepare(recipe: Recipe) -> Preparation:
 
 
 def _refuse_other_period(recipe: Recipe, source: str, inventory: Inventory) -> None:
-    times = inventory.references["valid_time"].to_numpy().astype("datetime64[s]")
+    """Raise BadInput where the archive holds no field of the recipe's runs, or of its valid times."""
+    times, runs = (inventory.references[key].to_numpy().astype("datetime64[s]") for key in ("valid_time", "init_time"))
+    inits, held = recipe.axes.inits, np.unique(runs)
+    if inits is not None and not np.isnat(held).any() and not np.isin(held, inits).any():
+        raise BadInput(
+            f"forecast.inits has the runs of {_few(inits)}, but sources.{source}, around that time, has those of"
+            f" {_few(held)}; correct forecast.inits, or fetch those runs"
+        )
     if not np.isin(times, recipe.times).any():
         raise BadInput(
             f"period {recipe.interval} lies outside sources.{source}, whose nearest fields are of"
             f" {format_time(times.min())} to {format_time(times.max())};"
             f" correct {'forecast' if recipe.forecast else 'period.start and period.end'}"
         )
+
+
+def _few(times: Times) -> str:
+    """Return the times in words; of many, the first three and the last."""
+    words = [format_time(time) for time in times]
+    return ", ".join(words if len(words) <= _TIMES_NAMED else [*words[: _TIMES_NAMED - 1], "...", words[-1]])
 
 
 def _refuse_grids(recipe: Recipe, role: StoredRole, inventory: Inventory) -> None:

@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.datasets.archives.grib.decode import read_field
 from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.pairing.sample_plan import Term
 from corrstore.datasets.recipe.periods import format_time
-from corrstore.datasets.storage.containers import unpacked
+from corrstore.datasets.samples.reading import MissingField, read_term
 
 _EVERYWHERE = ["centre", "member", "grid_hash"]
 """The columns that must have one value in all fields of a channel."""
 _AT_ONCE = "generating_process"
-"""The column that must have one value in all fields of one channel, run and window; it may change between runs."""
+"""The column that must have one value in all leads of a channel and run; analyses and other runs may have others."""
 _NAMES = {
     "centre": ("centre", "centres"),
     "member": ("member", "members"),
@@ -28,15 +28,19 @@ _NAMES = {
 }
 
 
-def refuse_mixtures(source: str, references: pa.Table) -> None:
-    """Raise BadInput where a source holds several streams of a channel, with what each holds and the line to write."""
-    references = _with_the_only_centre(references)
-    _refuse(source, references, _EVERYWHERE)
-    windows = ["channel", "init_time", "window_start", "valid_time"]
-    if mixed := _with_several(references, windows, _AT_ONCE):
-        of_channels = pc.is_in(references["channel"], pa.array([row["channel"] for row in mixed], pa.string()))
-        _refuse(source, references.filter(of_channels), [_AT_ONCE])
-    _refuse_unequal_copies(source, references)
+def refuse_mixtures(source: str, references: pa.Table, options: dict[str, Any] | None = None) -> None:
+    """Raise BadInput where a source holds several streams of a channel, with what each holds and the line to write.
+
+    `options` are those with which the source's files are opened.
+    """
+    references, options = _with_the_only_centre(references), options or {}
+    _refuse(source, references, _EVERYWHERE, options)
+    leads = references.filter(pc.and_(pc.is_valid(references["init_time"]), pc.greater(references["lead_time"], 0)))
+    for fields, keys in ((references, ["init_time", "window_start", "valid_time"]), (leads, ["init_time"])):
+        if mixed := _with_several(fields, ["channel", *keys], _AT_ONCE):
+            of_channels = pc.is_in(fields["channel"], pa.array([row["channel"] for row in mixed], pa.string()))
+            _refuse(source, fields.filter(of_channels), [_AT_ONCE], options)
+    _refuse_unequal_copies(source, references, options)
 
 
 def _with_the_only_centre(references: pa.Table) -> pa.Table:
@@ -49,21 +53,23 @@ def _with_the_only_centre(references: pa.Table) -> pa.Table:
     return references.set_column(references.schema.get_field_index("centre"), "centre", named)
 
 
-def _refuse_unequal_copies(source: str, references: pa.Table) -> None:
-    """Raise BadInput where two GRIB files hold a field of one run, equal in their headers and not in their numbers.
+def _refuse_unequal_copies(source: str, references: pa.Table, options: dict[str, Any]) -> None:
+    """Raise BadInput where two files of one format hold a field of one run, equal but for its numbers.
 
-    The first such field of each channel is read.
+    Of such fields, the first one of each channel and the last one of each run are read.
     """
-    of_runs = references.filter(pc.and_(pc.is_valid(references["init_time"]), pc.equal(references["format"], "grib")))
-    field = ["channel", "init_time", "valid_time", "window_start", "expver"]
+    of_runs = references.filter(pc.is_valid(references["init_time"]))
+    field = ["channel", "init_time", "valid_time", "window_start", "expver", "format"]
     twice = _with_several(of_runs, field, "path")
-    twice.sort(key=lambda key: (key["valid_time"], key["init_time"]), reverse=True)
-    for key in {key["channel"]: key for key in twice}.values():  # the earliest of each channel
+    twice.sort(key=lambda key: (key["valid_time"], key["init_time"], key["channel"]))
+    first_of_channel = {key["channel"]: key for key in reversed(twice)}
+    last_of_run = {key["init_time"]: key for key in twice}
+    for key in (*first_of_channel.values(), *last_of_run.values()):
         of_channel = of_runs.filter(pc.equal(of_runs["channel"], key["channel"]))
         at_once = of_channel.filter(pc.equal(of_channel["valid_time"], pa.scalar(key["valid_time"], pa.timestamp("s"))))
         first, *others = [row for row in at_once.to_pylist() if all(row[name] == key[name] for name in field)]
         for other in others:
-            if _differ(first, other):
+            if _differ(first, other, options):
                 run, time = (format_time(np.datetime64(key[name], "s")) for name in ("init_time", "valid_time"))
                 raise BadInput(
                     f"sources.{source} holds {key['channel']} of the run of {run} at {time} twice, with other numbers:"
@@ -81,19 +87,16 @@ def _with_several(references: pa.Table, keys: list[str], column: str) -> list[di
     return counted.filter(pc.greater(counted[f"{column}_count_distinct"], 1)).select(keys).to_pylist()
 
 
-def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two GRIB fields have other numbers; one that does not decode is told when it is read."""
+def _differ(one: dict[str, Any], other: dict[str, Any], options: dict[str, Any]) -> bool:
+    """Return whether two fields have other numbers; one that does not decode is told when it is read."""
     try:
-        first, second = (
-            read_field(unpacked(row["path"], row["inside"]), row["offset"], row["length"], row["part"])
-            for row in (one, other)
-        )
-    except (CorrstoreError, OSError):
+        first, second = (read_term(Term(1, FieldReference.from_row(row)), options) for row in (one, other))
+        return not np.array_equal(first.values, second.values_on(first.grid), equal_nan=True)
+    except (CorrstoreError, MissingField, OSError):
         return False
-    return not np.array_equal(first.values, second.values, equal_nan=True)
 
 
-def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
+def _refuse(source: str, references: pa.Table, columns: list[str], options: dict[str, Any]) -> None:
     if len(references.group_by(["channel", *columns]).aggregate([])) == len(pc.unique(references["channel"])):
         return
     ordered = references.sort_by([("path", "ascending"), ("offset", "ascending")])
@@ -108,7 +111,8 @@ def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
         if len(held) > 1:
             differing = [column for column in columns if len({row[column] for row in held}) > 1]
             each = "\n".join(
-                f"  {_described(row, differing)}: {_fields(row)}, such as in {row['path_first']}" for row in held
+                f"  {_described(row, differing, options)}: {_fields(row)}, such as in {row['path_first']}"
+                for row in held
             )
             lines = " or ".join(f"{{{column}: {_value(held, column)}}}" for column in differing)
             raise BadInput(
@@ -118,20 +122,20 @@ def _refuse(source: str, references: pa.Table, columns: list[str]) -> None:
             )
 
 
-def _described(row: dict[str, Any], columns: list[str]) -> str:
+def _described(row: dict[str, Any], columns: list[str], options: dict[str, Any]) -> str:
     return ", ".join(
         f"no {_NAMES[column][0]}"
         if row[column] is None
-        else f"{_NAMES[column][0]} {row[column]}{_grid(row) if column == 'grid_hash' else ''}"
+        else f"{_NAMES[column][0]} {row[column]}{_grid(row, options) if column == 'grid_hash' else ''}"
         for column in columns
     )
 
 
-def _grid(row: dict[str, Any]) -> str:
+def _grid(row: dict[str, Any], options: dict[str, Any]) -> str:
     """Return the coordinates of the grid of a stream's first field, in brackets; nothing where it cannot be read."""
     first = FieldReference(**{name: row[f"{name}_first"] for name in FieldReference.__dataclass_fields__})
     try:
-        return f" ({read_grid(first, {})})"
+        return f" ({read_grid(first, options)})"
     except (CorrstoreError, OSError):
         return ""
 

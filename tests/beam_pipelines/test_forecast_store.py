@@ -133,6 +133,21 @@ def test_later_runs_are_appended_and_the_bytes_are_those_of_one_build(runs, tmp_
         build_in_process(recipe_from(forecast_content(runs[0], inits=RUN_NAMES[3:], splits=later)), tmp_path / "store")
 
 
+def test_a_list_or_a_period_in_place_of_a_schedule_is_refused_with_the_difference(store, runs):
+    listed = forecast_content(runs[0], inits=RUN_NAMES[:3])
+    period = forecast_content(runs[0], period={"start": "2020-06-01T18", "end": "2020-06-02T18", "frequency": "6h"})
+    del period["forecast"]
+    for content in (listed, period):
+        with pytest.raises(BadInput, match=r"forecast.inits.end: '2020-06-02T06:00Z' in the store, None in the recipe"):
+            build_in_process(recipe_from(content), Path(store.folder.url))
+
+
+def test_runs_that_the_archive_lacks_are_named_beside_those_that_it_has(runs):
+    train = {"start": "2020-06-01T21", "end": "2020-06-02T12"}
+    with pytest.raises(BadInput, match=r"runs of 2020-06-01T15:00Z, but sources.runs, .* those of 2020-06-01T12:00Z, "):
+        plan(recipe_from(forecast_content(runs[0], inits=["2020-06-01T15"], splits={"train": train})))
+
+
 @pytest.mark.slow
 def test_two_worker_processes_give_the_same_bytes(store, runs, tmp_path):
     recipe = recipe_from(forecast_content(runs[0], max_missing_share=0.5))
@@ -176,9 +191,15 @@ def test_a_store_of_inputs_alone_is_like_a_training_store(runs, store, tmp_path)
     np.testing.assert_allclose(inputs.physical("input", 0)[0], wanted, atol=1e-3)
     with pytest.raises(BadInput, match=r"role: got 'target', expected one of input"):
         inputs.stored("target", 0)
-    path.write_text(path.read_text().replace("{source: runs}", "{source: runs, halo: 3}"))
-    with pytest.raises(BadInput, match=r"input.halo is 3, but 0 in .*store, which the store shall be like"):
-        load_recipe(str(path))
+    for key, value, said in (
+        ("input.halo", "3", "3, but 0"),
+        ("floors", "{tp: 0}", r"{'tp': 0}, but {}"),
+        ("caps", "{tp: 3}", r"{'tp': 3}, but {}"),
+        ("transforms", "{tp: sqrt}", r"{'tp': 'sqrt'}, but {}"),
+        ("normalisation.constants_from", "other", "'other', but `like` takes the constants of"),
+    ):
+        with pytest.raises(BadInput, match=rf"{key} is {said} (in )?.*store.*; remove {key}"):
+            load_recipe(str(path), [f"{key}={value}"])
 
 
 @pytest.mark.parametrize(
@@ -188,7 +209,11 @@ def test_a_store_of_inputs_alone_is_like_a_training_store(runs, store, tmp_path)
         ({"forecast": None}, r"got neither"),
         ({"input": None, "target": None}, r"input and target are missing"),
         ({"splits": {}}, r"splits.train: is missing"),
-        ({"inits": ["2020-06-02", "2020-06-01"]}, r"forecast: inits: expected .* later than the one before"),
+        ({"inits": ["2020-06-02", "2020-06-01"]}, r"inits: 2020-06-01T00:00Z follows 2020-06-02T00:00Z"),
+        ({"inits": ["2020-06-02", "2020-06-02"]}, r"inits: 2020-06-02T00:00Z follows 2020-06-02T00:00Z; write each"),
+        ({"inits": {"start": "2020-06-01T01", "end": "2020-06-01T05", "hours": [6]}}, r"no.*2020-06-01T05.*\[6\]"),
+        ({"leads": {"first": "6h", "last": {}}}, r"leads.last: expected at least 1"),
+        ({"leads": {"first": "6h", "last": "999990h"}}, r"leads.last is 999990h, expected at most 87840h"),
         ({"inits": {"start": "2020-06-01", "end": "2020-06-02", "hours": []}}, r"inits.hours: expected at least 1"),
         ({"leads": {"first": "6h", "last": "13h"}}, r"leads: leads.last 13h is not leads.first 6h and a multiple"),
         ({"leads": {"first": "6h", "last": {0: "12h"}}}, r"leads.last names the runs of \[0\] UTC, but .* of 12 UTC"),

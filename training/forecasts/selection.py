@@ -109,7 +109,10 @@ def _named(
     form: Callable[[Any], str],
 ) -> NDArray[np.bool_]:
     """Return which of the values that are there are named; raise BadInput for one that no sample that is due has."""
-    wanted = [parse(text) for text in texts]
+    try:
+        wanted = [parse(text) for text in texts]
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
     known = np.unique(there[due])
     for value in wanted:
         if value not in known:

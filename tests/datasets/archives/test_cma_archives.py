@@ -143,3 +143,18 @@ def test_starts_whose_headers_do_not_differ_are_told_apart_by_their_numbers(cold
     said = str(refusal.value)
     assert re.search("(t2m|tp) of the run of 2020-06-02T12:00Z at 2020-06-02T15:00Z twice, with other numbers", said)
     assert f"{tmp_path}/warm" in said and f"{tmp_path}/copy" in said and "sources.runs.select: {path: PATTERN}" in said
+
+
+@pytest.mark.parametrize("source_type", ["cma_gfs", "sff"])
+def test_a_later_run_that_was_repeated_is_told_beside_a_copy_of_an_earlier_one(forecasts, tmp_path, source_type):
+    for folder in ("one", "two"):
+        shutil.copytree(forecasts.directory / source_type, tmp_path / folder)
+    refuse_mixtures("runs", inventory(source_type, tmp_path, ("t2m",)).references)
+    if source_type == "cma_gfs":
+        rerun(next((tmp_path / "two").rglob("gmf.gra.2020060200012.grb2")))
+    else:
+        group = next((tmp_path / "two").glob("*2020060200*"))
+        chunk = sorted(path for path in (group / "t2m").iterdir() if path.name[0] == "0")[-1]
+        shutil.copy(sorted(group.glob("t2m/0*"))[0], chunk)
+    with pytest.raises(BadInput, match=r"t2m of the run of 2020-06-02T00:00Z at 2020-06-02T12:00Z twice"):
+        refuse_mixtures("runs", inventory(source_type, tmp_path, ("t2m",)).references)

@@ -208,8 +208,15 @@ def test_several_streams_of_one_run_are_refused_with_what_each_holds(changes, sa
         refuse_mixtures("runs", pa.Table.from_pylist(fields, schema=REFERENCE_SCHEMA))
 
 
-def test_a_generating_process_may_change_from_run_to_run():
+def test_a_run_whose_leads_are_of_two_generating_processes_is_refused():
+    fields = [field("tp", START, 3, generating_process=251), field("tp", START, 6, generating_process=250)]
+    with pytest.raises(BadInput, match=r"2 streams of tp, of different generating processes:"):
+        refuse_mixtures("runs", pa.Table.from_pylist(fields, schema=REFERENCE_SCHEMA))
+
+
+def test_a_generating_process_may_change_from_run_to_run_and_after_the_analysis():
     fields = [field("t2m", START, 3, generating_process=1), field("t2m", START + 6 * HOUR, 3, generating_process=2)]
+    fields.append(field("t2m", START, 0, generating_process=3))
     refuse_mixtures("runs", pa.Table.from_pylist(fields, schema=REFERENCE_SCHEMA))
     rows, _ = paired(fields)
     assert leads_of(rows[1]) == leads_of(rows[3]) == {3}

@@ -85,7 +85,7 @@ def test_runs_leads_times_and_period_choose(runs, selection, labels):
             Selection(times=["2020-06-03"]),
             r"--times 2020-06-03T00:00Z is not there; it has 5, from .* to 2020-06-02T03",
         ),
-        (Selection(times=["tomorrow"]), r"'tomorrow' is not a UTC time"),
+        (Selection(times=["tomorrow"]), r"--times: 'tomorrow' is not a UTC time"),
         (Selection(period="2021"), r"no sample of split all, period 2021; it has 6 valid ones, from .*12:00Z \+ 3h"),
         (Selection(inits=[INITS[1]], leads=["12h"]), r"no sample of split all, inits 2020-06-01T18, leads 12h"),
         (Selection(inits=[INITS[1]], leads=["6h"]), r"none of the 1 samples of .* is valid; `corrstore report`"),

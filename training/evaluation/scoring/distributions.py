@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from corrstore.datasets.statistics.counting import block_statistics
 from corrstore.datasets.statistics.histograms import BinEdges
 
 Floats = NDArray[np.float64]
@@ -42,10 +42,23 @@ def pixel_weights(
     """
     total = np.zeros(edges.size + 1)
     if edges.size:
-        fields = np.clip(fields, edges[0] - 1, edges[-1] + 1)
-        for row, (known, weight) in enumerate(zip(present, row_weights, strict=True)):
-            total += weight * block_statistics(fields[:, row, known], edges).histogram
+        _add_counts(np.ascontiguousarray(fields), present, row_weights, edges, total)
     return total / len(fields)
+
+
+@njit(cache=True, nogil=True)
+def _add_counts(
+    fields: NDArray[np.floating], present: NDArray[np.bool_], row_weights: Floats, edges: BinEdges, total: Floats
+) -> None:
+    """Add the counts of each row's values below, between and above the edges, times the row's weight."""
+    counts = np.zeros(total.size, np.int64)
+    for row in range(present.shape[0]):
+        counts[:] = 0
+        for member in range(fields.shape[0]):
+            for column in range(present.shape[1]):
+                if present[row, column]:
+                    counts[np.searchsorted(edges, float(fields[member, row, column]), side="right")] += 1
+        total += row_weights[row] * counts
 
 
 def quantiles(weights: Floats, edges: BinEdges) -> Floats:

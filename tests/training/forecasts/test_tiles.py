@@ -15,7 +15,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.noise import member_noise
 from corrstore.training.diffusion.sampler import SamplerConfig, sample
-from corrstore.training.diffusion.spectrum import octaves
+from corrstore.training.diffusion.spectrum import octave_of_modes, octaves
 from corrstore.training.forecasts.tiles import Tiling, blend, tiled
 from corrstore.training.networks.network import NetworkConfig, UNet
 from corrstore.training.patches.patches import Patch
@@ -181,8 +181,9 @@ class Nothing(nn.Module):
 def test_tiles_that_touch_those_of_a_region_leave_little_of_the_influence_of_the_others(smoothness, alone, around):
     """The modes' standard deviation grows with that power of the wavelength; all tiles give the whole domain."""
     domain, region = (96, 96), Patch(40, 40, 16, 16)
-    wavelengths = torch.tensor(octaves(16, 16), dtype=torch.float32)
-    denoise = Denoiser(Nothing(), mode_std=2 * (wavelengths / wavelengths[-1])[None] ** smoothness)
+    std = 2 * (torch.tensor(octaves(16, 16)).clamp(max=32) / 32) ** smoothness
+    modes = torch.bincount(octave_of_modes(16, 16).flatten())
+    denoise = Denoiser(Nothing(), octave_variance=(std**2 * modes / 256)[None])
     config = SamplerConfig(steps=25, sigma_min=0.01, sigma_max=50.0)
     condition = torch.zeros(1, 16, 16)
 

@@ -46,3 +46,8 @@ def test_short_texts_are_read_as_periods(text, start, end):
 def test_other_texts_are_refused_as_periods(text):
     with pytest.raises(BadInput, match="period"):
         parse_period(text)
+
+
+def test_one_moment_is_answered_with_a_period_that_begins_there():
+    with pytest.raises(BadInput, match="such as 2020-08-28T00/2020-08-29T00"):
+        parse_period("2020-08-28T00")

@@ -33,6 +33,7 @@ setup(
         "gcsfs>=2025.2",
         "google-crc32c>=1.6",
         "jinja2>=3.1.4",
+        "llvmlite>=0.44.0",
         "matplotlib>=3.10",
         "netCDF4>=1.7.2",
         "numba>=0.61",

@@ -251,7 +251,7 @@ def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo
     table = command("evaluate", "--truth", store, "--forecast", output, "--output", tmp_path / "evaluation")
     assert "CorrDiff ensemble" in table
     assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == [
-        *("records", "report.html", "scores.csv", "scores.parquet")
+        *("evaluation.json", "records", "report.html", "scores.csv", "scores.parquet")
     ]
 
 

@@ -234,7 +234,7 @@ def test_a_wrong_command_would_be_noticed(beside, line):
 @pytest.mark.parametrize("document", [CONTRIBUTING, *DOCUMENTS], ids=lambda each: each.name)
 def test_the_files_options_and_names_that_a_document_mentions_are_there(document):
     text = document.read_text(encoding="utf-8")
-    for link in re.findall(r"\]\((?!https?://)([^)#]*)", text):
+    for link in re.findall(r"(?<!\")\]\((?!https?://)([^)#]*)", text):
         assert (document.parent / link).exists(), link
     for option in re.findall(r"`(--[a-z-]+)[ =`]", text):
         assert option in OPTIONS, option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,10 @@ def evaluate(
     persistence: Persistence = False,
     climatology: Climatology = False,
     allow_training: AllowTraining = False,
+    block_days: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="DAYS", help="Resample blocks of so many days; by default as each score needs."),
+    ] = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +70,7 @@ def evaluate(
     agenda = make_agenda(comparison, allow_training)
     folder = Folder(absolute(str(output)))
     with one_writer(folder, "", "evaluates"):
-        found = run_evaluate(agenda, folder, beam_runner(context, workers), notices)
+        found = replace(run_evaluate(agenda, folder, beam_runner(context, workers), notices), block_days=block_days)
         write_evaluation(found, agenda, output)
     if as_json:
         print_json([row._asdict() for row in found.grouped_rows])

@@ -19,7 +19,7 @@ from corrstore.training.evaluation.groups import ALL, Group, groups
 from corrstore.training.evaluation.predictors.names import INTERPOLATION, PREDICTORS
 from corrstore.training.evaluation.scoring.registry import BY_NAME, functions, places
 from corrstore.training.evaluation.scoring.tallies import Domain, Floats, Tally
-from corrstore.training.evaluation.uncertainty import Estimate, estimated, significant
+from corrstore.training.evaluation.uncertainty import Estimate, block_of_days, estimated, significant
 
 
 class ScoreRow(NamedTuple):
@@ -80,6 +80,7 @@ class Evaluation:
 
     `left_out` by channel and predictor ('' for any) is pixels that it lacks and pixels that the truth has. `notes` and
     `marked` are as an Agenda's. `cells` by channel and predictor are sums of errors in cells, as in cells.py.
+    `block_days` is the length of the blocks that are resampled; None measures it for each score.
     """
 
     channels: list[Channel]
@@ -93,6 +94,7 @@ class Evaluation:
     notes: list[str]
     marked: str = ""
     cells: dict[tuple[str, str], Floats] = field(default_factory=dict)
+    block_days: float | None = None
 
     @cached_property
     def tallies(self) -> dict[tuple[str, str], Tally]:
@@ -115,6 +117,13 @@ class Evaluation:
     def clusters(self) -> list[Any]:
         """What each sample is resampled with: its run, or its time."""
         return list((self.times if np.isnat(self.inits).all() else self.inits).tolist())
+
+    @cached_property
+    def _block(self) -> int | None:
+        """The length of a block in units; None where it is measured."""
+        if self.block_days is None:
+            return None
+        return block_of_days(np.unique(np.array(self.clusters, "datetime64[s]")), self.block_days)
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -191,7 +200,7 @@ class Evaluation:
             return 1 - measure(ours.summed(counts @ units)) / measure(theirs.summed(counts @ units))
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            return estimated(gained, len(units))
+            return estimated(gained, len(units), self._block)
 
     def units(self, group: Group) -> Floats:
         """Return the samples of each unit [unit, sample]: of each run of a group, or of each time."""
@@ -215,7 +224,9 @@ class Evaluation:
                 if tally is not None:
                     sums = partial(_ratio, units @ tally.error, units @ tally.weight)
                     with np.errstate(divide="ignore", invalid="ignore"):
-                        found[channel.name, group.region, group.lead, group.period] = estimated(sums, len(units))
+                        found[channel.name, group.region, group.lead, group.period] = estimated(
+                            sums, len(units), self._block
+                        )
         sure = significant(np.array([float(each.p) for each in found.values()]))
         return [
             Bias(*key, float(each.value), float(each.low), float(each.high), float(each.effective), bool(one))
@@ -241,7 +252,7 @@ class Evaluation:
 
         with np.errstate(divide="ignore", invalid="ignore"):
             if group.period == ALL:
-                whole = estimated(scored, len(units))
+                whole = estimated(scored, len(units), self._block)
             else:  # a part of the period, whose units do not follow one another
                 value = scored(np.ones((1, len(units))))[0]
                 whole = Estimate(value, *(np.full_like(value, np.nan) for _ in range(4)))

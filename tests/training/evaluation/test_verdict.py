@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -184,6 +186,14 @@ def test_a_bias_of_one_region_and_season_is_found_there_and_nowhere_else():
     written = evaluation.table.to_pylist()
     assert {(r["region"], r["period"]) for r in written if r["significant"] and r["region"] != "all"} == sure
     assert {r["score"] for r in written if r["significant"] is not None} == {"bias"}
+    widths = [width_of_bias(replace(evaluation, block_days=days)) for days in (1, 20)]
+    assert widths[1] > 1.5 * widths[0]
+
+
+def width_of_bias(evaluation):
+    """The width of the interval of the bias of the region that is too warm in summer alone."""
+    (bias,) = (each for each in evaluation.biases(REGRESSION) if each[1:4] == ("middle", "all", "all"))
+    return float(bias.high - bias.low)
 
 
 def test_the_lead_at_which_an_ensemble_stops_beating_the_baseline_comes_out(demo_store, folder, tmp_path):

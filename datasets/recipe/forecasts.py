@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Strict, Tag, model_validator
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.part import Duration, IntervalSpec, Part, PositiveDuration, Time
@@ -21,7 +21,7 @@ Hour = Annotated[int, Field(ge=0, le=23)]
 class InitsSpec(IntervalSpec):
     """The runs that start at these hours of each day, UTC, from start on, before end."""
 
-    hours: Annotated[list[Hour], Field(min_length=1, max_length=24, examples=[[0, 12]])]
+    hours: Annotated[list[Annotated[Hour, Strict()]], Field(min_length=1, max_length=24, examples=[[0, 12]])]
 
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:

@@ -21,6 +21,12 @@ def _checked_time(value: object) -> str:
     return format_time(parse_time(str(value)))
 
 
+def _with_unit(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise BadInput(f"{value} has no unit; write {value}h for hours, or another of min, d")
+    return value
+
+
 def _checked_duration(value: str) -> str:
     parse_duration(value)
     return value
@@ -33,7 +39,7 @@ def _checked_positive(value: str) -> str:
 
 
 Time = Annotated[str, BeforeValidator(_checked_time), Field(examples=["2018-01-01T00:00Z"])]
-Duration = Annotated[str, AfterValidator(_checked_duration), Field(examples=["3h"])]
+Duration = Annotated[str, BeforeValidator(_with_unit), AfterValidator(_checked_duration), Field(examples=["3h"])]
 PositiveDuration = Annotated[Duration, AfterValidator(_checked_positive)]
 
 

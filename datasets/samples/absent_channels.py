@@ -34,6 +34,8 @@ def refuse_absent_channels(
     if not absent:
         return
     spec = recipe.sources[source]
+    if spec.select and not held:
+        _refuse_select(recipe, source, absent, around)
     possible = _possible_derivations(recipe, source, absent, around)
     lacking = ", ".join(_lacking(recipe, source, channel, held) for channel in absent)
     refusal = f"sources.{source}.path {spec.path} holds no field of {lacking} in the period"
@@ -56,6 +58,28 @@ def refuse_absent_channels(
         last = f"else remove {', '.join(channel.name for channel in others)} or extend the source's table"
         refusal = "\n  ".join([refusal, *told, f"{last}; corrstore archive {spec.path} lists all that is there"])
     raise BadInput(refusal)
+
+
+def _refuse_select(recipe: Recipe, source: str, absent: list[Channel], around: Interval) -> None:
+    """Raise BadInput where the archive has a channel that the source's `select` leaves out."""
+    spec = recipe.sources[source]
+    reads = [each for channel in absent for each in read_channels(recipe, source, channel)]
+    found = take_inventory(source, spec.model_copy(update={"select": {}}), reads, around, recipe.known_variables)
+    fields = found.references
+    if not len(fields):
+        return
+    there = "; ".join(
+        f"{key} is {shown(sorted({str(value) for value in fields[key].to_pylist()}))}"
+        for key in spec.select
+        if key in fields.column_names and key != "grid_hash"
+    )
+    selected = ", ".join(f"{key}: {value}" for key, value in spec.select.items())
+    raise BadInput(
+        f"sources.{source}.select {{{selected}}} keeps none of the {len(fields)} fields of"
+        f" {', '.join(dict.fromkeys(fields['channel'].to_pylist()))}"
+        + (f", in which {there}" if there else "")
+        + "; write a value that is there, in quotes where it has zeros in front"
+    )
 
 
 def _what_is_there(recipe: Recipe, source: str, channels: list[Channel]) -> list[str]:

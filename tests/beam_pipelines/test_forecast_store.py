@@ -212,6 +212,8 @@ def test_a_store_of_inputs_alone_is_like_a_training_store(runs, store, tmp_path)
         ({"inits": ["2020-06-02", "2020-06-01"]}, r"inits: 2020-06-01T00:00Z follows 2020-06-02T00:00Z"),
         ({"inits": ["2020-06-02", "2020-06-02"]}, r"inits: 2020-06-02T00:00Z follows 2020-06-02T00:00Z; write each"),
         ({"inits": {"start": "2020-06-01T01", "end": "2020-06-01T05", "hours": [6]}}, r"no.*2020-06-01T05.*\[6\]"),
+        ({"inits": {"start": "2020-06-01", "end": "2020-06-02", "hours": [True]}}, r"inits.hours.0: .* true"),
+        ({"leads": {"first": 6, "last": "12h"}}, r"leads.first: 6 has no unit; write 6h"),
         ({"leads": {"first": "6h", "last": {}}}, r"leads.last: expected at least 1"),
         ({"leads": {"first": "6h", "last": "999990h"}}, r"leads.last is 999990h, expected at most 87840h"),
         ({"inits": {"start": "2020-06-01", "end": "2020-06-02", "hours": []}}, r"inits.hours: expected at least 1"),

@@ -139,6 +139,9 @@ def test_one_of_several_members_is_selected_and_several_are_refused(tmp_path):
     write_dynamical(tmp_path / "runs.zarr", fields)
     with pytest.raises(BadInput, match=r"3 streams of t2m, of different members(?s:.)*select: \{member: 0\}"):
         build_in_process(recipe(tmp_path / "runs.zarr", "dynamical"), tmp_path / "store")
+    kept_none = r"select \{member: 7\} keeps none of the \d+ fields of t2m.*, in which member is 0, 1, 2; write a value"
+    with pytest.raises(BadInput, match=kept_none):
+        build_in_process(recipe(tmp_path / "runs.zarr", "dynamical", select={"member": 7}), tmp_path / "store")
     build_in_process(recipe(tmp_path / "runs.zarr", "dynamical", select={"member": 2}), tmp_path / "store")
     assert_equals(open_store(str(tmp_path / "store")), fields, SHORTEST, member=2)
 

@@ -63,6 +63,7 @@ bench: install
 	$(BIN)/python -m benchmarks.archives
 	$(BIN)/python -m benchmarks.catalog
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.checking
 	$(BIN)/python -m benchmarks.forecasts
 	$(BIN)/python -m benchmarks.evaluation
 

@@ -85,14 +85,15 @@ def _source_faults(plan: StorePlan, role: StoredRole, stored: NDArray[Any], sour
             continue
         normalisation = plan.normalisations[role][field.position]
         ours = normalisation.decode(stored[field.position])
-        both = np.isfinite(field.values)
-        if not np.array_equal(both, np.isfinite(ours)):
+        known = np.isfinite(field.values)
+        if not np.array_equal(known, np.isfinite(ours)):
             yield f"{label}: other pixels are missing than in the source"
-        low, high = float(field.values[both].min()), float(field.values[both].max())
-        bound = normalisation.error_bound(low, high, plan.recipe.store.dtype)
-        worst = float(np.abs(ours[both] - field.values[both]).max())
-        if worst > bound:
-            yield f"{label}: differs from the source by up to {worst:g}, storing explains {bound:g}"
+        elif known.any():
+            low, high = float(field.values[known].min()), float(field.values[known].max())
+            bound = normalisation.error_bound(low, high, plan.recipe.store.dtype)
+            worst = float(np.abs(ours[known] - field.values[known]).max())
+            if worst > bound:
+                yield f"{label}: differs from the source by up to {worst:g}, storing explains {bound:g}"
 
 
 def _same(one: BlockStatistics, two: BlockStatistics) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from corrstore.datasets.errors import BadInput
+
+if TYPE_CHECKING:
+    from corrstore.training.evaluation.predictors.comparison import Comparison
 
 Baselines = Annotated[
     list[str] | None,
@@ -32,7 +35,26 @@ AllowTraining = Annotated[
 ]
 
 
-def parsed_baselines(words: list[str] | None) -> dict[str, str]:
+def asked_comparison(
+    truth: str,
+    forecast: str,
+    baseline: list[str] | None,
+    match: str | None,
+    regions: Path | None,
+    persistence: bool,
+    climatology: bool,
+) -> Comparison:
+    """Return the comparison that the options ask for; raises BadInput as `compare` does, and for a wrong baseline."""
+    from corrstore.datasets.storage.folder import absolute
+    from corrstore.training.evaluation.predictors.comparison import compare
+    from corrstore.training.evaluation.predictors.regions import read_regions
+
+    named = read_regions(regions) if regions else {}
+    baselines = _parsed_baselines(baseline)
+    return compare(absolute(truth), absolute(forecast), baselines, match, named, persistence, climatology)
+
+
+def _parsed_baselines(words: list[str] | None) -> dict[str, str]:
     """Return the folders of baselines by name; raises BadInput for what is not NAME=FOLDER, and for a name twice."""
     from corrstore.datasets.storage.folder import absolute
 

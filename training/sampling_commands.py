@@ -19,7 +19,7 @@ from corrstore.training.evaluation_options import (
     Match,
     Persistence,
     Regions,
-    parsed_baselines,
+    asked_comparison,
 )
 
 app = typer.Typer()
@@ -134,7 +134,10 @@ def sample(
     from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes
 
     end_with_parent()
-    judged = {"--truth": truth, "--keep": keep, "--baseline": baseline, "--match": match, "--regions": regions}
+    judged = {
+        **{"--truth": truth, "--keep": keep, "--baseline": baseline, "--match": match, "--regions": regions},
+        **{"--persistence": persistence, "--climatology": climatology, "--allow-training": allow_training},
+    }
     if not score and (given := [name for name, value in judged.items() if value]):
         raise BadInput(f"{given[0]} is of scoring; give --score too")
     if score and (truth is None or "://" in output):
@@ -155,8 +158,6 @@ def sample(
     from corrstore.training.diffusion.sampler import SamplerConfig
     from corrstore.training.evaluation.agenda import make_agenda
     from corrstore.training.evaluation.pages.files import write_evaluation
-    from corrstore.training.evaluation.predictors.comparison import compare
-    from corrstore.training.evaluation.predictors.regions import read_regions
     from corrstore.training.evaluation.records.drawing import DrawnForecast, DrawnScores, Kept
     from corrstore.training.evaluation.records.records import Records
     from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
@@ -195,10 +196,8 @@ def sample(
         place = f"{size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
         if truth is not None:
             drawn = DrawnForecast(forecast.folder, forecast.header, sampler=forecast_sampler)
-            named = read_regions(regions) if regions else {}
-            baselines, folders = parsed_baselines(baseline), (absolute(truth), absolute(output))
-            asked = compare(*folders, baselines, match, named, persistence, climatology)
-            agenda = make_agenda(asked, allow_training, drawn)
+            comparison = asked_comparison(truth, output, baseline, match, regions, persistence, climatology)
+            agenda = make_agenda(comparison, allow_training, drawn)
             records = Records(agenda, Folder(absolute(f"{output}/evaluation")))
             kept = Kept.from_words(keep.split(",") if keep else [], forecast.header)
             scores = DrawnScores(records, drawn, kept, rank, world_size, torch.get_num_threads())

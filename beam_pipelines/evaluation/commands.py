@@ -17,7 +17,7 @@ from corrstore.training.evaluation_options import (
     Match,
     Persistence,
     Regions,
-    parsed_baselines,
+    asked_comparison,
 )
 
 app = typer.Typer()
@@ -61,12 +61,8 @@ def evaluate(
     from corrstore.datasets.storage.ownership import one_writer
     from corrstore.training.evaluation.agenda import make_agenda
     from corrstore.training.evaluation.pages.files import write_evaluation
-    from corrstore.training.evaluation.predictors.comparison import compare
-    from corrstore.training.evaluation.predictors.regions import read_regions
 
-    named = read_regions(regions) if regions else {}
-    baselines = parsed_baselines(baseline)
-    comparison = compare(absolute(truth), absolute(forecast), baselines, match, named, persistence, climatology)
+    comparison = asked_comparison(truth, forecast, baseline, match, regions, persistence, climatology)
     agenda = make_agenda(comparison, allow_training)
     folder = Folder(absolute(str(output)))
     with one_writer(folder, "", "evaluates"):

@@ -6,14 +6,14 @@ import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corrstore.datasets.archives.gridded.chunks import LocalGroups
+from corrstore.datasets.archives.gridded.chunks import LocalGroups, time_of_change
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.pairing.sample_plan import PAIRS_SCHEMA
 from corrstore.datasets.storage.cache import cache_path, file_key, read_from_cache, write_to_cache
@@ -21,7 +21,6 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import CHECKSUMS, read_own
 
 _READS_AT_ONCE = 16
-_EPOCH = datetime(1970, 1, 1)
 _SLICE = ("name", "indexers")
 _STATE = ("file_bytes", "file_modified", "file_sha256")
 _CHECKSUM = re.compile("[0-9a-f]{64}([0-9a-f]{8})?")
@@ -162,7 +161,7 @@ def size_and_time(path: str) -> tuple[int, datetime]:
         state = Path(path).stat()
     except OSError as error:
         raise _gone(path, error) from None
-    return state.st_size, _EPOCH + timedelta(microseconds=state.st_mtime_ns // 1000)
+    return state.st_size, time_of_change(state.st_mtime_ns)
 
 
 def _key(path: str) -> str:

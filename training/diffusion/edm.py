@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from corrstore.training.diffusion.levels import NoiseLevels
-from corrstore.training.diffusion.spectrum import cosine_modes, from_modes, octave_of_modes
+from corrstore.training.diffusion.spectrum import cosine_modes, from_modes, modes_of_octaves, octave_of_modes
 from corrstore.training.networks.network import UNet
 
 SIGMA_DATA = 0.5
@@ -30,9 +30,8 @@ class Denoiser(nn.Module):
     The network sees the scaled x and then the condition as channels. `sigma_data` is one number, or one for each target
     channel, such as the residuals' measured standard deviations. With `octave_variance` (channels, octaves), the
     residuals' measured spectrum, each cosine mode is preconditioned by its own standard deviation in place of
-    `sigma_data`: a
-    network that adds nothing leaves the Wiener filter, the best linear denoiser, and the sampler draws Gaussian fields
-    of that spectrum.
+    `sigma_data`: a network that adds nothing leaves the Wiener filter, the best linear denoiser, and the sampler draws
+    Gaussian fields of that spectrum.
     """
 
     sigma_data: Tensor
@@ -72,8 +71,9 @@ def std_of_modes(octave_variance: Tensor, height: int, width: int) -> Tensor:
     The modes of an octave share its variance. Those of longer wavelengths than the measured fields could hold share
     that of their means, so that larger fields have the same variance.
     """
-    octave = octave_of_modes(height, width).clamp(max=octave_variance.shape[1] - 1)
-    modes = torch.bincount(octave.flatten(), minlength=octave_variance.shape[1]).clamp(min=1).to(octave_variance)
+    count = octave_variance.shape[1]
+    octave = octave_of_modes(height, width).clamp(max=count - 1)
+    modes = modes_of_octaves(height, width, count).to(octave_variance)
     std = (octave_variance * height * width / modes).sqrt()
     return std[:, octave.to(std.device)]
 

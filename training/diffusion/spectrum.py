@@ -37,6 +37,12 @@ def octave_of_modes(height: int, width: int) -> Tensor:
     return _octave_of_modes(height, width).reshape(height, width)
 
 
+@lru_cache(maxsize=4)
+def modes_of_octaves(height: int, width: int, count: int) -> Tensor:
+    """Return the number of modes in each of `count` octaves, at least 1; the last has all longer ones too."""
+    return torch.bincount(_octave_of_modes(height, width).clamp(max=count - 1), minlength=count).clamp(min=1)
+
+
 def octave_power(fields: Tensor) -> Tensor:
     """Return the power of fields (..., height, width) in each octave, float64 (..., octaves): sums of squared modes."""
     height, width = fields.shape[-2:]

@@ -51,7 +51,7 @@ class LocalGroups:
                 continue
             size, modified = size + state.st_size, max(modified, state.st_mtime_ns)
             digest.update(f"{key} {state.st_size} {state.st_mtime_ns}\n".encode())
-        return ChunksState(size, _EPOCH + timedelta(microseconds=modified // 1000), digest.hexdigest())
+        return ChunksState(size, time_of_change(modified), digest.hexdigest())
 
     def _array(self, path: str, name: str) -> tuple[zarr.Array[Any], list[str], bytes]:
         if (path, name) not in self._arrays:
@@ -66,6 +66,11 @@ class LocalGroups:
             text = json.dumps(kept, sort_keys=True, default=str).encode()
             self._arrays[path, name] = array, [str(each) for each in dimensions], text
         return self._arrays[path, name]
+
+
+def time_of_change(nanoseconds: int) -> datetime:
+    """Return the time (UTC, whole microseconds) of so many nanoseconds since 1970, as `stat` tells it."""
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 def _chunk_keys(array: zarr.Array[Any], dimensions: list[str], indexers: dict[str, int | None]) -> Iterator[str]:

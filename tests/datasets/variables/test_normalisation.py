@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.variables.normalisation import Normalisation, round_by_bits, round_to_half
+from corrstore.datasets.variables.half_precision import round_by_bits, round_to_half
+from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.datasets.variables.transforms import transform_named
 
 NUMPY_FORWARD = {"identity": lambda x: x, "log1p": np.log1p, "sqrt": np.sqrt}

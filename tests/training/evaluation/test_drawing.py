@@ -138,7 +138,11 @@ def test_the_command_scores_in_two_processes_what_evaluate_scores(run, demo_stor
 
 def test_options_of_scoring_without_score_are_refused(tmp_path):
     asked = ["--store", tmp_path, "--checkpoint", tmp_path, "--output", tmp_path / "out"]
-    for options, message in ((["--truth", tmp_path], "give --score too"), (["--score"], "needs --truth")):
+    unscored = [
+        (["--truth", tmp_path], "give --score too"),
+        (["--climatology"], "--climatology is of scoring; give --score"),
+    ]
+    for options, message in (*unscored, (["--score"], "needs --truth")):
         ended = corrstore("sample", *asked, *options)
         assert ended.returncode == 2 and message in ended.stderr
 

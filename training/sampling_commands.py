@@ -184,6 +184,7 @@ def sample(
         )
         forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
         forecast = forecast_sampler.forecast(output, form)
+        kept = Kept.from_words(keep.split(",") if keep else [], forecast.header)
         if rank == 0:
             claim.enter_context(one_writer(forecast.folder, "", "samples"))
         forecast.create()
@@ -199,7 +200,6 @@ def sample(
             comparison = asked_comparison(truth, output, baseline, match, regions, persistence, climatology)
             agenda = make_agenda(comparison, allow_training, drawn)
             records = Records(agenda, Folder(absolute(f"{output}/evaluation")))
-            kept = Kept.from_words(keep.split(",") if keep else [], forecast.header)
             scores = DrawnScores(records, drawn, kept, rank, world_size, torch.get_num_threads())
             console.print(
                 f"{chosen}: {len(agenda.keys)} samples to score, {len(records.todo(records.scores))} of them now;"

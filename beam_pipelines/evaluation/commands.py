@@ -40,7 +40,9 @@ def evaluate(
     allow_training: AllowTraining = False,
     block_days: Annotated[
         float | None,
-        typer.Option(min=0, metavar="DAYS", help="Resample blocks of so many days; by default as each score needs."),
+        typer.Option(
+            min=0, max=36525, metavar="DAYS", help="Resample blocks of so many days; by default as each score needs."
+        ),
     ] = None,
     workers: Workers = None,
     as_json: AsJson = False,

@@ -136,7 +136,7 @@ def test_the_command_scores_in_two_processes_what_evaluate_scores(run, demo_stor
     assert table == (tmp_path / "evaluation" / "scores.parquet").read_bytes()
 
 
-def test_options_of_scoring_without_score_are_refused(tmp_path):
+def test_options_of_scoring_that_say_nothing_are_refused(tmp_path):
     asked = ["--store", tmp_path, "--checkpoint", tmp_path, "--output", tmp_path / "out"]
     unscored = [
         (["--truth", tmp_path], "give --score too"),
@@ -145,6 +145,8 @@ def test_options_of_scoring_without_score_are_refused(tmp_path):
     for options, message in (*unscored, (["--score"], "needs --truth")):
         ended = corrstore("sample", *asked, *options)
         assert ended.returncode == 2 and message in ended.stderr
+    ended = corrstore("evaluate", "--truth", "t", "--forecast", "f", "--output", tmp_path, "--block-days", "inf")
+    assert ended.returncode == 2 and "--block-days" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,12 @@ from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.learning.checkpoint import Trained
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
-from corrstore.training.patches.features import Features, static_scales
+from corrstore.training.patches.features import Features
+from corrstore.training.patches.fixed import static_scales
 from corrstore.training.run_config import RunConfig
 
 CONFIG = RunConfig(stage="diffusion", size="tiny", patch=(32, 32))
+EXTRA = CONFIG.extra_features
 
 
 def trained_on(store: Store, *, stirred: bool = False, diffusion: bool = True) -> Trained:
@@ -37,7 +39,7 @@ def trained_on(store: Store, *, stirred: bool = False, diffusion: bool = True) -
     count = len(fields["target"]["channels"])
     scale = ResidualScale(torch.full((count,), 0.05), torch.linspace(0.2, 0.6, count)) if diffusion else None
     known = {"url": store.folder.url, "fingerprint": store.fingerprint, "fingerprint_fields": fields}
-    features = Features(store, static_scales(store))
+    features = Features(store, static_scales(store, EXTRA), extra=EXTRA)
     levels = NoiseLevels(0.002, 500.0) if diffusion else None
     return Trained(CONFIG, 0, known, features, regression, denoiser, scale, levels)
 

@@ -21,7 +21,8 @@ from corrstore.datasets.store.layout import stored_normalisation
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.normalisation import Normalisation
-from corrstore.training.patches.features import Features, static_scales
+from corrstore.training.patches.features import Features
+from corrstore.training.patches.fixed import static_scales
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.patches.patches import Draw, PatchOrder
 from corrstore.training.run_config import run_config
@@ -67,7 +68,7 @@ class CorrDiffDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         position = range(len(self))[index]
         (batch,) = self._loader.batches([(position, position + 1)])
-        condition = self.features.condition(batch.input, batch.patches)[0, : len(self._input_normalisations)]
+        condition = self.features.condition(batch.input, batch.patches)[0]
         return self.features.targets(batch.target)[0], condition
 
     def longitude(self) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from corrstore.training.diffusion.levels import Distribution, NoiseLevels
 from corrstore.training.networks.network import SIZES, NetworkConfig
 
 Stage = Literal["regression", "diffusion"]
+ExtraFeature = Literal["position", "static_detail"]
 Count = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=8)]
 
@@ -33,10 +34,11 @@ class RunConfig(BaseModel):
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None, description="dropout of the network; null: that of its size"
     )
-    position: bool = Field(
-        True,
-        description="tell the networks a pixel's position in the domain; without, they can be applied to another grid"
-        " of the same channels",
+    extra_features: tuple[ExtraFeature, ...] = Field(
+        ("position", "static_detail"),
+        description="what the networks are told beside input and static fields: a pixel's position in the domain,"
+        " without which they can be applied to another grid of the same channels, and what the input's grid does not"
+        " show of the static fields",
     )
     patch: tuple[Side, Side] | None = Field((448, 448), description="height and width; null: the whole domain")
     period: str | None = Field(None, description="part of the train split, such as 2020-06/2020-08; null: all of it")

@@ -23,10 +23,11 @@ from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.networks.regression import Prediction, Regression
-from corrstore.training.patches.features import Features, StaticScale
+from corrstore.training.patches.features import Features
+from corrstore.training.patches.fixed import StaticScale
 from corrstore.training.run_config import RunConfig
 
-FORMAT = "corrstore checkpoint 5"
+FORMAT = "corrstore checkpoint 6"
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -88,7 +89,7 @@ def load_checkpoint(path: Path | str, store: Store, device: torch.device | str =
     """
     content = read_checkpoint(path)
     with content_of(_file(path)):
-        check_store(content["store"], store, path, content["config"].get("position", True))
+        check_store(content["store"], store, path, "position" in content["config"]["extra_features"])
         return replace(trained_model(content, store, device), file=_file(path))
 
 
@@ -112,7 +113,7 @@ def trained_model(content: dict[str, Any], store: Store, device: torch.device | 
     fields = content["store"]["fingerprint_fields"]
     config = RunConfig.model_validate(content["config"])
     scales = [StaticScale(*each) for each in content["static"]]
-    features = Features(store, scales, device, fields, config.position)
+    features = Features(store, scales, device, fields, config.extra_features)
     common = (config, content["patches_seen"], content["store"], features)
     if content["regression"] is None:
         regression = regression_for(config, fields)

@@ -25,7 +25,8 @@ from corrstore.training.learning.models import denoiser_for, frozen, regression_
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.shares import LossShares
 from corrstore.training.networks.regression import Prediction, Regression, normal_crps
-from corrstore.training.patches.features import Features, static_scales
+from corrstore.training.patches.features import Features
+from corrstore.training.patches.fixed import static_scales
 from corrstore.training.patches.loader import Batch, Span
 from corrstore.training.run_config import RunConfig
 
@@ -47,13 +48,14 @@ class Learner:
     ) -> None:
         self.config = config = config.for_processes(processes.world_size)
         self.store, self.device, self.parent, self.processes = store, device, parent, processes
-        if parent and parent.config.position != config.position:
+        extra = config.extra_features
+        if parent and set(parent.config.extra_features) != set(extra):
+            known, own = (f"[{','.join(each)}]" for each in (parent.config.extra_features, extra))
             raise BadInput(
-                f"position: the regression was trained with position={parent.config.position}, this diffusion has"
-                f" {config.position}; give --set position={str(parent.config.position).lower()}"
+                f"extra_features: the regression was trained with {known}, this diffusion has {own};"
+                f" give --set extra_features={known}"
             )
-        scales = static_scales(store)
-        self.features = parent.features if parent else Features(store, scales, device, position=config.position)
+        self.features = parent.features if parent else Features(store, static_scales(store, extra), device, None, extra)
         fields = store.attributes["fingerprint_fields"]
         torch.manual_seed(config.seed)
         self.model: Regression | Denoiser = (denoiser_for if parent else regression_for)(config, fields).to(device)

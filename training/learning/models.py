@@ -14,7 +14,7 @@ from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.diffusion.edm import SIGMA_DATA, Denoiser
 from corrstore.training.networks.network import NetworkConfig, UNet
 from corrstore.training.networks.regression import Regression, connections
-from corrstore.training.patches.features import POSITION
+from corrstore.training.patches.fixed import fixed_channels
 from corrstore.training.run_config import RunConfig
 
 Fields = Mapping[str, Any]
@@ -23,7 +23,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def condition_channels(config: RunConfig, fields: Fields) -> int:
     """Return the number of channels of `Features.condition`, from a store's fingerprint fields."""
-    return len(fields["input"]["channels"]) + len(fields["static"]) + (len(POSITION) if config.position else 0)
+    return len(fields["input"]["channels"]) + fixed_channels(len(fields["static"]), config.extra_features)
 
 
 def regression_for(config: RunConfig, fields: Fields) -> Regression:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +14,9 @@ from corrstore.datasets.grids.regrid_weights import TwoPoints
 from corrstore.datasets.store.layout import role_normalisations
 from corrstore.datasets.store.opening import Store
 from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.training.patches.fixed import POSITION, StaticScale, fixed_features
 from corrstore.training.patches.patches import Geometry, Patch
-
-POSITION = ("cos_lat_1", "cos_lat_2", "cos_lon_1", "cos_lon_2")
-"""The position of a pixel: the first two cosine modes of the domain, along each axis."""
-
-
-class StaticScale(NamedTuple):
-    """A static channel's mean and standard deviation over the domain of the store that a model was trained on."""
-
-    name: str
-    mean: float
-    std: float
-
-
-def static_scales(store: Store) -> list[StaticScale]:
-    """Return the scales of the store's static channels; a constant one has the standard deviation 1."""
-    fields = store.static.astype(np.float64)
-    return [
-        StaticScale(spec.variable, float(field.mean()), float(field.std()) or 1.0)
-        for spec, field in zip(store.recipe.static, fields, strict=True)
-    ]
+from corrstore.training.run_config import ExtraFeature
 
 
 class UnitConversion:
@@ -68,13 +50,13 @@ class UnitConversion:
 
 
 class Features:
-    """The fields that condition a model: the upsampled input, the static fields, the position.
+    """The fields that condition a model: the upsampled input, then the fixed features: static fields and `extra` ones.
 
     The input is interpolated in physical units, linearly in latitude and longitude, by the weights that the build
-    takes for the residual's statistics. A pixel that is missing in the input counts as the channel's mean. Static
-    fields and position of the whole domain stay on the device. Channels and constants are those of the fingerprint
-    fields of the store that a model was trained on; by default of this one, which may lack a target otherwise. Without
-    `position` nothing tells where in the domain a pixel is.
+    takes for the residual's statistics. A pixel that is missing in the input counts as the channel's mean. The fixed
+    features of the whole domain stay on the device; `scales` are those of `static_scales` with the same `extra`.
+    Channels and constants are those of the fingerprint fields of the store that a model was trained on; by default of
+    this one, which may lack a target otherwise.
     """
 
     def __init__(
@@ -83,20 +65,16 @@ class Features:
         scales: Sequence[StaticScale],
         device: torch.device | str = "cpu",
         fields: Mapping[str, Any] | None = None,
-        position: bool = True,
+        extra: Collection[ExtraFeature] = (),
     ) -> None:
         fields = fields or store.attributes["fingerprint_fields"]
         self.device, self.scales = torch.device(device), list(scales)
         self.geometry = Geometry(store.grid("input"), store.grid("target"))
         self.target_names, self.input_names = (list(fields[role]["channels"]) for role in ("target", "input"))
-        self.names = [*self.input_names, *(each.name for each in scales), *(POSITION if position else ())]
+        self.names = [*self.input_names, *(each.name for each in scales), *(POSITION if "position" in extra else ())]
         inputs, targets = role_normalisations(fields, "input"), role_normalisations(fields, "target")
         self.input_conversion, self.target_conversion = (UnitConversion(each, device) for each in (inputs, targets))
-        self._fixed = torch.from_numpy(
-            np.concatenate(
-                [_standardised(store.static, scales), *([_position(self.geometry.domain)] if position else [])]
-            )
-        ).to(device)
+        self._fixed = torch.from_numpy(fixed_features(store, scales, extra)).to(device)
         transformed = [i for i, each in enumerate(self.input_conversion.transforms) if each.name != "identity"]
         self._transformed = torch.tensor(transformed, dtype=torch.int64, device=device)
         self._transformed_units = UnitConversion([inputs[i] for i in transformed], device)
@@ -164,13 +142,3 @@ def _interpolated(fields: Tensor, points: Sequence[TwoPoints], dim: int) -> Tens
     )
     below, above = (torch.take_along_dim(fields, index, dim) for index in (lower, upper))
     return torch.lerp(below, above, weight)
-
-
-def _standardised(static: NDArray[np.float32], scales: Sequence[StaticScale]) -> NDArray[np.float32]:
-    mean, std = (np.array([getattr(each, name) for each in scales])[:, None, None] for name in ("mean", "std"))
-    return ((static - mean) / std).astype(np.float32)
-
-
-def _position(domain: Patch) -> NDArray[np.float32]:
-    axes = np.meshgrid(*(np.linspace(0, np.pi, size) for size in (domain.height, domain.width)), indexing="ij")
-    return np.stack([np.cos(mode * axis) for axis in axes for mode in (1, 2)]).astype(np.float32)

@@ -40,7 +40,12 @@ def sampler(demo_store, tmp_path_factory) -> ForecastSampler:
     """A sampler of two leads of two runs, by an untrained model."""
     runs = store_of_runs(demo_store, tmp_path_factory.mktemp("runs") / "store")
     known = trained_on(demo_store, stirred=True)
-    model = replace(known, features=Features(runs, known.features.scales, fields=known.store["fingerprint_fields"]))
+    model = replace(
+        known,
+        features=Features(
+            runs, known.features.scales, fields=known.store["fingerprint_fields"], extra=known.config.extra_features
+        ),
+    )
     return ForecastSampler(model, runs, Selection(leads=LEADS).samples(runs), DRAWING)
 
 

@@ -40,7 +40,9 @@ def model(demo_store, runs):
     """A model of the training store, with the features of the runs."""
     known = trained_on(demo_store)
     fields = known.store["fingerprint_fields"]
-    return replace(known, features=Features(runs, known.features.scales, fields=fields))
+    return replace(
+        known, features=Features(runs, known.features.scales, fields=fields, extra=known.config.extra_features)
+    )
 
 
 def drawn(model, store, settings, selection=None):

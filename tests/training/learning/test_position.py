@@ -13,7 +13,8 @@ from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.training.learning.checkpoint import check_store, other_grid
 from corrstore.training.learning.learner import Learner
 from corrstore.training.learning.models import condition_channels
-from corrstore.training.patches.features import POSITION, Features, static_scales
+from corrstore.training.patches.features import Features
+from corrstore.training.patches.fixed import POSITION, static_scales
 from corrstore.training.patches.patches import Patch
 from tests.models import CONFIG, trained_on
 
@@ -30,14 +31,14 @@ def elsewhere(store, step=1.0):
 
 def test_without_position_the_condition_has_no_channels_of_it(demo_store):
     scales = static_scales(demo_store)
-    with_position, without = (Features(demo_store, scales, position=each) for each in (True, False))
+    with_position, without = (Features(demo_store, scales, extra=each) for each in (["position"], []))
     assert without.names == with_position.names[: -len(POSITION)]
     sample, patch = demo_store.stored("input", 0), Patch(0, 0, 16, 16)
     both = [each.condition_of(sample, patch)[0] for each in (with_position, without)]
     assert both[0][: -len(POSITION)].equal(both[1])
     fields = demo_store.attributes["fingerprint_fields"]
-    config = CONFIG.model_copy(update={"position": False})
-    assert condition_channels(config, fields) == len(without.names) == condition_channels(CONFIG, fields) - 4
+    config = CONFIG.model_copy(update={"extra_features": ()})
+    assert condition_channels(config, fields) == len(without.names) == condition_channels(CONFIG, fields) - 4 - 2
 
 
 def test_only_without_position_another_grid_of_the_same_resolution_is_allowed(demo_store):
@@ -58,7 +59,7 @@ def test_another_grid_is_told(demo_store):
     assert "no position channels: it was trained on" in other_grid(known, demo_store)
 
 
-def test_a_diffusion_has_the_position_that_its_regression_has(demo_store):
-    parent = replace(trained_on(demo_store), config=CONFIG.model_copy(update={"position": False}))
-    with pytest.raises(BadInput, match="give --set position=false"):
+def test_a_diffusion_has_the_features_that_its_regression_has(demo_store):
+    parent = replace(trained_on(demo_store), config=CONFIG.model_copy(update={"extra_features": ("static_detail",)}))
+    with pytest.raises(BadInput, match=r"give --set extra_features=\[static_detail\]"):
         Learner(CONFIG, demo_store, "cpu", parent)

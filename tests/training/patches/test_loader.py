@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorstore as ts
 import torch
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,8 @@ from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.store.opening import Store, open_store
-from corrstore.training.patches.features import POSITION, Features, static_scales
+from corrstore.training.patches.features import Features
+from corrstore.training.patches.fixed import POSITION, static_detail, static_scales
 from corrstore.training.patches.loader import Loader, ReadCost, split_order
 from corrstore.training.patches.meter import throughput
 from corrstore.training.patches.patches import Geometry, Patch, PatchOrder
@@ -196,7 +198,7 @@ def test_a_damaged_and_an_absent_shard_are_named_by_sample_and_time(demo_store, 
 
 
 def test_the_condition_is_the_builds_own_interpolation_of_physical_fields(store):
-    features = Features(store, static_scales(store))
+    features = Features(store, static_scales(store), extra=["position"])
     loader = Loader(store, split_order(store, "train", CONFIG))
     (batch,) = loader.batches([(0, 5)])
     condition = features.condition(batch.input, batch.patches)
@@ -216,7 +218,7 @@ def test_the_condition_is_the_builds_own_interpolation_of_physical_fields(store)
 
 
 def test_position_tells_every_pixel_of_the_domain_apart(demo_store):
-    features = Features(demo_store, static_scales(demo_store))
+    features = Features(demo_store, static_scales(demo_store), extra=["position"])
     sample = demo_store.stored("input", 0)
     position = features.condition_of(sample, Patch(0, 0, *SHAPE))[0, -len(POSITION) :].flatten(1).T
     assert len(torch.unique(position, dim=0)) == SHAPE[0] * SHAPE[1]
@@ -224,6 +226,21 @@ def test_position_tells_every_pixel_of_the_domain_apart(demo_store):
     assert torch.equal(
         features.condition_of(sample, patch)[0], patch.crop(features.condition_of(sample, Patch(0, 0, *SHAPE))[0])
     )
+
+
+def test_the_detail_of_a_static_field_is_what_the_inputs_grid_does_not_show(demo_store):
+    fine, coarse = demo_store.grid("target"), demo_store.grid("input")
+    height = xr.DataArray(demo_store.static[0].astype(np.float64), {"lat": fine.lat, "lon": fine.lon})
+    means = height
+    for name, axis in (("lat", coarse.lat), ("lon", coarse.lon)):
+        nearest = [float(axis[np.abs(axis - point).argmin()]) for point in getattr(fine, name)]
+        means = means.groupby(xr.DataArray(nearest, {name: means[name]}, name="nearest")).mean().rename(nearest=name)
+    expected = height - means.interp(lat=fine.lat, lon=fine.lon)
+    detail = static_detail(demo_store.static[:1], Geometry(coarse, fine))[0]
+    inside = ~np.isnan(expected.values)
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(detail[inside], expected.values[inside], rtol=1e-5, atol=1e-3)
+    assert 0.1 * height.std() < detail.std() < height.std()
 
 
 def test_targets_come_back_in_physical_units(store):

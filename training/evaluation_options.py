@@ -11,6 +11,7 @@ from corrstore.datasets.errors import BadInput
 
 if TYPE_CHECKING:
     from corrstore.training.evaluation.predictors.comparison import Comparison
+    from corrstore.training.forecasts.files import Forecast
 
 Baselines = Annotated[
     list[str] | None,
@@ -43,6 +44,7 @@ def asked_comparison(
     regions: Path | None,
     persistence: bool,
     climatology: bool,
+    drawn: Forecast | None = None,
 ) -> Comparison:
     """Return the comparison that the options ask for; raises BadInput as `compare` does, and for a wrong baseline."""
     from corrstore.datasets.storage.folder import absolute
@@ -51,7 +53,8 @@ def asked_comparison(
 
     named = read_regions(regions) if regions else {}
     baselines = _parsed_baselines(baseline)
-    return compare(absolute(truth), absolute(forecast), baselines, match, named, persistence, climatology)
+    urls = absolute(truth), absolute(forecast)
+    return compare(*urls, baselines, match, named, persistence, climatology, drawn)
 
 
 def _parsed_baselines(words: list[str] | None) -> dict[str, str]:

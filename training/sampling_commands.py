@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -21,6 +21,12 @@ from corrstore.training.evaluation_options import (
     Regions,
     asked_comparison,
 )
+
+if TYPE_CHECKING:
+    from corrstore.training.evaluation.agenda import Agenda
+    from corrstore.training.evaluation.records.drawing import DrawnForecast, Kept
+    from corrstore.training.forecasts.files import Forecast
+    from corrstore.training.forecasts.forecast import ForecastSampler
 
 app = typer.Typer()
 
@@ -148,75 +154,110 @@ def sample(
         return
     import torch
 
-    from corrstore.catalog.printing.progress import shown_progress
-    from corrstore.catalog.printing.wording import size
-    from corrstore.datasets.storage.folder import Folder, absolute
     from corrstore.datasets.storage.ownership import one_writer
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.diffusion.levels import NoiseLevels
     from corrstore.training.diffusion.noise import TemporalNoise
     from corrstore.training.diffusion.sampler import SamplerConfig
     from corrstore.training.evaluation.agenda import make_agenda
-    from corrstore.training.evaluation.pages.files import write_evaluation
-    from corrstore.training.evaluation.records.drawing import DrawnForecast, DrawnScores, Kept
-    from corrstore.training.evaluation.records.records import Records
-    from corrstore.training.forecasts.forecast import ForecastSampler, parts_of_process
+    from corrstore.training.evaluation.records.drawing import DrawnForecast, Kept
+    from corrstore.training.forecasts.forecast import ForecastSampler
     from corrstore.training.forecasts.selection import Selection, region_patch
     from corrstore.training.forecasts.settings import SamplingSettings, tile_size
     from corrstore.training.learning.checkpoint import load_checkpoint, other_grid
     from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.processes import chosen_device
 
-    rank, world_size = process_rank(), int(os.environ["WORLD_SIZE"]) if in_process_group() else 1
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // world_size))
+    share = Share(process_rank(), int(os.environ["WORLD_SIZE"]) if in_process_group() else 1)
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // share.world_size))
     with bounded_memory("give a smaller --tile, or a smaller --batch"), ExitStack() as claim:
         opened, correlation = open_store(store), TemporalNoise.from_text(temporal_noise)
         selection = Selection(split, init or (), lead or (), times or (), period)
         samples = selection.samples(opened)
-        left_out = int((selection.chosen(opened) & ~opened.valid).sum())
         box = None if region is None else region_patch(region, opened.grid("target"))
         trained = load_checkpoint(checkpoint, opened, chosen_device(device))
         sides = tile_size(trained, tile)
         levels = trained.noise_levels or NoiseLevels(SamplerConfig.sigma_min, SamplerConfig.sigma_max)
-        sampler = SamplerConfig.over(levels, steps, sigma_min, sigma_max, eta)
-        sampling = SamplingSettings(
-            members, sides, min(sides) // 8 if overlap is None else overlap, batch, seed, sampler, correlation, box
-        )
-        forecast_sampler = ForecastSampler(trained, opened, samples, sampling)
-        forecast = forecast_sampler.forecast(output, form)
+        steps_of = SamplerConfig.over(levels, steps, sigma_min, sigma_max, eta)
+        apart = min(sides) // 8 if overlap is None else overlap
+        sampling = SamplingSettings(members, sides, apart, batch, seed, steps_of, correlation, box)
+        sampler = ForecastSampler(trained, opened, samples, sampling)
+        forecast, agenda = sampler.forecast(output, form), None
         kept = Kept.from_words(keep.split(",") if keep else [], forecast.header)
-        if rank == 0:
+        if truth is not None:  # what cannot be scored is refused before anything is written
+            forecast = DrawnForecast(forecast.folder, forecast.header, sampler=sampler)
+            asked = truth, output, baseline, match, regions, persistence, climatology
+            agenda = make_agenda(asked_comparison(*asked, forecast), allow_training, forecast)
+        if share.rank == 0:
             claim.enter_context(one_writer(forecast.folder, "", "samples"))
         forecast.create()
-        console = notices if rank == 0 else Console(quiet=True, force_terminal=False)
-        if elsewhere := other_grid(trained, opened):
-            console.print(elsewhere, highlight=False, soft_wrap=True)
-        if members and (beyond := sampler.beyond(levels)):
-            console.print(beyond, soft_wrap=True)
+        beyond = steps_of.beyond(levels) if members else ""
+        for said in filter(None, (other_grid(trained, opened), beyond)):
+            share.console.print(said, highlight=False, soft_wrap=True)
+        left_out = int((selection.chosen(opened) & ~opened.valid).sum())
         chosen = f"{len(samples)} times{f' ({left_out} more are not valid)' if left_out else ''}, {members} members"
-        place = f"{size(forecast_sampler.memory)} on {trained.features.device} beside the networks"
-        if truth is not None:
-            drawn = DrawnForecast(forecast.folder, forecast.header, sampler=forecast_sampler)
-            comparison = asked_comparison(truth, output, baseline, match, regions, persistence, climatology)
-            agenda = make_agenda(comparison, allow_training, drawn)
-            records = Records(agenda, Folder(absolute(f"{output}/evaluation")))
-            scores = DrawnScores(records, drawn, kept, rank, world_size, torch.get_num_threads())
-            console.print(
-                f"{chosen}: {len(agenda.keys)} samples to score, {len(records.todo(records.scores))} of them now;"
-                f" {place}, {size(scores.memory)} for the fields of two samples"
-            )
-            with shown_progress(console, "drawing and scoring", "samples", len(agenda.keys) // world_size) as show:
-                scores.run(lambda done: show(done, ""))
-            if rank == 0:
-                write_evaluation(records.evaluation(), agenda, Path(output) / "evaluation", drawn)
-            return
-        parts = [part for part in parts_of_process(forecast.header.parts, rank, world_size) if not forecast.has(part)]
-        console.print(
-            f"{chosen}: {len(parts)} of {len(forecast.header.parts)} parts to sample"
-            f"{'' if world_size == 1 else f' in process 0 of {world_size}'}; {place}"
-        )
-        with shown_progress(console, "sampling", "parts", len(parts)) as show:
-            for number, _ in enumerate(forecast_sampler.draw(forecast, parts), start=1):
-                show(number, "")
-        if world_size == 1:
-            notices.print(f"wrote {output}", highlight=False, soft_wrap=True)
+        if isinstance(forecast, DrawnForecast) and agenda is not None:
+            _draw_and_score(forecast, agenda, kept, share, chosen)
+        else:
+            _draw(sampler, forecast, share, chosen)
+
+
+class Share(NamedTuple):
+    """The share of the work that is this process's; the first one tells how it goes."""
+
+    rank: int
+    world_size: int
+
+    @property
+    def console(self) -> Console:
+        """The console of the first process; quiet in the others."""
+        return notices if self.rank == 0 else Console(quiet=True, force_terminal=False)
+
+
+def _draw(sampler: ForecastSampler, forecast: Forecast, share: Share, chosen: str) -> None:
+    """Draw this process's share of the parts that are not there yet; `chosen` says what was asked for."""
+    from corrstore.catalog.printing.progress import shown_progress
+    from corrstore.training.forecasts.forecast import parts_of_process
+
+    mine = parts_of_process(forecast.header.parts, share.rank, share.world_size)
+    parts = [part for part in mine if not forecast.has(part)]
+    share.console.print(
+        f"{chosen}: {len(parts)} of {len(forecast.header.parts)} parts to sample"
+        f"{'' if share.world_size == 1 else f' in process 0 of {share.world_size}'}; {_memory(sampler)}"
+    )
+    with shown_progress(share.console, "sampling", "parts", len(parts)) as show:
+        for number, _ in enumerate(sampler.draw(forecast, parts), start=1):
+            show(number, "")
+    if share.world_size == 1:
+        notices.print(f"wrote {forecast.folder.url}", highlight=False, soft_wrap=True)
+
+
+def _draw_and_score(forecast: DrawnForecast, agenda: Agenda, kept: Kept, share: Share, chosen: str) -> None:
+    """Draw and score this process's share of the agenda; the first one writes the evaluation beside the forecast."""
+    import torch
+
+    from corrstore.catalog.printing.progress import shown_progress
+    from corrstore.catalog.printing.wording import size
+    from corrstore.datasets.storage.folder import Folder, absolute
+    from corrstore.training.evaluation.pages.files import write_evaluation
+    from corrstore.training.evaluation.records.drawing import DrawnScores
+    from corrstore.training.evaluation.records.records import Records
+
+    output = Path(forecast.folder.url) / "evaluation"
+    records = Records(agenda, Folder(absolute(str(output))))
+    scores = DrawnScores(records, forecast, kept, share.rank, share.world_size, torch.get_num_threads())
+    share.console.print(
+        f"{chosen}: {len(agenda.keys)} samples to score, {len(records.scores_todo)} of them now;"
+        f" {_memory(forecast.sampler)}, {size(scores.memory)} for the fields of two samples"
+    )
+    count = len(agenda.keys) // share.world_size
+    with shown_progress(share.console, "drawing and scoring", "samples", count) as show:
+        scores.run(lambda done: show(done, ""))
+    if share.rank == 0:
+        write_evaluation(records.evaluation(), agenda, output, forecast)
+
+
+def _memory(sampler: ForecastSampler) -> str:
+    from corrstore.catalog.printing.wording import size
+
+    return f"{size(sampler.memory)} on {sampler.trained.features.device} beside the networks"

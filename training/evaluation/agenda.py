@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.sample_axes import sample_key
@@ -14,10 +15,21 @@ from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
 from corrstore.training.evaluation.predictors.sources import ForecastSource
 from corrstore.training.evaluation.predictors.trained_times import learned
+from corrstore.training.evaluation.sums import RECORD_FORM
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Part
 
 _FEW_OTHERS = 10
+_BLOCKS, _LONGEST_BLOCK = 64, 16
+"""Least number of blocks where there are so many samples, and most samples of a block."""
+
+
+class Block(NamedTuple):
+    """Samples of one group, indices in the agenda, whose fits are summed in one record of that name."""
+
+    name: str
+    group: str
+    indices: list[int]
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,21 @@ class Agenda:
     marked: str = ""
 
     @property
+    def blocks(self) -> list[Block]:
+        """The blocks in which the samples of each group are fitted; none where nothing is fitted.
+
+        They bound the bytes of the records, which have a number for each grid cell, and what a stopped one loses.
+        """
+        size = min(_LONGEST_BLOCK, -(-len(self.keys) // _BLOCKS))
+        found = []
+        for group in dict.fromkeys(self.groups) if self.comparison.fitted else ():
+            members = [index for index, theirs in enumerate(self.groups) if theirs == group]
+            starts = range(0, len(members), size)
+            name = group.replace(" ", "_")
+            found += [Block(f"{name}_{start:05d}", group, members[start : start + size]) for start in starts]
+        return found
+
+    @property
     def digest(self) -> str:
         """A digest of all that the records depend on."""
         opened = Opened(self.comparison)
@@ -46,7 +73,7 @@ class Agenda:
             for each in sources
             if each is not None
         ]
-        content = [repr(self.comparison), self.keys, opened.forecast.header.content, made_of]
+        content = [RECORD_FORM, repr(self.comparison), self.keys, opened.forecast.header.content, made_of]
         return hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 

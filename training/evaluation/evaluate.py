@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -14,64 +15,43 @@ from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda, make_agenda
 from corrstore.training.evaluation.groups import ALL
-from corrstore.training.evaluation.predictors import fits
 from corrstore.training.evaluation.predictors.comparison import Opened, compare
-from corrstore.training.evaluation.predictors.fits import Fit, cell_sums, residual_sums, spectrum_sums, totals
+from corrstore.training.evaluation.predictors.fits import Fit, block_record, totals
 from corrstore.training.evaluation.predictors.matching import CELLS, LEFT_OUT, Matched, beside, in_order, matched
+from corrstore.training.evaluation.predictors.measured import channel_sums, sample_sums
 from corrstore.training.evaluation.predictors.names import MAPPED
-from corrstore.training.evaluation.predictors.sample import ScoredSample, channel_seed, normalised
+from corrstore.training.evaluation.predictors.sample import ScoredSample, channel_seed
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.cells import cell_errors
-from corrstore.training.evaluation.scoring.tallies import NO_EDGES, Domain, Floats, Tally, merged, tally
+from corrstore.training.evaluation.scoring.tallies import NO_EDGES, Domain, Floats, Tally, tally
 from corrstore.training.evaluation.scoring.winds import Northward
-from corrstore.training.evaluation.sums import SumsRecord
+from corrstore.training.evaluation.sums import Key, SumsRecord
+
+Place = tuple[str, str, str]
+"""Region, channel and predictor."""
 
 
 def evaluate(truth: str, forecast: str, **settings: Any) -> Evaluation:
     """Score a forecast in this process: `compare`, then each sample after the other."""
     agenda = make_agenda(compare(truth, forecast, **settings))
-    opened, places = Opened(agenda.comparison), list(zip(agenda.positions, agenda.keys, strict=True))
-    own = [fit_sample(opened, *place) for place in places]
-    found = {
-        group: totals(group, (mine for mine, theirs in zip(own, agenda.groups, strict=True) if theirs == group))
-        for group in dict.fromkeys(agenda.groups)
-    }
-    return collected(
-        agenda,
-        [
-            score_sample(opened, *place, Fit(found[group], mine))
-            for place, group, mine in zip(places, agenda.groups, own, strict=True)
-        ],
-    )
+    opened, found = Opened(agenda.comparison), dict[str, list[SumsRecord]]()
+    for block in agenda.blocks:
+        samples = (sample_sums(opened, agenda.positions[index]) for index in block.indices)
+        found.setdefault(block.group, []).append(block_record(block.name, samples))
+    total = {group: totals(each.sums for each in records) for group, records in found.items()}
+    places = zip(agenda.positions, agenda.keys, agenda.groups, strict=True)
+    return collected(agenda, (score_sample(opened, *place, total.get(group)) for *place, group in places))
 
 
-def fit_sample(opened: Opened, position: int, key: str) -> SumsRecord:
-    """Return what a sample tells about the predictors of others: a function of the files alone."""
-    sample, found = ScoredSample(opened, position), {}
-    grid, waves = opened.truth.grid, Domain.of_grid(opened.truth.grid).wavenumbers
-    for channel in opened.channels:
-        truth, constants = sample.truth(channel), opened.normalisation(channel)
-        residual = normalised(constants, truth) - normalised(constants, sample.regression(channel))
-        found["", channel.name, "", fits.RESIDUAL] = residual_sums(residual)
-        found["", channel.name, "", fits.SPECTRUM] = spectrum_sums(residual, waves)
-        interpolated = sample.interpolation(channel)
-        if interpolated is not None and opened.input is not None:
-            theirs = opened.input.grid
-            rows, columns = (
-                np.abs(points[:, None] - nodes).argmin(axis=1)
-                for points, nodes in ((grid.lat, theirs.lat), (grid.lon, theirs.lon))
-            )
-            error = interpolated.astype(np.float64) - truth
-            found["", channel.name, "", fits.INPUT_ERROR] = cell_sums(error, rows, columns, theirs.shape)
-    return SumsRecord(key, found)
-
-
-def score_sample(opened: Opened, position: int, key: str, fit: Fit | None, threads: int = 1) -> SumsRecord:
+def score_sample(
+    opened: Opened, position: int, key: str, total: Mapping[Key, Floats] | None, threads: int = 1
+) -> SumsRecord:
     """Return the tallies of a sample, on the pixels that all predictors of a channel have: a function of the files.
 
-    A thread holds the predictions of a channel, and of the one that it is scored beside.
+    `total` are the sums of its group, None where nothing is fitted; the sample's own are taken out of them. A thread
+    holds the predictions of a channel, and of the one that it is scored beside.
     """
-    sample, fit = ScoredSample(opened, position), fit if opened.comparison.fitted else None
+    sample = ScoredSample(opened, position)
     domain = Domain.of_grid(opened.truth.grid)
     masks = {name: opened.mask(region) for name, region in opened.comparison.regions.items()}
     together: dict[str, list[Channel]] = {}
@@ -81,6 +61,7 @@ def score_sample(opened: Opened, position: int, key: str, fit: Fit | None, threa
     def scored(channels: list[Channel]) -> SumsRecord:
         found, other = SumsRecord(key, {}), None
         for channel in channels:
+            fit = None if total is None else Fit(total, channel_sums(sample, channel))
             ours = matched(sample, channel, fit, found)
             for name, ensemble in ours.predictions.items():
                 _score(found, sample, channel, name, ours, other, domain, masks)
@@ -129,42 +110,50 @@ def _score(
             found.sums[region, channel.name, predictor, sum_.name] = getattr(sums, sum_.name)
 
 
-def merged_records(records: list[SumsRecord]) -> dict[tuple[str, str, str], Tally]:
-    """Return the tallies that all records have, by region, channel and predictor, of the samples in this order."""
-    first = next(field.name for field in fields(Tally))
-    in_all = [key for key in records[0].sums if key[3] == first and all(key in each.sums for each in records)]
-    return {
-        key[:3]: merged(
-            Tally(**{each.name: record.sums[(*key[:3], each.name)] for each in fields(Tally)}) for record in records
-        )
-        for key in in_all
-    }
+def merged_records(
+    every: Iterable[SumsRecord], samples: int
+) -> tuple[dict[Place, Tally], dict[Key, Floats], set[Place]]:
+    """Return the tallies of so many records, of the samples in this order, and the sums over them of all else.
+
+    A tally that not all records have is left out, and told at last. Holds one record beside what it returns.
+    """
+    names = [field.name for field in fields(Tally)]
+    arrays, there, summed = dict[Key, Floats](), Counter[Place](), dict[Key, Floats]()
+    for place, record in enumerate(every):
+        for key, values in record.sums.items():
+            if key[3] not in names:
+                summed[key] = summed[key] + values if key in summed else values
+                continue
+            if key not in arrays:
+                arrays[key] = np.empty((samples, *values.shape[1:]))
+            arrays[key][place] = values[0]
+            there[key[:3]] += key[3] == names[0]
+    whole = [of for of, count in there.items() if count == samples]
+    return {of: Tally(*(arrays[(*of, name)] for name in names)) for of in whole}, summed, there.keys() - set(whole)
 
 
 def collected(agenda: Agenda, every: Iterable[SumsRecord]) -> Evaluation:
     """Return the evaluation of the agenda's records, in its order; of the cells only the sums are kept in memory."""
-    opened, records = Opened(agenda.comparison), []
-    cells: dict[tuple[str, str], Floats] = {}
-    for record in every:
-        for key in [each for each in record.sums if each[3] == CELLS]:
-            cells[key[1:3]] = cells.get(key[1:3], 0.0) + record.sums.pop(key)
-        records.append(record)
-    header = opened.forecast.header
-    left_out: dict[tuple[str, str], Floats] = {
-        key[1:3]: np.sum([record.sums[key] for record in records], axis=0)
-        for key in records[0].sums
-        if key[3] == LEFT_OUT
-    }
+    opened = Opened(agenda.comparison)
+    tallies, summed, partial = merged_records(every, len(agenda.keys))
+    header, notes = opened.forecast.header, [*agenda.notes]
+    for region, channel, predictor in sorted(partial):
+        if region == ALL:
+            notes.append(f"{channel}: {predictor} is not scored, because not all samples have it.")
+    cells, left_out = (
+        {(channel, predictor): sums for (_, channel, predictor, name), sums in summed.items() if name == kind}
+        for kind in (CELLS, LEFT_OUT)
+    )
     return Evaluation(
         opened.channels,
         Domain.of_grid(opened.truth.grid),
         header.valid_times[agenda.positions],
         header.init_times[agenda.positions],
         agenda.incomplete,
-        merged_records(records),
+        tallies,
         left_out,
         list(agenda.comparison.baselines),
-        [*agenda.notes],
+        notes,
         agenda.marked,
         cells,
     )

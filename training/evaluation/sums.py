@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import parquet_bytes, parsed_table, read_own
 
+RECORD_FORM = 2
+"""The form of the records; it changes with what their sums mean, so that others are made anew."""
+
 Key = tuple[str, str, str, str]
 """Region, channel, predictor, and the name of the sum; empty where it has none."""
 
@@ -52,7 +55,12 @@ def read_sums(folder: Folder, place: str, key: str) -> SumsRecord:
 
 
 def _parsed_sums(content: bytes) -> dict[Key, NDArray[np.float64]]:
-    columns = parsed_table(content).select(SUMS_SCHEMA.names).to_pydict()
-    *keys, shapes, values = (columns[name] for name in SUMS_SCHEMA.names)
-    arrays = [np.array(each, np.float64).reshape(shape) for each, shape in zip(values, shapes, strict=True)]
+    table = parsed_table(content).select(SUMS_SCHEMA.names)
+    *keys, shapes = (table[name].to_pylist() for name in SUMS_SCHEMA.names[:-1])
+    values = table["values"].combine_chunks()
+    flat, ends = values.values.to_numpy(), values.offsets.to_numpy()
+    arrays = [
+        np.array(flat[start:end], np.float64).reshape(shape)
+        for start, end, shape in zip(ends[:-1], ends[1:], shapes, strict=True)
+    ]
     return dict(zip(zip(*keys, strict=True), arrays, strict=True))

@@ -164,3 +164,17 @@ def test_options_of_scoring_that_say_nothing_are_refused(tmp_path):
 def test_what_cannot_be_kept_is_refused(sampler, tmp_path, words, message):
     with pytest.raises(BadInput, match=message):
         Kept.from_words(words, sampler.forecast(str(tmp_path), "zarr").header)
+
+
+def test_what_cannot_be_scored_is_refused_before_a_forecast_is_made(run, demo_store, tmp_path):
+    store, output = demo_store.folder.url, tmp_path / "judged"
+    asked = ["sample", "--store", store, "--checkpoint", run, "--members", "1", "--output", output, "--score"]
+    for options, message in (
+        (["--baseline", f"none={tmp_path}"], "no training store"),
+        (["--split", "train"], "which the model was trained on"),
+        (["--persistence"], "is not of runs"),
+        (["--match", "newest"], "available=6h"),
+    ):
+        ended = corrstore(*asked, "--truth", store, *options)
+        assert ended.returncode == 2 and message in ended.stderr, ended.stderr
+        assert not output.exists()

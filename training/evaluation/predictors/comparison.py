@@ -127,8 +127,11 @@ def compare(
     regions: Mapping[str, Region] | None = None,
     persistence: bool = False,
     climatology: bool = False,
+    drawn: Forecast | None = None,
 ) -> Comparison:
     """Return the comparison; the forecast's input is the store that it was drawn from or, without runs, the truth's.
+
+    `drawn` is the forecast where it is not in its folder yet.
 
     Raises BadInput where `match` is not `available=6h`, where a baseline has a predictor's name, and where a forecast
     without runs is to be compared with persistence.
@@ -151,7 +154,7 @@ def compare(
         dict(regions or {}),
         climatology=climatology,
     )
-    opened = Opened(found)
+    opened = Opened(found, drawn)
     header = opened.forecast.header
     if persistence and not header.inits:
         raise BadInput(f"{forecast} is not of runs, so that nothing persists; leave out persistence")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,8 @@ INPUT_ERROR, RESIDUAL, SPECTRUM = "input_error", "residual", "residual_spectrum"
 class Fit:
     """The sums of the other runs at one lead, or of the other times: `total` without the sample's `own`."""
 
-    total: SumsRecord
-    own: SumsRecord
+    total: Mapping[Key, Floats]
+    own: Mapping[Key, Floats]
 
     def input_error(self, channel: str) -> Floats | None:
         """Return the mean error of the input [lat, lon] of its own grid; None where nothing is known of it.
@@ -55,16 +55,25 @@ class Fit:
 
     def _others(self, channel: str, name: str) -> Floats | None:
         key = ("", channel, "", name)
-        return self.total.sums[key] - self.own.sums[key] if key in self.total.sums else None
+        return self.total[key] - self.own[key] if key in self.total and key in self.own else None
 
 
-def totals(key: str, records: Iterable[SumsRecord]) -> SumsRecord:
-    """Return the sums of the records, added in their order."""
+def totals(every: Iterable[Mapping[Key, Floats]]) -> dict[Key, Floats]:
+    """Return the sums of them all, added in their order."""
     found: dict[Key, Floats] = {}
-    for record in records:
-        for each, values in record.sums.items():
-            found[each] = found[each] + values if each in found else values
-    return SumsRecord(key, found)
+    for sums in every:
+        for key, values in sums.items():
+            found[key] = found[key] + values if key in found else values
+    return found
+
+
+def block_record(name: str, samples: Iterable[Mapping[Key, Floats]]) -> SumsRecord:
+    """Return the record of a block of samples; the sums of grid cells are rounded to float32, which halves it."""
+    found = totals(samples)
+    for key in found:
+        if key[3] == INPUT_ERROR:
+            found[key] = found[key].astype(np.float32).astype(np.float64)
+    return SumsRecord(name, found)
 
 
 def residual_sums(residual: Floats) -> Floats:

@@ -23,7 +23,7 @@ from corrstore.training.evaluation.evaluate import merged_records
 from corrstore.training.evaluation.predictors.comparison import Opened
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.tallies import Domain
-from corrstore.training.evaluation.sums import read_sums
+from corrstore.training.evaluation.sums import RECORD_FORM, read_sums
 
 DESCRIPTION = "evaluation.json"
 
@@ -47,6 +47,7 @@ class Description:
     inits: list[str]
     baselines: list[str]
     marked: str
+    form: int = RECORD_FORM
 
     @classmethod
     def of_agenda(cls, agenda: Agenda, place: str) -> Description:
@@ -94,7 +95,7 @@ class Description:
             np.array([parse_time(self.times[place]) for place in places]),
             np.array(inits, "datetime64[s]"),
             len(self.keys) - len(keys),
-            merged_records([read_sums(folder, self.place, key) for key in keys]),
+            merged_records((read_sums(folder, self.place, key) for key in keys), len(keys))[0],
             {},
             self.baselines,
             [],
@@ -107,8 +108,11 @@ def read_description(folder: Folder) -> Description:
     if not folder.exists(DESCRIPTION):
         raise BadInput(f"no evaluation at {folder.url}: it has no {DESCRIPTION}; `corrstore evaluate` makes one")
     try:
-        found = Description(**json.loads(folder.read(DESCRIPTION)))
-        _ = found.target_grid, [Variable(**each["variable"]) for each in found.channels]
-    except (ValueError, TypeError, KeyError, ValidationError):
+        content = json.loads(folder.read(DESCRIPTION))
+        if content.get("form") == RECORD_FORM:
+            found = Description(**content)
+            _ = found.target_grid, [Variable(**each["variable"]) for each in found.channels]
+            return found
+    except (ValueError, TypeError, AttributeError, KeyError, ValidationError):
         raise DamagedData(f"{folder.path(DESCRIPTION)} is damaged; evaluate again") from None
-    return found
+    raise BadInput(f"{folder.url} holds the records of another version of corrstore; evaluate again")

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import format_time, parse_time
 from corrstore.datasets.store.records import write_task_record
-from corrstore.training.evaluation.evaluate import fit_sample, score_sample
+from corrstore.training.evaluation.evaluate import score_sample
 from corrstore.training.evaluation.predictors.comparison import Opened
+from corrstore.training.evaluation.predictors.fits import Floats, block_record
+from corrstore.training.evaluation.predictors.measured import sample_sums
 from corrstore.training.evaluation.records.records import Records
+from corrstore.training.evaluation.sums import Key
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.header import Header, Part
@@ -120,17 +123,17 @@ class DrawnScores:
         """
         records, agenda = self.records, self.records.agenda
         opened = Opened(agenda.comparison, self.forecast)
-        for index in self._mine(records.fits):
-            self._draw([Part(agenda.positions[index], None)])
-            write_task_record(records.folder, fit_sample(opened, *self._sample(index)), records.fits)
-            self.forecast.release(agenda.positions[index])
-        self._wait_for(lambda: not records.todo(records.fits))
+        for number in self._mine(len(agenda.blocks), records.fits_todo):
+            block = agenda.blocks[number]
+            record = block_record(block.name, (self._measured(opened, agenda.positions[i]) for i in block.indices))
+            write_task_record(records.folder, record, records.fits)
+        self._wait_for(lambda: not records.fits_todo)
         if self.rank == 0:
             records.write_totals()
         self._wait_for(lambda: records.has_totals)
         with ThreadPoolExecutor(1) as scorer:
             before: Future[None] | None = None
-            for done, index in enumerate(self._mine(records.scores)):
+            for done, index in enumerate(self._mine(len(agenda.keys), records.scores_todo)):
                 self._draw(self.forecast.parts_of(agenda.positions[index]))
                 if before:
                     before.result()
@@ -140,16 +143,19 @@ class DrawnScores:
                 before.result()
         rest = [each for each in self.forecast.header.parts if self.kept(each) and not self.forecast.in_folder(each)]
         list(self.forecast.sampler.draw(self.forecast, rest[self.rank :: self.world_size]))
-        self._wait_for(lambda: not records.todo(records.scores))
+        self._wait_for(lambda: not records.scores_todo)
 
-    def _sample(self, index: int) -> tuple[int, str]:
-        return self.records.agenda.positions[index], self.records.agenda.keys[index]
-
-    def _mine(self, place: str) -> list[int]:
-        """The samples of this process's share that have no record there."""
-        count, todo = len(self.records.agenda.keys), set(self.records.todo(place))
+    def _mine(self, count: int, todo: list[int]) -> list[int]:
+        """Return what is to do of this process's share of so many."""
         share = range(self.rank * count // self.world_size, (self.rank + 1) * count // self.world_size)
-        return [index for index in share if index in todo]
+        return [index for index in todo if index in share]
+
+    def _measured(self, opened: Opened, position: int) -> dict[Key, Floats]:
+        """Return what a sample tells about the predictors of others; only its regression is drawn, and not held."""
+        self._draw([Part(position, None)])
+        found = sample_sums(opened, position)
+        self.forecast.release(position)
+        return found
 
     def _draw(self, parts: Sequence[Part]) -> None:
         self.forecast.hold(parts)
@@ -158,10 +164,11 @@ class DrawnScores:
                 self.forecast.write(part, self.forecast.held[part])
 
     def _score(self, opened: Opened, index: int) -> None:
-        records = self.records
-        found = score_sample(opened, *self._sample(index), records.fit(index), self.threads)
+        records, agenda = self.records, self.records.agenda
+        place = agenda.positions[index], agenda.keys[index]
+        found = score_sample(opened, *place, records.total(index), self.threads)
         write_task_record(records.folder, found, records.scores)
-        self.forecast.release(records.agenda.positions[index])
+        self.forecast.release(agenda.positions[index])
 
     def _wait_for(self, there: Callable[[], bool]) -> None:
         """Wait for the records of the other processes; where one of them fails, all are ended."""

@@ -9,10 +9,10 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.records import write_task_record
 from corrstore.training.evaluation.agenda import Agenda
 from corrstore.training.evaluation.evaluate import collected
-from corrstore.training.evaluation.predictors.fits import Fit, totals
+from corrstore.training.evaluation.predictors.fits import Floats, totals
 from corrstore.training.evaluation.records.description import Description
 from corrstore.training.evaluation.results import Evaluation
-from corrstore.training.evaluation.sums import SumsRecord, read_sums
+from corrstore.training.evaluation.sums import Key, SumsRecord, read_sums
 
 RECORDS = "records"
 
@@ -21,8 +21,8 @@ RECORDS = "records"
 class Records:
     """The records of an agenda in the folder of its evaluation, below a digest of all that they depend on.
 
-    `fits` are what each sample tells about the predictors of others, `totals` the sums of these by group, and `scores`
-    the tallies.
+    `fits` are what each block of samples tells about the predictors of others, `totals` the sums of these by group, and
+    `scores` the tallies of each sample.
     """
 
     agenda: Agenda
@@ -51,25 +51,34 @@ class Records:
     @property
     def has_totals(self) -> bool:
         """True where the sums of all groups are there."""
-        return len(self.folder.names(self.totals)) == len(set(self.agenda.groups))
+        return len(self.folder.names(self.totals)) == len({block.group for block in self.agenda.blocks})
 
-    def todo(self, place: str) -> list[int]:
-        """Return the agenda's samples that have no record there yet."""
+    @property
+    def fits_todo(self) -> list[int]:
+        """The agenda's blocks that have no record yet."""
+        return self._without(self.fits, [block.name for block in self.agenda.blocks])
+
+    @property
+    def scores_todo(self) -> list[int]:
+        """The agenda's samples that have no record of their tallies yet."""
+        return self._without(self.scores, self.agenda.keys)
+
+    def _without(self, place: str, names: list[str]) -> list[int]:
         there = set(self.folder.names(place))
-        return [index for index, key in enumerate(self.agenda.keys) if f"{key}.parquet" not in there]
+        return [index for index, name in enumerate(names) if f"{name}.parquet" not in there]
 
-    def fit(self, index: int) -> Fit:
-        """Return what the other samples of the group of one tell."""
-        total = read_sums(self.folder, self.totals, _file_name(self.agenda.groups[index]))
-        return Fit(total, read_sums(self.folder, self.fits, self.agenda.keys[index]))
+    def total(self, index: int) -> dict[Key, Floats] | None:
+        """Return the sums of the fits of a sample's group; None where nothing is fitted."""
+        if not self.agenda.comparison.fitted:
+            return None
+        return read_sums(self.folder, self.totals, _file_name(self.agenda.groups[index])).sums
 
     def write_totals(self) -> None:
         """Write the sums of the fits of each group, one record after the other."""
-        agenda = self.agenda
-        for group in dict.fromkeys(agenda.groups):
-            keys = (key for key, theirs in zip(agenda.keys, agenda.groups, strict=True) if theirs == group)
-            found = totals(group, (read_sums(self.folder, self.fits, key) for key in keys))
-            write_task_record(self.folder, SumsRecord(_file_name(group), found.sums), self.totals)
+        blocks = self.agenda.blocks
+        for group in dict.fromkeys(block.group for block in blocks):
+            every = (read_sums(self.folder, self.fits, block.name).sums for block in blocks if block.group == group)
+            write_task_record(self.folder, SumsRecord(_file_name(group), totals(every)), self.totals)
 
     def evaluation(self) -> Evaluation:
         """Return the evaluation of all the samples, describe it, and remove the records of other settings."""

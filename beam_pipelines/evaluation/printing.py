@@ -7,6 +7,7 @@ from rich.table import Table
 
 from corrstore.catalog.printing.wording import number, units
 from corrstore.datasets.commands import results
+from corrstore.training.evaluation.groups import ALL, SEASONS
 from corrstore.training.evaluation.pages.scorecard import cards, verdict
 from corrstore.training.evaluation.pairs import Pair
 from corrstore.training.evaluation.results import Evaluation
@@ -30,15 +31,16 @@ def print_scores(evaluation: Evaluation) -> None:
 
 
 def print_pair(pair: Pair) -> None:
-    """Print two evaluations in words, and their differences; a dot marks what is significant."""
+    """Print two evaluations in words, and their differences by lead and by season; a dot marks what is significant."""
     for sentence in pair.verdict:
         results.print(sentence, highlight=False, markup=False)
-    titles = ("channel", "lead", "region", "A", "B", "B worse by", "95 % interval", "", "effective\nsamples")
+    titles = ("channel", "lead", "season", "region", "A", "B", "B worse by", "95 % interval", "", "effective\nsamples")
     table = Table(*titles, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for each in pair.differences:
+    for each in (each for each in pair.differences if each.period in (ALL, *SEASONS)):
         low, high = number(each.low, 2), number(each.high, 2)
         table.add_row(
-            *(f"{each.channel} {units(each.units)}", each.lead, each.region, number(each.a, 3), number(each.b, 3)),
+            *(f"{each.channel} {units(each.units)}", each.lead, each.period, each.region),
+            *(number(each.a, 3), number(each.b, 3)),
             *(number(each.difference, 2), f"{low} to {high}", "●" if each.significant else ""),
             number(each.effective, 2),
         )

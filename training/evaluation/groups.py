@@ -12,7 +12,7 @@ from corrstore.datasets.recipe.periods import Times
 from corrstore.datasets.recipe.sample_axes import format_lead
 
 ALL = "all"
-_SEASONS = np.array(["DJF", "MAM", "JJA", "SON"])
+SEASONS = ("DJF", "MAM", "JJA", "SON")
 
 
 class Group(NamedTuple):
@@ -36,7 +36,7 @@ def groups(times: Times, inits: Times, regions: Iterable[str]) -> list[Group]:
             leads[format_lead(lead)] = times - inits == lead
     months, hours = times.astype("datetime64[M]").astype(int) % 12, times.astype("datetime64[h]")
     labels = [
-        _SEASONS[(months + 1) % 12 // 3],
+        np.array(SEASONS)[(months + 1) % 12 // 3],
         np.array([f"month {month + 1:02d}" for month in months]),
         np.array([f"{hour:02d} UTC" for hour in hours.astype(int) % 24]),
     ]

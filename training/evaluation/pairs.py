@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +29,13 @@ _WORSE: dict[Best, Callable[[Floats], Floats]] = {
 class Difference(NamedTuple):
     """Both scores of a channel, and how much worse B is than A, with its interval; negative is better.
 
-    `significant` is what remains at a false discovery rate of 5 % among the channels and leads of a region.
+    `significant` is what remains at a false discovery rate of 5 % among the channels and leads of a region, or
+    among its channels and parts of the period. `reservation` says what the interval is not to be trusted for.
     """
 
     region: str
     lead: str
+    period: str
     channel: str
     units: str
     a: float
@@ -43,6 +45,7 @@ class Difference(NamedTuple):
     high: float
     effective: float
     significant: bool
+    reservation: str
 
 
 class Pair(NamedTuple):
@@ -56,30 +59,33 @@ class Pair(NamedTuple):
 
     @property
     def differences(self) -> list[Difference]:
-        """The differences of all channels and leads, in each region."""
+        """The differences of all channels and leads in each region, then of all channels and parts of the period.
+
+        Intervals of a part whose units do not follow one another are as those of Evaluation.biases.
+        """
         found = []
         for region in dict.fromkeys(group.region for group in self.a.groups):
-            rows = list(self._rows(region))
-            sure = significant(np.array([float(each.p) for _, each in rows]))
-            for (start, each), certain in zip(rows, sure, strict=True):
-                value, low, high, _, effective = map(float, each)
-                found.append(Difference(*start, value, low, high, effective, bool(certain)))
+            here = [group for group in self.a.groups if group.region == region]
+            whole = [each for each in here if each.period == ALL and (each.lead == ALL) != bool(self.a.leads)]
+            for family in (whole, [each for each in here if each.lead == ALL != each.period]):
+                rows = list(self._rows(family))
+                sure = significant(np.array([float(each.p) for *_, each in rows]))
+                for (start, units, each), certain in zip(rows, sure, strict=True):
+                    value, low, high, _, effective = map(float, each)
+                    said = reservation(effective, units)
+                    found.append(Difference(*start, value, low, high, effective, bool(certain), said))
         return found
 
-    def _rows(self, region: str) -> list[tuple[tuple[str, str, str, str, float, float], Estimate]]:
-        found = []
-        for group in self.a.groups:
-            if group.region != region or group.period != ALL or (group.lead == ALL) == bool(self.a.leads):
-                continue
+    def _rows(self, family: list[Group]) -> Iterator[tuple[tuple[str | float, ...], int, Estimate]]:
+        for group in family:
             for channel in self.a.channels:
-                key = (region, channel.name, self.predictor)
+                key = (group.region, channel.name, self.predictor)
                 if key in self.a.regional and key in self.b.regional:
                     of = functions(self.a.domain, channel.variable)[self.score]
                     values, estimate = self._estimate(of, group, self.a.regional[key], self.b.regional[key])
                     unit = BY_NAME[self.score].unit
                     units = channel.variable.units if unit is None else unit
-                    found.append(((region, group.lead, channel.name, units, *values), estimate))
-        return found
+                    yield (*group[:3], channel.name, units, *values), len(self.a.units(group)), estimate
 
     def _estimate(
         self, of: Callable[[Tally], Floats], group: Group, a: Tally, b: Tally
@@ -97,7 +103,8 @@ class Pair(NamedTuple):
     @property
     def verdict(self) -> list[str]:
         """Sentences: in how many pairs of channel and lead B is better, and how sure that is."""
-        found = [each for each in self.differences if each.region == ALL and np.isfinite(each.difference)]
+        every = [each for each in self.differences if each.region == each.period == ALL]
+        found = [each for each in every if np.isfinite(each.difference)]
         better, sure = ([each for each in found if each.difference < 0], [each for each in found if each.significant])
         gained = sum(each.difference < 0 for each in sure)
         said = [
@@ -135,14 +142,16 @@ def paired(url_a: str, url_b: str, predictor: str | None = None, score: str = "c
         raise BadInput(
             f"no channel of predictor {named!r} is in both; they share {', '.join(dict.fromkeys(common)) or 'nothing'}"
         )
-    for channel, _ in both:
-        _check_truth(channel, a.tallies[channel, named], b.tallies[channel, named], keys, (ours, theirs))
+    for region, channel, one in a.regional.keys() & b.regional.keys():
+        if one == named:
+            of = channel if region == ALL else f"{channel} in region {region}"
+            _check_truth(
+                of, a.regional[region, channel, named], b.regional[region, channel, named], keys, (ours, theirs)
+            )
     return Pair((ours, theirs), a, b, named, score)
 
 
-def _check_truth(
-    channel: str, a: Tally, b: Tally, keys: list[str], descriptions: tuple[Description, Description]
-) -> None:
+def _check_truth(of: str, a: Tally, b: Tally, keys: list[str], descriptions: tuple[Description, Description]) -> None:
     """Raise BadInput where the sums of the truth alone differ in one of the samples."""
     for what in ("weight", "truth_spectrum", "truth_distribution"):
         first, second = getattr(a, what), getattr(b, what)
@@ -152,6 +161,6 @@ def _check_truth(
         if not np.all(same):
             key = keys[int(np.argmin(same))]
             raise BadInput(
-                f"{channel} at {key} is not the same in both: other pixels or another truth, {descriptions[0].truth}"
-                f" and {descriptions[1].truth}; evaluate both with one truth and the same baselines"
+                f"{of} at {key} is not the same in both: other pixels or another truth, {descriptions[0].truth}"
+                f" and {descriptions[1].truth}; evaluate both with one truth, the same baselines and the same regions"
             )

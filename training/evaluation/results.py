@@ -19,13 +19,14 @@ from corrstore.training.evaluation.groups import ALL, Group, groups
 from corrstore.training.evaluation.predictors.names import INTERPOLATION, PREDICTORS
 from corrstore.training.evaluation.scoring.registry import BY_NAME, functions, places
 from corrstore.training.evaluation.scoring.tallies import Domain, Floats, Tally
-from corrstore.training.evaluation.uncertainty import Estimate, block_of_days, estimated, significant
+from corrstore.training.evaluation.uncertainty import Estimate, block_of_days, estimated, reservation, significant
 
 
 class ScoreRow(NamedTuple):
     """A score of a channel's predictor; None is what it has not: threshold, width, quantile, or an interval.
 
-    A bias is `significant` where it differs from zero after correction, as in Evaluation.biases.
+    A bias is `significant` where it differs from zero after correction, as in Evaluation.biases. `reservation` says in
+    words what the interval is not to be trusted for; it is empty where nothing has to be said.
     """
 
     channel: str
@@ -44,6 +45,7 @@ class ScoreRow(NamedTuple):
     lead: str = ALL
     period: str = ALL
     significant: bool | None = None
+    reservation: str = ""
 
 
 class Bias(NamedTuple):
@@ -150,7 +152,7 @@ class Evaluation:
     def table(self) -> pa.Table:
         """The rows of all groups as a table."""
         columns = list(zip(*self.grouped_rows, strict=True))
-        texts = {"channel", "units", "predictor", "score", "region", "lead", "period"}
+        texts = {"channel", "units", "predictor", "score", "region", "lead", "period", "reservation"}
         others = {"samples": pa.int64(), "significant": pa.bool_()}
         kinds = [pa.string() if name in texts else others.get(name, pa.float64()) for name in ScoreRow._fields]
         return pa.table(
@@ -184,14 +186,15 @@ class Evaluation:
             for channel in self.channels:
                 keys = [(channel.name, each) for each in (predictor, reference)]
                 if all(key in self.tallies for key in keys):
-                    found[channel.name, group.lead] = self._gain(group, keys, score)
+                    found[channel.name, group.lead] = self.gain(group, keys, score)
         sure = significant(np.array([float(each.p) for each in found.values()]))
         return [
             Gain(*key, float(each.value), float(each.low), float(each.high), float(each.effective), bool(one))
             for (key, each), one in zip(found.items(), sure, strict=True)
         ]
 
-    def _gain(self, group: Group, keys: Sequence[tuple[str, str]], score: str) -> Estimate:
+    def gain(self, group: Group, keys: Sequence[tuple[str, str]], score: str) -> Estimate:
+        """Return the share of the second one's score that the first one gains, by channel and predictor."""
         (channel,) = (each for each in self.channels if each.name == keys[0][0])
         measure, units = functions(self.domain, channel.variable)[score], self.units(group)
         ours, theirs = (self.tallies[key] for key in keys)
@@ -271,7 +274,7 @@ class Evaluation:
         return {(name, *each[:4]): each.significant for name in predictors for each in self.biases(name)}
 
     def _rows(self, group: Group) -> Iterator[ScoreRow]:
-        count = int(group.samples.sum())
+        count, units = int(group.samples.sum()), len(self.units(group))
         for channel in self.channels:
             for predictor in self.predictors(channel):
                 for name, found in self._scores(group, channel.name, predictor).items():
@@ -284,7 +287,9 @@ class Evaluation:
                         where = (place.get("threshold"), place.get("width_km"), place.get("quantile"))
                         row = (channel.name, unit, predictor, name, *where, float(numbers[0]), low, high, effective)
                         key = (predictor, channel.name, *group[:3])
-                        yield ScoreRow(*row, count, *group[:3], self._significant.get(key) if name == "bias" else None)
+                        sure = self._significant.get(key) if name == "bias" else None
+                        said = "" if group.period != ALL or np.isnan(numbers[0]) else reservation(numbers[3], units)
+                        yield ScoreRow(*row, count, *group[:3], sure, said)
 
 
 def _ratio(errors: Floats, weights: Floats, counts: Floats) -> Floats:

@@ -21,6 +21,11 @@ LEAST_UNITS = 8
 """Fewest units for which there is an interval."""
 FEW = 30
 """Number of effective samples below which `reservation` says so."""
+CAUTION = (
+    f"with the effective samples behind it in brackets where they are fewer than {FEW}; of fewer than {FEW // 3} it may"
+    f" be too narrow, and of fewer than {LEAST_UNITS} units there is none"
+)
+"""What a page says of its intervals."""
 _BLOCKS = 2.5  # lengths that make the standard error best; an interval needs less bias than that
 _ROWS = 512
 

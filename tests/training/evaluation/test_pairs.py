@@ -22,7 +22,7 @@ from corrstore.training.evaluation.predictors.comparison import compare
 from corrstore.training.evaluation.predictors.names import REGRESSION
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.tallies import Domain, Tally
-from corrstore.training.evaluation.sums import read_sums
+from corrstore.training.evaluation.sums import SumsRecord, read_sums
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Header
 from tests.command import corrstore
@@ -71,11 +71,11 @@ def test_another_noise_is_no_difference_and_a_louder_one_is(folders):
     null = paired(folders["a"], folders["null"])
     assert not any(each.significant for each in null.differences) and "significantly better in 0" in null.verdict[0]
     assert len(null.a.times) == 10
-    found = {each.channel: each for each in paired(folders["a"], folders["louder"]).differences}
+    found = {each.channel: each for each in paired(folders["a"], folders["louder"]).differences if each.period == "all"}
     assert found["t2m"].significant and found["t2m"].b / found["t2m"].a == pytest.approx(1.5, rel=0.1)
     assert not found["u10m"].significant and found["t2m"].low < found["t2m"].difference < found["t2m"].high
     assert found["t2m"].difference == pytest.approx(found["t2m"].b - found["t2m"].a)
-    back = {each.channel: each for each in paired(folders["louder"], folders["a"]).differences}
+    back = {each.channel: each for each in paired(folders["louder"], folders["a"]).differences if each.period == "all"}
     assert back["t2m"].difference == pytest.approx(-found["t2m"].difference) and back["t2m"].significant
     same = paired(folders["a"], folders["a"]).differences
     assert all(each.difference == 0 and not each.significant for each in same)
@@ -83,7 +83,7 @@ def test_another_noise_is_no_difference_and_a_louder_one_is(folders):
 
 def test_a_null_is_significant_no_more_often_than_it_may_be():
     """In 200 pairs of 3 channels of noise that both share, and each its own."""
-    rng, found, units = np.random.default_rng(0), 0, 40
+    rng, found, units = np.random.default_rng(0), 0, 30
     names = [each.name for each in fields(Tally)]
     channels = [channel_named(name) for name in ("t2m", "u10m", "sp")]
     domain = Domain.of_grid(RectilinearGrid(np.arange(30.0, 33), np.arange(100.0, 103)))
@@ -132,6 +132,67 @@ def test_another_truth_is_refused(folders, tmp_path):
         paired(folders["null"], str(tmp_path / "other"))
 
 
+def test_an_evaluation_of_another_form_is_refused_in_one_line(folders, tmp_path):
+    content = json.loads(Path(folders["a"], "evaluation.json").read_text())
+    for form in ({**content, "form": content["form"] - 1}, {k: v for k, v in content.items() if k != "form"}):
+        (tmp_path / "evaluation.json").write_text(json.dumps(form))
+        with pytest.raises(BadInput, match="of another version of corrstore; evaluate again"):
+            paired(str(tmp_path), folders["a"])
+
+
+def seasonal(days, planted, region="west"):
+    """Two sides of an evaluation of two regions, alike but for noise; B is worse in summer in one region."""
+    rng, names = np.random.default_rng(3), [each.name for each in fields(Tally)]
+    channels = [channel_named(name) for name in ("t2m", "u10m")]
+    domain = Domain.of_grid(RectilinearGrid(np.arange(30.0, 33), np.arange(100.0, 103)))
+    times = np.datetime64("2020-03-01", "s") + np.arange(days) * np.timedelta64(86400, "s")
+    summer = times >= np.datetime64("2020-06-01")
+    sides = []
+    for side in range(2):
+        tallies = {}
+        for place in ("all", "west", "east"):
+            for channel in channels:
+                sums = {**dict.fromkeys(names, np.zeros(days)), "weight": np.ones(days)}
+                sums["crps"] = rng.gamma(40, 1 / 40, days)
+                if side and place == region and channel.name == "t2m":
+                    sums["crps"] += planted * summer
+                tallies[place, channel.name, REGRESSION] = Tally(**sums)
+        inits = np.full(days, np.datetime64("NaT", "s"))
+        sides.append(Evaluation(channels, domain, times, inits, 0, tallies, {}, [], []))
+    return Pair(None, *sides, REGRESSION, "crps")
+
+
+def test_a_loss_in_one_region_and_season_is_found_in_those_rows_and_in_no_other():
+    rows = seasonal(184, 0.3).differences
+    sure = {(each.region, each.period, each.channel) for each in rows if each.significant}
+    assert ("west", "JJA", "t2m") in sure
+    assert sure <= {("west", period, "t2m") for period in ("all", "JJA", "month 06", "month 07", "month 08")}
+    assert {each.period for each in rows} > {"all", "MAM", "JJA", "month 03"} and {each.lead for each in rows} == {
+        "all"
+    }
+    (june,) = (each for each in rows if each[:4] == ("west", "all", "month 06", "t2m"))
+    assert june.difference == pytest.approx(0.3, abs=0.1)
+    assert all(bool(each.reservation) == (each.effective < 30) for each in rows)
+    assert any(each.reservation for each in rows)
+    assert not any(each.significant for each in seasonal(184, 0.0).differences)
+
+
+def test_regions_of_one_name_and_other_bounds_are_refused(folders, tmp_path):
+    content = json.loads(Path(folders["a"], "evaluation.json").read_text())
+    for name, share in (("one", 0.5), ("other", 0.4)):
+        place = tmp_path / name / content["place"]
+        place.mkdir(parents=True)
+        for key in content["keys"]:
+            record = read_sums(Folder(folders["a"]), content["place"], key)
+            part = {("west", *k[1:]): v * share for k, v in record.sums.items() if k[0] == "all"}
+            (place / f"{key}.parquet").write_bytes(SumsRecord(key, record.sums | part).to_bytes())
+        (tmp_path / name / "evaluation.json").write_text(json.dumps(content))
+    assert {each.region for each in paired(folders["a"], str(tmp_path / "one")).differences} == {"all"}
+    assert {each.region for each in paired(*[str(tmp_path / "one")] * 2).differences} == {"all", "west"}
+    with pytest.raises(BadInput, match=r"in region west at .* is not the same in both"):
+        paired(str(tmp_path / "one"), str(tmp_path / "other"))
+
+
 def test_the_command_prints_the_table_or_json_and_writes_a_page(folders, tmp_path):
     page = tmp_path / "pair.html"
     ended = corrstore("compare", folders["a"], folders["louder"], "--output", page)
@@ -139,5 +200,5 @@ def test_the_command_prints_the_table_or_json_and_writes_a_page(folders, tmp_pat
     text = page.read_text()
     assert "SYNTHETIC" in text and text.count("●") == 1 and 'src="http' not in text
     ended = corrstore("compare", folders["a"], folders["louder"], "--json", "--score", "rmse")
-    rows = {row["channel"]: row for row in json.loads(ended.stdout)}
+    rows = {row["channel"]: row for row in json.loads(ended.stdout) if row["period"] == "all"}
     assert rows["t2m"]["significant"] and set(rows) == set(CHANNELS)

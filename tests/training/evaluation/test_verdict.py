@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -17,10 +18,10 @@ from corrstore.datasets.synthetic.forecasts.errors import FORECAST_ERRORS
 from corrstore.datasets.variables.channels import channel_named
 from corrstore.training.evaluation.agenda import make_agenda
 from corrstore.training.evaluation.evaluate import evaluate
-from corrstore.training.evaluation.pages.report import write_evaluation_report
+from corrstore.training.evaluation.pages.report import lowest_predictors, write_evaluation_report
 from corrstore.training.evaluation.pages.scorecard import cards, crossing
 from corrstore.training.evaluation.predictors.comparison import compare
-from corrstore.training.evaluation.predictors.names import ENSEMBLE, PERSISTENCE, REGRESSION, WHITE
+from corrstore.training.evaluation.predictors.names import ENSEMBLE, MEAN, PERSISTENCE, REGRESSION, WHITE
 from corrstore.training.evaluation.predictors.regions import read_regions
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.tallies import Domain, merged, tally
@@ -33,6 +34,7 @@ LEADS = np.array([3, 6, 9, 12]).astype("timedelta64[h]")
 GROWTH = FORECAST_ERRORS["cma_meso"].growth["t2m"]
 OURS = 0.55
 """The error of the judged forecast, between those of the baseline at 6 and 9 h."""
+GRID = RectilinearGrid.from_box(north=30.5, south=30.0, west=100.0, east=100.5, step=0.1)
 
 
 def mean_absolute(lead):
@@ -150,6 +152,9 @@ def test_the_report_of_runs_has_a_scorecard_and_what_it_must_say(demo_store, fol
     text = (tmp_path / "report.html").read_text()
     assert "regression <span>over meso</span>" in text and "CRPS by lead" in text
     assert "too few for an interval" in text and 'src="http' not in text
+    assert not re.search(r'<td class="\w+ best"', text), "of four runs nothing is sure"
+    rows = [row for row in found.grouped_rows if row.period == "all" and not np.isnan(row.value)]
+    assert all(row.low is None and "too few for an interval" in row.reservation for row in rows)
 
 
 def test_what_cannot_be_compared_is_refused(demo_store, folder):
@@ -165,19 +170,18 @@ def test_what_cannot_be_compared_is_refused(demo_store, folder):
 
 def test_a_bias_of_one_region_and_season_is_found_there_and_nowhere_else():
     """Errors of two seasons in three regions, alike from day to day; one region is too warm in summer."""
-    grid = RectilinearGrid.from_box(north=30.5, south=30.0, west=100.0, east=100.5, step=0.1)
     days = np.datetime64("2020-03-01T00", "s") + np.arange(183) * np.timedelta64(1, "D")
     regions, rng, found = ("west", "middle", "east"), np.random.default_rng(8), {}
-    truth = np.zeros(grid.shape, np.float32)
+    truth = np.zeros(GRID.shape, np.float32)
     for region in regions:
         errors = lfilter([1.0], [1.0, -0.4], rng.standard_normal(days.size))
         if region == "middle":
             errors += 2.5 * (days >= np.datetime64("2020-06-01"))
         fields = errors[:, None, None, None].astype(np.float32) + truth
-        found[region, "t2m", REGRESSION] = merged(tally(each, truth, Domain.of_grid(grid)) for each in fields)
+        found[region, "t2m", REGRESSION] = merged(tally(each, truth, Domain.of_grid(GRID)) for each in fields)
     found = {("all", *key[1:]): each for key, each in list(found.items())[:1]} | found
     nat = np.full(days.size, np.datetime64("NaT", "s"))
-    evaluation = Evaluation([channel_named("t2m")], Domain.of_grid(grid), days, nat, 0, found, {}, [], [])
+    evaluation = Evaluation([channel_named("t2m")], Domain.of_grid(GRID), days, nat, 0, found, {}, [], [])
     rows = [each for each in evaluation.biases(REGRESSION) if each.region in regions]
     sure = {(each.region, each.period) for each in rows if each.significant}
     summer = {("middle", each) for each in ("JJA", "month 06", "month 07", "month 08")}
@@ -188,6 +192,23 @@ def test_a_bias_of_one_region_and_season_is_found_there_and_nowhere_else():
     assert {r["score"] for r in written if r["significant"] is not None} == {"bias"}
     widths = [width_of_bias(replace(evaluation, block_days=days)) for days in (1, 20)]
     assert widths[1] > 1.5 * widths[0]
+
+
+def test_the_lowest_score_is_bold_only_where_that_is_sure():
+    """Absolute errors of three predictors, and of the mean of one: of t2m they differ by noise, of u10m one is half."""
+    rng, units = np.random.default_rng(1), 60
+    zeros = np.zeros((1, *GRID.shape), np.float32)
+    alike = merged([tally(zeros, zeros[0], Domain.of_grid(GRID))] * units)
+    times = np.datetime64("2020-06-01", "s") + np.arange(units) * np.timedelta64(86400, "s")
+    channels, tallies = [channel_named(name) for name in ("t2m", "u10m")], {}
+    for channel in channels:
+        for predictor in (REGRESSION, ENSEMBLE, "meso"):
+            errors = rng.gamma(9, 1 / 9, units) * (0.5 if (channel.name, predictor) == ("u10m", ENSEMBLE) else 1)
+            tallies["all", channel.name, predictor] = replace(alike, absolute_error=errors * alike.weight)
+        tallies["all", channel.name, MEAN] = tallies["all", channel.name, ENSEMBLE]
+    nat = np.full(units, np.datetime64("NaT", "s"))
+    evaluation = Evaluation(channels, Domain.of_grid(GRID), times, nat, 0, tallies, {}, ["meso"], [])
+    assert lowest_predictors(evaluation) == {("u10m", "mae"): {MEAN, ENSEMBLE}}
 
 
 def width_of_bias(evaluation):

@@ -46,7 +46,10 @@ def _by_lead(evaluation: Evaluation, channel: Channel, score: str, title: str) -
     found = {each: [evaluation.score(channel, each, score, lead) for lead in leads] for each in kept}
     values = np.array([[each.value for each in row] for row in found.values()])
     low, high = min(float(np.nanmin(values)), 0.0), max(float(np.nanmax(values)), 0.0)
-    along, upright = Axis(0, len(leads) - 1), Axis(low * 1.15, high * 1.15 or 1.0)
+    room = 0.4 * (high - low) or 1.0
+    ends = np.array([[(each.low, each.high) for each in row] for row in found.values()])
+    low, high = max(np.nanmin([low, *ends.flat]), low - room), min(np.nanmax([high, *ends.flat]), high + room)
+    along, upright = Axis(0, len(leads) - 1), Axis(low * 1.05, high * 1.05 or 1.0)
     x = along.at(np.arange(len(leads)))
     lines = []
     for name, row in found.items():
@@ -64,7 +67,10 @@ def performance_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
     """Return detection over success ratio, a line through the thresholds; None without thresholds."""
     if not channel.variable.thresholds:
         return None
-    axis, lines = Axis(0, 1), [Line("reliable", path(np.array([0.0, 1.0]), np.array([0.0, 1.0])))]
+    axis, lines = (
+        Axis(0, 1),
+        [Line("as many as observed", path(np.array([0.0, 1.0]), np.array([0.0, 1.0])), of="reliable")],
+    )
     for name in evaluation.predictors(channel):
         total = evaluation.tallies[channel.name, name].total
         success, detected = 1 - scores.far(total)[0], scores.pod(total)[0]

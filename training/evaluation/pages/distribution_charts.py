@@ -75,7 +75,7 @@ def quantile_chart(evaluation: Evaluation, channel: Channel) -> Chart | None:
         f"of all pixels over the truth's, {short_number(LEVELS[0])} to {short_number(LEVELS[-1])}, in"
         f" {units(channel.variable.units) or '1'}; steeper than the diagonal is more extreme",
         [
-            Line("reliable", path(ends, ends)),
+            Line("as the truth", path(ends, ends), of="reliable"),
             *(Line(name, path(axis.at(truth), axis.at(each))) for name, each in found.items()),
         ],
         axis.round_ticks,

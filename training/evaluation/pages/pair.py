@@ -1,4 +1,4 @@
-"""The page of two evaluations: one table a region of what B loses or gains over A, by channel and lead."""
+"""The page of two evaluations: tables of what B loses or gains over A, by channel and lead or part of the period."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from corrstore.training.evaluation.pages.scorecard import colour
 from corrstore.training.evaluation.pairs import Difference, Pair
 from corrstore.training.evaluation.results import Gain
 from corrstore.training.evaluation.scoring.registry import BY_NAME
+from corrstore.training.evaluation.uncertainty import CAUTION, FEW
 
 
 def write_pair_page(pair: Pair, output: Path) -> None:
     """Write the page of two evaluations: one HTML file that needs no other."""
-    regions: dict[str, dict[str, dict[str, Difference]]] = {}
+    tables: dict[str, dict[str, dict[str, Difference]]] = {}
     for each in pair.differences:
-        regions.setdefault(each.region, {}).setdefault(each.channel, {})[each.lead] = each
+        parts = each.period != ALL
+        table = tables.setdefault(f"{each.region}{', by part of the period' if parts else ''}", {})
+        table.setdefault(each.channel, {})[each.period if parts else each.lead] = each
     page = (
         templates()
         .get_template("pair.html.j2")
@@ -27,9 +30,10 @@ def write_pair_page(pair: Pair, output: Path) -> None:
             pair=pair,
             verdict=pair.verdict,
             title=BY_NAME[pair.score].title or pair.score,
-            regions=regions,
-            leads=pair.a.leads or [ALL],
+            tables=tables,
             share=share,
+            enough=FEW,
+            caution=CAUTION,
             colour=lambda each: colour(_gain(each)),
             synthetic="synthetic" in " ".join(each.title for each in pair.descriptions).lower(),
         )

@@ -55,7 +55,7 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
     """Return sentences: what is better than what, by how much, how sure."""
     said = []
     for card in found:
-        gains = [each for _, row in card.rows for each in row if each is not None and np.isfinite(each.value)]
+        gains = [each for _, row in card.rows for each in row if each is not None and not np.isnan(each.value)]
         if not gains:
             continue
         better = [each for each in gains if each.value > 0]
@@ -68,7 +68,7 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
             f" {'is' if sure < 2 else 'are'} significant."
         )
         if lost := crossing(card):
-            said.append(f"It is no longer better from these leads on: {', '.join(lost)}.")
+            said.append(f"It is better at first, and not at a later lead: {', '.join(lost)}.")
     known = [each.effective for card in found for _, row in card.rows for each in row if each is not None]
     least = float(np.nanmin(known)) if np.isfinite(known).any() else np.nan
     if reserved := reservation(least, len(set(evaluation.clusters))):

@@ -16,6 +16,7 @@ from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.tallies import Floats, Tally
 
 _WAVELENGTHS = np.array([5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000])
+_LEAST = 1e-9  # of the truth's variance: below it is the rounding of a constant field
 _DECADES_SHOWN = 4
 
 
@@ -46,9 +47,11 @@ def _spectra(
 ) -> Chart | None:
     waves, predictors = evaluation.domain.wavenumbers, evaluation.predictors(channel)
     totals = {each: evaluation.tallies[channel.name, each].total for each in predictors}
-    totals = {name: total for name, total in totals.items() if spectra(total)[0].size}
-    first = next(iter(totals.values()))
-    if not spectra(first)[1].any():
+    totals = {
+        name: total for name, total in totals.items() if spectra(total)[0].sum() > _LEAST * spectra(total)[1].sum()
+    }
+    first = next(iter(totals.values()), None)
+    if first is None or not spectra(first)[1].any():
         return None
     powers = {"truth": spectra(first)[1], **{name: spectra(total)[0] for name, total in totals.items()}}
     densities = {name: (power[0] / first.whole / waves.widths)[waves.resolved] for name, power in powers.items()}

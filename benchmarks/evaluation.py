@@ -1,19 +1,20 @@
-"""A benchmark of scoring: fields of the paper's domain against the package `scores`, and what --score adds to drawing.
+"""A benchmark of scoring: fields of the paper's domain against `scores` and xskillscore, and what --score adds.
 
 One channel with thresholds and one without, of 1600 x 2400 and 8 members, SYNTHETIC, on the same arrays in one process
-and one thread; a sample has 2 of one kind and 22 of the other. `scores` computes what it has of our scores, ours all of
-them; the common ones must agree. What `scores` lacks (energy, variogram, spectra, ranks, spread) are ours alone.
+and one thread; a sample has 2 of one kind and 22 of the other. A package computes what it has of our scores, ours all
+of them; the common ones must agree. What both lack (energy, variogram, spectra, spread) is ours alone. A package that
+is not installed is left out, and told.
 
-The share that --score adds: measured where a store and a checkpoint are given, and by arithmetic for the paper's
-network on one GPU, whose floating-point operations are counted.
+The share that --score adds to drawing: measured where a store is given, with the network of a checkpoint or, without
+one, an untrained network of the paper's size; and by arithmetic for the paper's domain on one GPU, from the
+floating-point operations of that network.
 
-Run: python -m benchmarks.evaluation [--shape 1600 2400] [--members 8] [--store S --checkpoint RUN]
+Run: python -m benchmarks.evaluation [--shape 1600 2400] [--members 8] [--store S [--checkpoint RUN]]
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import resource
 import tempfile
 import time
@@ -32,7 +33,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.opening import open_store
+from corrstore.datasets.store.opening import Store, open_store
+from corrstore.training.diffusion.levels import NoiseLevels
+from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.evaluation.agenda import make_agenda
 from corrstore.training.evaluation.predictors.comparison import compare
@@ -46,8 +49,11 @@ from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.selection import Selection
 from corrstore.training.forecasts.settings import SamplingSettings, tile_size
 from corrstore.training.forecasts.tiles import Tiling
-from corrstore.training.learning.checkpoint import load_checkpoint
+from corrstore.training.learning.checkpoint import Trained, load_checkpoint
+from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.networks.network import NetworkConfig, UNet
+from corrstore.training.patches.features import Features, static_scales
+from corrstore.training.run_config import RunConfig
 
 THRESHOLDS = (0.1, 1.0, 5.0, 10.0)
 PLAIN, EVENTS = 22, 2
@@ -106,15 +112,52 @@ def by_scores(ensemble: Fields, truth: Fields, domain: Domain, thresholds: tuple
     return {name: float(np.squeeze(value)) for name, value in found.items()}
 
 
-def the_same(ensemble: Fields, truth: Fields, domain: Domain, thresholds: tuple[float, ...]) -> None:
+def by_xskillscore(ensemble: Fields, truth: Fields, domain: Domain, thresholds: tuple[float, ...]) -> dict[str, float]:
+    """Return what xskillscore computes of our scores; its CRPS is not the fair one, and ranks have no weights."""
+    import xskillscore as xs
+
+    members = xr.DataArray(ensemble, dims=("member", "lat", "lon"))
+    observed = xr.DataArray(truth, dims=("lat", "lon"))
+    weights = xr.DataArray(np.broadcast_to(domain.row_weights[:, None], truth.shape), dims=("lat", "lon"))
+    mean, dim = members.mean("member", dtype=np.float64), ["lat", "lon"]
+    found = {
+        "mae": xs.mae(mean, observed, dim=dim, weights=weights),
+        "rmse": xs.rmse(mean, observed, dim=dim, weights=weights),
+        "bias": xs.me(mean, observed, dim=dim, weights=weights),
+        "not the fair crps": xs.crps_ensemble(observed, members, dim=dim, weights=weights),
+    }
+    xs.rank_histogram(observed, members, dim=dim)
+    for threshold in thresholds:
+        found[f"brier {threshold}"] = xs.threshold_brier_score(observed, members, threshold, dim=dim, weights=weights)
+        edges = np.array([-np.inf, threshold, np.inf])
+        counts = xs.Contingency(observed, mean, edges, edges, dim=dim)
+        for measure in (
+            "hit_rate",
+            "false_alarm_ratio",
+            "threat_score",
+            "equit_threat_score",
+            "heidke_score",
+            "bias_score",
+        ):
+            found[f"{measure} {threshold}"] = getattr(counts, measure)()
+    return {name: float(np.squeeze(value)) for name, value in found.items()}
+
+
+def the_same(
+    ensemble: Fields, truth: Fields, domain: Domain, thresholds: tuple[float, ...], package: str = "scores"
+) -> None:
     """Compute the sums of the scores that the package has too (beside them ranks and the energy score's distances)."""
     shape, levels = truth.shape, np.array(thresholds)
+    quantiles, widths = (QUANTILES, domain.widths) if package == "scores" else ((), ())
     pixel_sums(
-        *(ensemble, truth.astype(np.float64), domain.row_weights, np.zeros(shape), levels, np.array(QUANTILES)),
+        *(ensemble, truth.astype(np.float64), domain.row_weights, np.zeros(shape), levels, np.array(quantiles, float)),
         *(PROBABILITIES, (-np.inf, np.inf), None),
     )
-    for threshold in thresholds:
-        fraction_errors(ensemble, truth, threshold, domain.widths)
+    for threshold in thresholds if widths else ():
+        fraction_errors(ensemble, truth, threshold, widths)
+
+
+PACKAGES = {"scores": by_scores, "xskillscore": by_xskillscore}
 
 
 def common(found: Tally, thresholds: tuple[float, ...]) -> dict[str, float]:
@@ -134,43 +177,54 @@ def seconds_of(function: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
-def against_scores(shape: tuple[int, int], members: int, console: Console) -> float:
-    """Print the seconds of both a channel and a sample; return our seconds for a sample's ensembles."""
+def against_packages(shape: tuple[int, int], members: int, console: Console) -> float:
+    """Print the seconds of ours and of the packages, and return ours for the ensembles of a sample."""
     ensemble, truth = synthetic(shape, members)
     domain = Domain.of_grid(RectilinearGrid(np.linspace(12.25, 60, shape[0]), np.linspace(70, 141.75, shape[1])))
     small = Domain.of_grid(RectilinearGrid(domain.grid.lat[:64], domain.grid.lon[:64]))
     corner = ensemble[:, :64, :64], truth[:64, :64], small, THRESHOLDS
+    installed = [name for name in PACKAGES if find_spec(name)]
     tally(*corner)  # compiles
-    if find_spec("scores"):
-        by_scores(*corner)  # imports
+    for name in installed:
+        PACKAGES[name](*corner)  # imports
+        the_same(*corner, name)
+    columns = [title for name in installed for title in ("ours, the same", name, "ratio")]
     title = f"{shape[0]} x {shape[1]}, {members} members, seconds of one core"
-    table = Table("", "ours, all", "ours, the same", "scores", "ratio of the same", title=title)
-    total, ours_peak = np.zeros(3), 0
-    for name, thresholds, channels in (("a channel", (), PLAIN), ("with thresholds", THRESHOLDS, EVENTS)):
+    table = Table("", "ours, all", *columns, title=title)
+    total, peaks = np.zeros(1 + 2 * len(installed)), []
+    for row, thresholds, channels in (("a channel", (), PLAIN), ("with thresholds", THRESHOLDS, EVENTS)):
         mine: list[Tally] = []
-        theirs: list[dict[str, float]] = []
-        ours_took = seconds_of(lambda t=thresholds, m=mine: m.append(tally(ensemble, truth, domain, t)))
-        ours_peak = ours_peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        same = seconds_of(lambda t=thresholds: the_same(ensemble, truth, domain, t))
-        took = math.nan
-        if find_spec("scores"):
-            took = seconds_of(lambda t=thresholds, m=theirs: m.append(by_scores(ensemble, truth, domain, t)))
-            for score, value in common(mine[0], thresholds).items():
-                np.testing.assert_allclose(value, theirs[0][score], rtol=1e-5, err_msg=score)
-        table.add_row(name, f"{ours_took:.2f}", f"{same:.2f}", f"{took:.1f}", f"{took / same:.1f}")
-        total += channels * np.array([ours_took, same, took])
-    table.add_row("a sample of 24", *(f"{each:.0f}" for each in total), f"{total[2] / total[1]:.1f}")
+        took = [seconds_of(lambda t=thresholds, m=mine: m.append(tally(ensemble, truth, domain, t)))]
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        known = common(mine[0], thresholds)
+        for name in installed:
+            theirs: list[dict[str, float]] = []
+            took.append(seconds_of(lambda t=thresholds, p=name: the_same(ensemble, truth, domain, t, p)))
+            work = PACKAGES[name]
+            took.append(seconds_of(lambda t=thresholds, m=theirs, w=work: m.append(w(ensemble, truth, domain, t))))
+            for score in known.keys() & theirs[0].keys():
+                np.testing.assert_allclose(known[score], theirs[0][score], rtol=1e-5, err_msg=f"{name}: {score}")
+        table.add_row(row, *_seconds(np.array(took)))
+        total += channels * np.array(took)
+    table.add_row("a sample of 24", *_seconds(total))
     console.print(table)
-    if not find_spec("scores"):
-        console.print("the package `scores` is not installed: nothing to compare with; pip install scores")
+    for name in PACKAGES.keys() - set(installed):
+        console.print(f"the package {name} is not installed: nothing to compare with; pip install {name}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     console.print(
-        f"samples a second: {1 / total[0]:.4f}, of the same scores {1 / total[1]:.4f} beside {1 / total[2]:.4f};"
-        " the most memory of this process was"
-        f" {decimal(ours_peak * 1024)} with ours, {decimal(peak)} with both; the arrays have"
+        f"samples a second: {1 / total[0]:.4f} of one core; the most memory of this process was"
+        f" {decimal(peaks[0] * 1024)} with ours, {decimal(peak)} with all; the arrays have"
         f" {decimal(ensemble.nbytes + truth.nbytes)}"
     )
     return float(total[0])
+
+
+def _seconds(took: NDArray[np.float64]) -> list[str]:
+    """Seconds in words: ours, and of each package ours of the same, its own, and their ratio."""
+    cells = [f"{took[0]:.2f}"]
+    for same, theirs in took[1:].reshape(-1, 2):
+        cells += [f"{same:.2f}", f"{theirs:.1f}", f"{theirs / same:.1f}"]
+    return cells
 
 
 def paper_drawing(shape: tuple[int, int], members: int) -> tuple[float, int]:
@@ -190,10 +244,21 @@ def paper_drawing(shape: tuple[int, int], members: int) -> tuple[float, int]:
     return tiles * (operations[False] + members * calls * operations[True]), calls
 
 
-def added_share(store_url: str, checkpoint: str, members: int, times: int, console: Console) -> None:
+def untrained(store: Store) -> Trained:
+    """Return networks of the paper's size for the store, whose numbers mean nothing."""
+    fields = store.attributes["fingerprint_fields"]
+    config = RunConfig(stage="diffusion", size="paper")
+    known = {"url": store.folder.url, "fingerprint": store.fingerprint, "fingerprint_fields": fields}
+    count = len(fields["target"]["channels"])
+    models = frozen(regression_for(config, fields), "cpu"), frozen(denoiser_for(config, fields), "cpu")
+    scale, levels = ResidualScale(torch.zeros(count), torch.full((count,), 0.1)), NoiseLevels(0.002, 500.0)
+    return Trained(config, 0, known, Features(store, static_scales(store)), *models, scale, levels)
+
+
+def added_share(store_url: str, checkpoint: str | None, members: int, times: int, console: Console) -> None:
     """Print the seconds of drawing, and of drawing and scoring, of as many times of a store's test split."""
     store = open_store(store_url)
-    trained = load_checkpoint(checkpoint, store)
+    trained = load_checkpoint(checkpoint, store) if checkpoint else untrained(store)
     samples, levels = Selection("test").samples(store)[:times], trained.noise_levels
     assert levels is not None
     sides = tile_size(trained)
@@ -206,7 +271,7 @@ def added_share(store_url: str, checkpoint: str, members: int, times: int, conso
         judged = sampler.forecast(f"{name}/judged", "zarr")
         judged.create()
         drawn = DrawnForecast(judged.folder, judged.header, sampler=sampler)
-        agenda = make_agenda(compare(store_url, f"{name}/judged"), drawn=drawn)
+        agenda = make_agenda(compare(store_url, f"{name}/judged", drawn=drawn), drawn=drawn)
         work = DrawnScores(Records(agenda, Folder(f"{name}/evaluation")), drawn, Kept())
         both = seconds_of(lambda: work.run(lambda done: None))
         size = sum(path.stat().st_size for path in Path(name, "evaluation").rglob("*") if path.is_file())
@@ -228,7 +293,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=2)
     options = parser.parse_args()
     console, shape = Console(width=120), (options.shape[0], options.shape[1])
-    seconds = against_scores(shape, options.members, console)
+    seconds = against_packages(shape, options.members, console)
     operations, calls = paper_drawing((1600, 2400), options.members)
     gpu = operations / GPU
     console.print(
@@ -237,7 +302,7 @@ def main() -> None:
         f" about {3.5 * seconds:.0f} s of one core, {3.5 * seconds / 16 / gpu:.0%} of that on 16 cores, and runs while"
         " the next sample is drawn"
     )
-    if options.checkpoint:
+    if options.store:
         added_share(options.store, options.checkpoint, options.members, options.times, console)
 
 

@@ -40,7 +40,7 @@ def evaluate(truth: str, forecast: str, **settings: Any) -> Evaluation:
         found.setdefault(block.group, []).append(block_record(block.name, samples))
     total = {group: totals(each.sums for each in records) for group, records in found.items()}
     places = zip(agenda.positions, agenda.keys, agenda.groups, strict=True)
-    return collected(agenda, (score_sample(opened, *place, total.get(group)) for *place, group in places))
+    return collected(agenda, (score_sample(opened, position, key, total.get(group)) for position, key, group in places))
 
 
 def score_sample(

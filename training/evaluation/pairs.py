@@ -26,6 +26,9 @@ _WORSE: dict[Best, Callable[[Floats], Floats]] = {
 """How bad a score is, by what is best."""
 
 
+_Start = tuple[str, str, str, str, str, float, float]
+
+
 class Difference(NamedTuple):
     """Both scores of a channel, and how much worse B is than A, with its interval; negative is better.
 
@@ -76,7 +79,7 @@ class Pair(NamedTuple):
                     found.append(Difference(*start, value, low, high, effective, bool(certain), said))
         return found
 
-    def _rows(self, family: list[Group]) -> Iterator[tuple[tuple[str | float, ...], int, Estimate]]:
+    def _rows(self, family: list[Group]) -> Iterator[tuple[_Start, int, Estimate]]:
         for group in family:
             for channel in self.a.channels:
                 key = (group.region, channel.name, self.predictor)

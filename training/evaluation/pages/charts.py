@@ -47,8 +47,8 @@ def _by_lead(evaluation: Evaluation, channel: Channel, score: str, title: str) -
     values = np.array([[each.value for each in row] for row in found.values()])
     low, high = min(float(np.nanmin(values)), 0.0), max(float(np.nanmax(values)), 0.0)
     room = 0.4 * (high - low) or 1.0
-    ends = np.array([[(each.low, each.high) for each in row] for row in found.values()])
-    low, high = max(np.nanmin([low, *ends.flat]), low - room), min(np.nanmax([high, *ends.flat]), high + room)
+    bounds = np.array([[(each.low, each.high) for each in row] for row in found.values()])
+    low, high = max(np.nanmin([low, *bounds.flat]), low - room), min(np.nanmax([high, *bounds.flat]), high + room)
     along, upright = Axis(0, len(leads) - 1), Axis(low * 1.05, high * 1.05 or 1.0)
     x = along.at(np.arange(len(leads)))
     lines = []

@@ -19,14 +19,16 @@ from corrstore.datasets.archives.gridded.slices import slices
 from corrstore.datasets.archives.gridded.units import rule_in_units
 from corrstore.datasets.archives.gridded.windows import refuse_other_window
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA, FieldReference
-from corrstore.datasets.archives.table import Dimensions, SourceTable
+from corrstore.datasets.archives.table import Dimensions, FieldRule, SourceTable
 from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.grids.grid import Grid
+from corrstore.datasets.grids.winds import is_turned
 from corrstore.datasets.recipe.periods import Interval
 from corrstore.datasets.variables.channels import Channel
 
 _MOST_POINTS, _MOST_KEPT = 1 << 29, 1 << 26
 _ALONG_GRID = {"x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind"}
+_EASTWARD = {"eastward_wind", "northward_wind"}
 _WRF = {"U", "V", "U10", "V10"}
 
 
@@ -56,6 +58,7 @@ def references(
                         refuse_other_window(rule, axes, variable)
                     in_our_units = rule_in_units(rule, axes.dataset[variable], channel.variable)
                     columns = slices(axes, variable, channel, in_our_units, period, member)
+                    along_grid = _is_along_grid(axes, variable, channel, rule, grid)
                 except UnknownLayout as error:
                     raise UnknownLayout(f"{file}: {error}") from None
                 common = {
@@ -69,7 +72,7 @@ def references(
                     "part": 0,
                     "grid_hash": grid.hash,
                     "add_offset": in_our_units.offset,
-                    "grid_relative": _is_along_grid(axes, variable),
+                    "grid_relative": along_grid,
                 }
                 found.append(_table(common, columns, has_no_run=bool(table.analysis)))
     return pa.concat_tables(found)
@@ -162,7 +165,25 @@ def _fits(axes: Axes, name: str, channel: Channel, level_in_name: bool) -> bool:
     return on_levels == (channel.level is not None and not level_in_name)
 
 
-def _is_along_grid(axes: Axes, name: str) -> bool:
-    """Return whether a wind component is along the grid's rows or columns: by its CF standard name, or WRF's name."""
-    standard_name = axes.dataset[name].attrs.get("standard_name")
-    return standard_name in _ALONG_GRID or (standard_name is None and "MAP_PROJ" in axes.dataset.attrs and name in _WRF)
+def _is_along_grid(axes: Axes, name: str, channel: Channel, rule: FieldRule, grid: Grid) -> bool:
+    """Return whether a wind component is along the grid's rows or columns.
+
+    The table may say so; else the file, by cfgrib's attribute, its CF standard name, or WRF's name. Raises
+    UnknownLayout where neither does and the grid is turned.
+    """
+    attributes = axes.dataset[name].attrs
+    standard_name = attributes.get("standard_name")
+    if rule.along_grid is not None or channel.vector_partner is None:
+        return bool(rule.along_grid)
+    if "GRIB_uvRelativeToGrid" in attributes:
+        return bool(attributes["GRIB_uvRelativeToGrid"])
+    if standard_name in _ALONG_GRID or (standard_name is None and "MAP_PROJ" in axes.dataset.attrs and name in _WRF):
+        return True
+    if standard_name not in _EASTWARD and is_turned(grid):
+        raise UnknownLayout(
+            f"variable {name} is on a grid that is turned against north, {grid}, and its standard_name,"
+            f" {standard_name or 'not stated'}, does not say whether the wind is along the grid (x_wind) or eastward"
+            f" (eastward_wind); write in a source table of your own fields: {{{channel.variable.name}: {{names: {name},"
+            " along_grid: true}}, or false"
+        )
+    return False

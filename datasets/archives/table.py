@@ -99,6 +99,9 @@ class FieldRule(BaseModel):
     accumulates: Accumulates | None = None
     method: WindowMethod | None = None
     rate: bool = False
+    along_grid: bool | None = Field(
+        None, description="in NetCDF and Zarr; whether a wind is along the grid's axes, where the file does not say"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -57,8 +57,15 @@ def turn_onto(grid: Grid, other: Grid) -> Turn | None:
         return (rows, columns) if near else None
     if type(grid) is not type(other):
         return None
-    looked_at = np.ix_([0, -1], [0, -1]) if isinstance(grid, ProjectedGrid) else ...
-    (lat, lon), (other_lat, other_lon) = ([each[looked_at] for each in one.latlon()] for one in (grid, other))
+    if isinstance(grid, ProjectedGrid) and isinstance(other, ProjectedGrid):
+        rows, columns = (
+            place if (mine[-1] - mine[0]) * (theirs[-1] - theirs[0]) >= 0 else place[::-1]
+            for place, mine, theirs in ((rows, grid.y, other.y), (columns, grid.x, other.x))
+        )
+        lat, lon = (each[np.ix_([0, -1], [0, -1])] for each in grid.latlon())
+        other_lat, other_lon = (each[np.ix_(rows[[0, -1]], columns[[0, -1]])] for each in other.latlon())
+    else:
+        (lat, lon), (other_lat, other_lon) = grid.latlon(), other.latlon()
     cell = np.hypot(np.ptp(lat[np.isfinite(lat)]), np.ptp(lon[np.isfinite(lon)])) / max(1, *grid.shape)
     away = np.hypot(lat - other_lat, _around(lon - other_lon) * np.cos(np.deg2rad(lat)))
     return (rows, columns) if np.nanmax(away) <= min(_ROUNDING, _PART_OF_CELL * cell) else None

@@ -9,8 +9,12 @@ from numpy.typing import ArrayLike
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.fields import FieldArray
+from corrstore.datasets.grids.grid import Grid
 from corrstore.datasets.grids.projected import ProjectedGrid
+from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.grids.scattered.points import PointsGrid
+
+_TURNED = 0.01  # degrees; a wind of 10 m/s turned by so much is wrong by 2 mm/s
 
 
 def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid | PointsGrid) -> tuple[FieldArray, FieldArray]:
@@ -30,6 +34,12 @@ def earth_relative(u: ArrayLike, v: ArrayLike, grid: ProjectedGrid | PointsGrid)
         )
     cos, sin = _convergence(grid)
     return along_x * cos + along_y * sin, along_y * cos - along_x * sin
+
+
+@lru_cache(maxsize=16)
+def is_turned(grid: Grid) -> bool:
+    """Return whether the rows of a grid run elsewhere than from west to east."""
+    return not isinstance(grid, RectilinearGrid) and bool(np.nanmax(np.abs(grid.convergence())) > _TURNED)
 
 
 @lru_cache(maxsize=4)

@@ -97,7 +97,7 @@ def held_channel(channel: Channel, references: pa.Table, numbers: pa.Array, note
         elif version_of[taken] != version:
             notes["preliminary fields set aside for final ones"] += 1
         else:
-            notes["fields held by several files, the first taken"] += 1
+            notes["fields held more than once, the first taken"] += 1
     if taken_early := sum(version == preliminary for version in version_of.values()):
         notes["preliminary (expver 0005) fields taken"] += taken_early
     return held

@@ -28,6 +28,7 @@ from corrstore.datasets.samples.absent_channels import refuse_absent_channels
 from corrstore.datasets.samples.reading import (
     GriddedField,
     MissingField,
+    difference,
     fine_grid,
     packing_step,
     read_term,
@@ -39,7 +40,6 @@ from corrstore.datasets.store.constants import constants_from_store
 
 _TIMES_COMPARED = 24
 _TIMES_NAMED = 4
-_ROUNDING = 2.0**-20  # of numbers in float32, of which GRIB1 keeps its lowest in fewer bits
 _MESSAGES_CHECKED = 8  # damaged messages to skip in the search for a channel's grid
 _LONGEST_RUN = np.timedelta64(2, "D")  # the longest time outside the period at which an accumulation begins or ends
 
@@ -170,10 +170,8 @@ def _refuse_change(recipe: Recipe, source: str, variable: str, inventory: Invent
             )
             if first is None:
                 first = field, step
-            theirs = first[0].values_on(field.grid)
-            most = float(np.nanmax(np.abs(field.values - theirs), initial=0))
-            rounding = step + first[1] + _ROUNDING * float(np.nanmax(np.abs(theirs), initial=0))
-            if most > rounding or not np.array_equal(np.isnan(field.values), np.isnan(theirs)):
+            most = difference(field, first[0], step + first[1])
+            if most is not None:
                 at = f"at {format_time(np.datetime64(row['valid_time'], 's'))} " if row["valid_time"] else ""
                 raise BadInput(
                     f"static.{variable}: {variable} of sources.{source} is not the same at all times: {at}it differs"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corrstore.datasets.archives import gridded_archive
-from corrstore.datasets.archives.grib.decode import read_field, read_packing_step
+from corrstore.datasets.archives.grib.decode import mars_keys, read_field, read_packing_step
 from corrstore.datasets.archives.references import FieldReference, faults_of
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.grids.grid import Grid, turn_onto
@@ -29,6 +29,7 @@ from corrstore.datasets.variables.derivations import Derivation
 
 _FINER = 0.75  # a grid whose spacing is less than this part of another's is the finer one
 _EXTREMES: dict[str | None, np.ufunc] = {"maximum": np.maximum, "minimum": np.minimum}
+_ROUNDING = 2.0**-20  # of numbers in float32, of which GRIB1 keeps its lowest in fewer bits
 _KEPT = 2  # fields in memory: the two components of a wind, or its speed and direction
 
 
@@ -52,6 +53,18 @@ class GriddedField:
         if turn is None:
             raise MissingField(f"fields on two grids were to be combined: {grid} and {self.grid}")
         return self.values[np.ix_(*turn)]
+
+
+def difference(one: GriddedField, other: GriddedField, steps: float) -> float | None:
+    """Return the largest difference of two fields; None where `steps` of their packing explain it.
+
+    It is 0 where they differ in what pixels are missing alone. Raises MissingField where they lie on other points.
+    """
+    theirs = other.values_on(one.grid)
+    most = float(np.nanmax(np.abs(one.values - theirs), initial=0))
+    explained = steps + _ROUNDING * float(np.nanmax(np.abs(theirs), initial=0))
+    same = most <= explained and np.array_equal(np.isnan(one.values), np.isnan(theirs))
+    return None if same else most
 
 
 class FieldReader:
@@ -223,3 +236,12 @@ def packing_step(reference: FieldReference, options: dict[str, object]) -> float
             path = unpacked(reference.path, reference.inside)
             return read_packing_step(path, reference.offset, reference.length, reference.part)
         return gridded_archive.packing_step(reference, options)
+
+
+def mars_keys_of(reference: FieldReference) -> dict[str, str]:
+    """Return the keys by which ECMWF tells a GRIB field from others; none otherwise. Raises as `read_reference`."""
+    if reference.format != "grib":
+        return {}
+    with faults_of(reference):
+        path = unpacked(reference.path, reference.inside)
+        return mars_keys(path, reference.offset, reference.length, reference.part)

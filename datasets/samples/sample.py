@@ -84,7 +84,8 @@ def physical_fields(recipe: Recipe, plan: SamplePlan) -> Iterator[PhysicalField]
 def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
     """Return the statistics of the transformed values, from which the constants of normalisation are made.
 
-    A field that holds a number outside its physical range is left out, and named among the reasons.
+    A field that holds a number outside its physical range is left out, and named among the reasons, as is one that is
+    missing.
     """
     blocks: Blocks = {}
     reasons = []
@@ -92,6 +93,8 @@ def measure_sample(recipe: Recipe, plan: SamplePlan) -> SampleRecord:
         if field.outside:
             reasons.append(f"{field.role} {field.channel.name}: {field.outside}")
             continue
+        if field.missing:
+            reasons.append(f"{field.role} {field.channel.name}: {field.missing}")
         transform = transform_named(recipe.transform_name(field.channel))
         edges = transformed_range(recipe, field.channel)
         with suppress(DamagedData):  # an infinite value: the second pass reports it, the constants ignore the field
@@ -190,8 +193,12 @@ def static_fields(recipe: Recipe, plan: SamplePlan | None) -> NDArray[np.float32
         if found.outside:
             raise BadInput(f"static.{spec.variable}: {found.outside}; correct units or scale in the source's table")
         fields[position] = found.values
-        if np.isnan(fields[position]).any():
-            raise BadInput(f"static.{spec.variable}: source {spec.source} does not cover the target grid")
+        if lacking := int(np.isnan(fields[position]).sum()):
+            raise BadInput(
+                f"static.{spec.variable}: {lacking} of {grid.lat.size * grid.lon.size} points of the target grid,"
+                f" {grid}, have no number in sources.{spec.source}: they lie outside its grid, or where the file says"
+                " that numbers are missing; shrink the grid, or give a file that has them"
+            )
     return fields
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sample_plan import Term
 from corrstore.datasets.recipe.periods import format_time
-from corrstore.datasets.samples.reading import MissingField, read_term
+from corrstore.datasets.samples.reading import MissingField, difference, mars_keys_of, packing_step, read_term
 
 _EVERYWHERE = ["centre", "member", "grid_hash"]
 """The columns that must have one value in all fields of a channel."""
+_EPOCH = datetime(1970, 1, 1)
 _AT_ONCE = "generating_process"
 """The column that must have one value in all leads of a channel and run; analyses and other runs may have others."""
 _NAMES = {
@@ -54,28 +56,47 @@ def _with_the_only_centre(references: pa.Table) -> pa.Table:
 
 
 def _refuse_unequal_copies(source: str, references: pa.Table, options: dict[str, Any]) -> None:
-    """Raise BadInput where two files of one format hold a field of one run, equal but for its numbers.
+    """Raise BadInput where a source holds a field of one run, or of none, twice in one format, with other numbers.
 
-    Of such fields, the first one of each channel and the last one of each run are read.
+    Of such fields, the first one of each channel and the last one of each run are read. Numbers that packing explains
+    are the same. Static fields without a time are no such fields.
     """
-    of_runs = references.filter(pc.is_valid(references["init_time"]))
-    field = ["channel", "init_time", "valid_time", "window_start", "expver", "format"]
-    twice = _with_several(of_runs, field, "path")
-    twice.sort(key=lambda key: (key["valid_time"], key["init_time"], key["channel"]))
+    references = references.filter(pc.is_valid(references["valid_time"]))
+    field = ["channel", "init_time", "lead_time", "valid_time", "window_start", "expver", "format"]
+    twice = _held_twice(references, field)
+    twice.sort(key=lambda key: (key["valid_time"], key["init_time"] or _EPOCH, key["channel"]))
     first_of_channel = {key["channel"]: key for key in reversed(twice)}
     last_of_run = {key["init_time"]: key for key in twice}
     for key in (*first_of_channel.values(), *last_of_run.values()):
-        of_channel = of_runs.filter(pc.equal(of_runs["channel"], key["channel"]))
+        of_channel = references.filter(pc.equal(references["channel"], key["channel"]))
         at_once = of_channel.filter(pc.equal(of_channel["valid_time"], pa.scalar(key["valid_time"], pa.timestamp("s"))))
         first, *others = [row for row in at_once.to_pylist() if all(row[name] == key[name] for name in field)]
         for other in others:
             if _differ(first, other, options):
-                run, time = (format_time(np.datetime64(key[name], "s")) for name in ("init_time", "valid_time"))
-                raise BadInput(
-                    f"sources.{source} holds {key['channel']} of the run of {run} at {time} twice, with other numbers:"
-                    f" in {first['path']} and in {other['path']}\n"
-                    f"choose one stream by sources.{source}.select: {{path: PATTERN}}"
-                )
+                raise BadInput(_twice(source, key, *(FieldReference.from_row(row) for row in (first, other))))
+
+
+def _twice(source: str, key: dict[str, Any], one: FieldReference, other: FieldReference) -> str:
+    run, time = (np.datetime64(key[name], "s") for name in ("init_time", "valid_time"))
+    told = f"{key['channel']}{'' if np.isnat(run) else f' of the run of {format_time(run)}'} at {format_time(time)}"
+    mine, theirs = mars_keys_of(one), mars_keys_of(other)
+    keys = {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs.get(name, mine[name])}
+    differ = "".join(f"; their {name} is {each[0]} and {each[1]}" for name, each in keys.items())
+    name, (value, _) = next(iter(keys.items()), ("count", ("NUMBER", "")))
+    line = (
+        f"choose one stream by sources.{source}.select: {{path: PATTERN}}"
+        if one.path != other.path
+        else f"keep one of them, as with `grib_copy -w {name}={value} IN OUT`"
+        if one.format == "grib"
+        else "keep one of them, in a file without the other"
+    )
+    return f"sources.{source} holds {told} twice, with other numbers: in {one} and in {other}{differ}\n{line}"
+
+
+def _held_twice(references: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
+    """Return the values of the keys that several references share."""
+    counted = references.group_by(keys).aggregate([([], "count_all")])
+    return counted.filter(pc.greater(counted["count_all"], 1)).select(keys).to_pylist()
 
 
 def _with_several(references: pa.Table, keys: list[str], column: str) -> list[dict[str, Any]]:
@@ -89,9 +110,11 @@ def _with_several(references: pa.Table, keys: list[str], column: str) -> list[di
 
 def _differ(one: dict[str, Any], other: dict[str, Any], options: dict[str, Any]) -> bool:
     """Return whether two fields have other numbers; one that does not decode is told when it is read."""
+    references = [FieldReference.from_row(row) for row in (one, other)]
     try:
-        first, second = (read_term(Term(1, FieldReference.from_row(row)), options) for row in (one, other))
-        return not np.array_equal(first.values, second.values_on(first.grid), equal_nan=True)
+        first, second = (read_term(Term(1, reference), options) for reference in references)
+        steps = sum(abs(reference.scale) * packing_step(reference, options) for reference in references)
+        return difference(first, second, steps) is not None
     except (CorrstoreError, MissingField, OSError):
         return False
 

@@ -58,19 +58,22 @@ def constants_from_records(recipe: Recipe, records: Iterable[SampleRecord]) -> C
 
 @dataclass(frozen=True)
 class Measured:
-    """The records of the train split, by role and channel: statistics, and in words what lies outside its range."""
+    """The records of the train split, by role and channel: statistics, and what is outside its range or missing."""
 
     blocks: dict[str, list[BlockStatistics]] = field(default_factory=lambda: defaultdict(list))
     outside: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    missing: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, record: SampleRecord) -> None:
         """Take in one record."""
-        for (role, name), block in merged_by_channel(record.statistics).items():
+        blocks = merged_by_channel(record.statistics)
+        for (role, name), block in blocks.items():
             if block.count:
                 self.blocks[f"{role} {name}"].append(replace(block, histogram=np.zeros(0, np.int64)))
         for reason in record.reasons:
             label, _, fault = reason.partition(": ")
-            self.outside[label].append(fault)
+            was_counted = any(label == f"{role} {name}" for role, name in blocks)
+            (self.missing if was_counted else self.outside)[label].append(fault)
 
 
 def constants_from_store(recipe: Recipe, url: str) -> Constants:
@@ -140,8 +143,9 @@ def _constants_of(
             f" range, the first one: {outside[0]}; correct units or scale in the source's table"
         )
     if not found:
+        first = next(iter(measured.missing[label]), "all pixels are missing where the archive has it")
         raise BadInput(
-            f"{role} channel {channel.name} has no number in {split}; remove the channel or correct the source"
+            f"{role} channel {channel.name} has no number in {split}: {first}; remove the channel or correct the source"
         )
     merged = merge_all(found)
     std, least = merged.std, least_std(recipe, channel)

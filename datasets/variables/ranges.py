@@ -12,6 +12,10 @@ from corrstore.datasets.variables.variable import Variable
 
 _PACKING_NOT_TOLD = 2.0**-14
 """A share of the range's width: four steps of 16 bits, for archives that were packed once and do not tell it."""
+_PERHAPS_A_MARK = (
+    "; so far outside, it may be a mark for missing numbers that the file does not state: state it, as with"
+    " `cdo setctomiss,NUMBER IN OUT`"
+)
 
 
 class InRange(NamedTuple):
@@ -36,7 +40,9 @@ def within_range(values: NDArray[np.float32], variable: Variable, packing_step: 
     step = packing_step()
     if beyond > step + _PACKING_NOT_TOLD * float(highest - lowest):
         packed = f"; its packing has steps of {step:.3g}" if step else ""
-        return InRange(values, outside=outside(variable, low, high) + packed)
+        in_part = low <= highest and high >= lowest
+        mark = _PERHAPS_A_MARK if in_part and beyond > float(highest - lowest) else ""
+        return InRange(values, outside=outside(variable, low, high) + packed + mark)
     moved = int(np.count_nonzero((values < lowest) | (values > highest)))
     return InRange(np.clip(values, lowest, highest), moved)
 

@@ -160,7 +160,9 @@ def _of_variables(
                 level_type=None if pressures is None else 100,
                 count=max(int(np.prod(variable.shape[:-2])), 1),
                 levels=sorted((pressures * 100).tolist()) if pressures is not None else [],
-                levels_in=str(axes.dataset[level].attrs.get("units")) if on_level and pressures is None else "",
+                levels_in=str(axes.dataset[level].attrs.get("units", "no units"))
+                if on_level and pressures is None
+                else "",
                 unnamed={key: size for key, size in axes.unnamed(name).items() if key not in along and not unread},
                 members=axes.dataset[member].values.astype(int).ravel().tolist() if numbered else [],
                 grid=grid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 
@@ -30,11 +31,12 @@ class Near:
 def variables_of(held: HeldField, table: SourceTable) -> list[Near]:
     """Return the variables of the table that a field is; where it is none, those that it nearly is, nearest first."""
     found = []
+    known_elsewhere = _shipped_variables(held)
     for variable, rule in table.fields.items():
         if held.format.startswith("grib"):
             of_numbers = [numbers for numbers in rule.grib if _same_parameter(held, numbers)]
             told = [_differences(held, numbers) for numbers in of_numbers]
-            if not told and held.name in _short_names(variable):
+            if not told and (held.name in _short_names(variable) or variable in known_elsewhere):
                 asked = " or ".join(_numbers_text(numbers) for numbers in rule.grib) or "no GRIB"
                 told = [(f"it is {held.numbers_text}, the table asks for {asked}",)]
         else:
@@ -91,7 +93,7 @@ def _elsewhere(held: HeldField, channel: Channel, table: SourceTable) -> tuple[l
         own = "fetch pressure levels, or give this level a variable of your own, under variables and fields of a table"
         return [], own
     if channel.level is not None and held.levels_in:
-        return [f"its levels are in {held.levels_in}, which are no pressures"], "fetch pressure levels"
+        return [f"its levels, in {held.levels_in}, are no pressures"], "fetch pressure levels"
     first = next(iter(held.unnamed), "NAME")
     if channel.level is not None and held.level_type == 100 and not _on(held, channel.level):
         return [f"its levels are {shown(held.level_texts())}, not {channel.level} hPa"], "ask for a level that is there"
@@ -146,7 +148,7 @@ def _on(held: HeldField, level: int) -> bool:
 
 
 def _same_parameter(held: HeldField, numbers: GribNumbers) -> bool:
-    wanted = {name: value for name in _PARAMETER if (value := getattr(numbers, name)) is not None}
+    wanted = _parameter(numbers)
     return bool(wanted) and all(held.numbers.get(name) == value for name, value in wanted.items())
 
 
@@ -166,7 +168,7 @@ def _differences(held: HeldField, numbers: GribNumbers) -> tuple[str, ...]:
 
 
 def _numbers_text(numbers: GribNumbers) -> str:
-    asked = {name: value for name in _PARAMETER if (value := getattr(numbers, name)) is not None}
+    asked = _parameter(numbers)
     return f"GRIB{1 if 'parameter' in asked else 2}, " + ", ".join(f"{name} {value}" for name, value in asked.items())
 
 
@@ -174,6 +176,27 @@ def _plain(value: object) -> object:
     if isinstance(value, str):
         return f'"{value}"' if value.isdigit() else value
     return f"{value:g}"
+
+
+def _shipped_variables(held: HeldField) -> set[str]:
+    """Return the variables that a GRIB field is by one of the shipped tables."""
+    rules = _shipped_rules().get(frozenset(held.numbers.items()), []) if held.numbers else []
+    return {variable for variable, numbers in rules if not _differences(held, numbers)}
+
+
+@cache
+def _shipped_rules() -> dict[frozenset[tuple[str, int]], list[tuple[str, GribNumbers]]]:
+    """Return the variables of all shipped tables, and the rules of their numbers, by parameter."""
+    rules = defaultdict(list)
+    for table in map(load_table, shipped_tables()):
+        for variable, rule in table.fields.items():
+            for numbers in rule.grib:
+                rules[frozenset(_parameter(numbers).items())].append((variable, numbers))
+    return dict(rules)
+
+
+def _parameter(numbers: GribNumbers) -> dict[str, int]:
+    return {name: value for name in _PARAMETER if (value := getattr(numbers, name)) is not None}
 
 
 @cache

@@ -88,6 +88,25 @@ def read_packing_step(source: str | Path | bytes, offset: int, length: int, part
     return float(2.0**binary * 10.0**-decimal)
 
 
+def mars_keys(source: str | Path | bytes, offset: int, length: int, part: int = 0) -> dict[str, str]:
+    """Return the keys by which ECMWF tells a field from others: stream, type, class and more. Raises as `read_field`.
+
+    A message of other centres has fewer of them.
+    """
+    name, alone, _ = _message_of_one_field(source, offset, length, part)
+    keys: dict[str, str] = {}
+    try:
+        with message_handle(alone) as handle:
+            iterator = eccodes.codes_keys_iterator_new(handle, "mars")
+            while eccodes.codes_keys_iterator_next(iterator):
+                key = eccodes.codes_keys_iterator_get_name(iterator)
+                keys[key] = str(eccodes.codes_get_string(handle, key))
+            eccodes.codes_keys_iterator_delete(iterator)
+    except eccodes.CodesInternalError as error:
+        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
+    return keys
+
+
 def _message_of_one_field(source: str | Path | bytes, offset: int, length: int, part: int) -> tuple[str, bytes, bytes]:
     """Return the name of the source, a message that holds the field alone, and its grid section."""
     if isinstance(source, bytes):

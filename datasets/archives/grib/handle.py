@@ -6,17 +6,41 @@ The one place that imports ecCodes, and pyproj before it: a program that imports
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import corrstore.datasets.grids.proj  # noqa: F401
 
 # isort: split
 import eccodes
+import gribapi
 
 from corrstore.datasets.archives.grib.ncep_rotated import with_known_template
 
-__all__ = ["eccodes", "integer_key", "message_handle", "scaled_key"]
+__all__ = ["eccodes", "integer_key", "message_handle", "said_by_eccodes", "scaled_key"]
+
+_nowhere = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
+gribapi.grib_context_set_logging(_nowhere)
+
+
+@contextmanager
+def said_by_eccodes() -> Iterator[list[str]]:
+    """Collect the lines that ecCodes logs in the block, on the way out of it; elsewhere they are left out.
+
+    They would go to the terminal, hundreds for one file. What fails raises an error of its own.
+    """
+    lines: list[str] = []
+    with os.fdopen(os.memfd_create("ecCodes"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile() as log:
+        gribapi.grib_context_set_logging(log)
+        try:
+            yield lines
+        finally:
+            gribapi.grib_context_set_logging(_nowhere)
+            log.seek(0)
+            lines += log.read().decode(errors="replace").splitlines()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from corrstore.datasets.archives.grib.handle import eccodes, integer_key, message_handle
 from corrstore.datasets.archives.grib.levels import grib1_levels, grib2_levels
 from corrstore.datasets.archives.grib.sections import END, FieldSections
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 
 _NO_BITMAP, _NO_DATA = b"\0\0\0\x06\x06\xff", b"\0\0\0\x05\x07"
 _PLACEHOLDER_DATE = (2000).to_bytes(2) + bytes([1, 1, 0, 0, 0])
@@ -62,7 +62,7 @@ class FieldHeader(NamedTuple):
 
 
 def reference_time(field: FieldSections) -> datetime:
-    """Return the reference time (init_time) of a field, UTC; raises BadInput where the date does not exist."""
+    """Return the reference time (init_time) of a field, UTC; raises DamagedData where the date does not exist."""
     section = field.header[1]
     if field.edition == 2:
         year, rest = int.from_bytes(section[12:14]), section[14:19]
@@ -71,7 +71,7 @@ def reference_time(field: FieldSections) -> datetime:
     try:
         return datetime(year, *rest, tzinfo=UTC)  # type: ignore[misc]
     except ValueError as error:
-        raise BadInput(f"its reference time is {[year, *rest]}: {error}") from error
+        raise DamagedData(f"its reference time is {[year, *rest]}: {error}") from error
 
 
 def field_header(field: FieldSections) -> FieldHeader:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from corrstore.datasets.archives.grib.handle import eccodes, said_by_eccodes
 from corrstore.datasets.archives.grib.header import field_header, reference_time
 from corrstore.datasets.archives.grib.scan import Problem, messages
 from corrstore.datasets.archives.grib.sections import FieldSections, ProblemKind, Read
@@ -58,11 +59,12 @@ is for people to read. Level types are WMO's codes (GRIB2 table 4.5, GRIB1 table
 as coded where the type has no unit, null where the header gives none. A field whose `process` is not 'instant'
 is stated to hold over `window_start` to `valid_time`."""
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 """Another number where the same bytes give other rows or problems: indices that are kept are then taken again."""
 _HEAD = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_TIFF = "a TIFF file: write under the source engine: rasterio, with rioxarray installed"
 OTHER_FORMATS = {
     b"PK\x03\x04": "a ZIP archive: unzip it and give what is inside",
     b"CDF": "a NetCDF file (classic format)",
@@ -77,8 +79,8 @@ OTHER_FORMATS = {
     b"BUFR": "a BUFR file",
     b"version https://git-lfs": "a pointer of Git LFS and not the file: fetch it with `git lfs pull`",
     b"{": "JSON, as servers answer instead of a file: fetch it again",
-    b"II*\0": "a TIFF file",
-    b"MM\0*": "a TIFF file",
+    b"II*\0": _TIFF,
+    b"MM\0*": _TIFF,
     b"diamond": "a MICAPS text file (diamond): convert it to GRIB or NetCDF",
     b"<!doctype html": "an HTML page, as servers answer instead of a file: fetch it again",
     b"<html": "an HTML page, as servers answer instead of a file: fetch it again",
@@ -122,21 +124,40 @@ def index_ranges(name: str, read_at: Read, size: int) -> GribIndex:
     _refuse_other_formats(name, read(0, _HEAD))
     rows: list[tuple[Any, ...]] = []
     problems: list[Problem] = []
-    for found in messages(name, read, size):
-        if isinstance(found, Problem):
-            problems.append(found)
-            continue
-        for part, field in enumerate(found.fields):
-            try:
-                rows.append((found.offset, found.length, part, *_described(field)))
-                problems += _of_unknown_process(name, found.offset, rows[-1])
-            except Exception as error:
-                problems.append(Problem(name, found.offset, "corrupt", f"field {part}: {fault_of_file(error)}"))
+    with said_by_eccodes() as said:
+        for found in messages(name, read, size):
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            for part, field in enumerate(found.fields):
+                try:
+                    rows.append((found.offset, found.length, part, *_described(field)))
+                    problems += _of_unknown_process(name, found.offset, rows[-1])
+                except Exception as error:
+                    problems.append(_not_understood(name, found.offset, part, field, error))
+    if said:
+        text = f"ecCodes logged {len(said)} {'lines' if said[1:] else 'line'}, the first one: {said[0].strip()}"
+        problems.append(Problem(name, 0, "not_known", text))
     if not rows and {problem.kind for problem in problems} <= {"not_grib", "padding"}:
         raise BadInput(f"{name}: not a GRIB file: it begins with {read(0, 16)!r}, and GRIB is nowhere in it")
     columns = zip(*rows, strict=True) if rows else [[]] * len(INDEX_SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX_SCHEMA, strict=True)]
     return GribIndex(pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA), problems)
+
+
+def _not_understood(name: str, offset: int, part: int, field: FieldSections, error: Exception) -> Problem:
+    """Return the problem of a field whose sections fit, and whose header is not understood or contradicts itself."""
+    reason = f"field {part}: {fault_of_file(error)}"
+    if isinstance(error, BadInput):
+        return Problem(name, offset, "not_read", reason)
+    if field.edition == 1 or not isinstance(error, eccodes.CodesInternalError):
+        return Problem(name, offset, "corrupt", reason)
+    places = (("grid", 3, 12), ("product", 4, 7), ("packing", 5, 9))
+    templates = ", ".join(
+        f"{what} {section}.{int.from_bytes(field.header[section][at : at + 2])}" for what, section, at in places
+    )
+    text = f"field {part}: ecCodes does not understand its header ({templates}): {error}"
+    return Problem(name, offset, "not_read", text)
 
 
 def _of_unknown_process(name: str, offset: int, row: tuple[Any, ...]) -> list[Problem]:

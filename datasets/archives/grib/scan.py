@@ -20,7 +20,7 @@ _BULLETIN_STARTS = (b"\x01\r\r\n", b"****", b"####")
 _BULLETIN_HEADING = re.compile(rb"[\x00-\x20\dA-Z*#]*[A-Z]{4}\d{0,2} [A-Z]{4} \d{6}( [A-Z]{3})?(\s.*)?", re.DOTALL)
 """The abbreviated heading of a bulletin (WMO-No. 386), TTAAii CCCC YYGGgg BBB, behind counts and control characters."""
 _BULLETIN_HEADER = 500
-_BULLETIN_END = re.compile(rb"[\r\n\x03]*(NNNN)?[\r\n\x03]*")
+_BULLETIN_END = re.compile(rb"[\r\n\x03]*(NNNN|0{8,10})?[\r\n\x03]*")
 _LARGE_GAP = 1 << 20
 
 
@@ -51,6 +51,8 @@ def messages(name: str, read: Read, size: int) -> Iterator[Message | Problem]:
             if kind:
                 begin = read(start, min(24, position - start))
                 text = f"{position - start} bytes that are no GRIB message, beginning with {begin!r}"
+                if begin[:4] == b"GRIB":
+                    kind, text = "not_read", f"a message of GRIB edition {begin[7]}, expected 1 or 2"
                 yield Problem(name, start, kind, text)
             continue
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,8 @@ _UNITS = {
 }
 """The axes that the CF conventions (chapter 4) tell by standard names, and by units."""
 _MOST_PRESSURE = 1100.0  # hPa
+_NO_PRESSURE = re.compile(r"model|hybrid|sigma|\beta\b|height|depth|altitude|temperature|theta|isentrop", re.IGNORECASE)
+"""The words in the names of vertical coordinates, some without units, that are no pressures."""
 _NEVER = xr.Variable((), np.datetime64("NaT", "s"))
 
 
@@ -100,7 +103,8 @@ class Axes:
     def pressures(self) -> NDArray[np.float64] | None:
         """Return the levels in hPa. Where they state no units, they are in hPa, or in Pa if air has no such pressure.
 
-        None where they state another quantity, such as the number of a model's level.
+        None where they state another quantity, and where they are the numbers of a model's levels: by their name, or
+        because three and more whole numbers follow one another.
         """
         level = self.dataset[self.name("level")]
         values = np.atleast_1d(level.values)
@@ -108,7 +112,9 @@ class Axes:
             return None
         units = level.attrs.get("units")
         to_pascal = conversion(str(units), "Pa") if is_stated(units) else None
-        if to_pascal is None and is_stated(units):
+        named = " ".join(str(level.attrs.get(key, "")) for key in ("standard_name", "long_name"))
+        is_counted = len(values) > 2 and bool((np.abs(np.diff(values)) == 1).all())
+        if to_pascal is None and (is_stated(units) or is_counted or _NO_PRESSURE.search(named)):
             return None
         if to_pascal is None:
             to_pascal = (1.0 if np.nanmax(values) > _MOST_PRESSURE else 100.0, 0.0)

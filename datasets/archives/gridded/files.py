@@ -11,6 +11,7 @@ from typing import Any
 import xarray as xr
 
 from corrstore.datasets.archives.contents.files import ArchiveFile
+from corrstore.datasets.archives.gridded.absolute_times import with_relative_times
 from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file
 from corrstore.datasets.storage.cache import file_key
 from corrstore.datasets.storage.containers import unpacked, unpacked_folder
@@ -60,8 +61,13 @@ def _open(file: ArchiveFile, options: str, _state: str) -> xr.Dataset:
 
 
 def _by_engine(file: ArchiveFile, engine: str, options: dict[str, Any]) -> xr.Dataset:
-    """Return what an engine of xarray opens; cfgrib raises, instead of leaving out what does not fit the rest."""
-    defaults = {"indexpath": "", "errors": "raise"} if engine == "cfgrib" else {}
+    """Return what an engine of xarray opens; cfgrib raises, instead of leaving out what does not fit the rest.
+
+    rasterio's x and y state what they are only when they are asked to.
+    """
+    of_cfgrib = {"indexpath": "", "errors": "raise", "read_keys": ["uvRelativeToGrid"]}
+    defaults: dict[str, Any] = of_cfgrib if engine == "cfgrib" else {}
+    defaults |= {"decode_coords": "all"} if engine == "rasterio" else {"decode_cf": False}
     if engine not in xr.backends.list_engines():
         raise BadInput(
             f"engine {engine} is not installed; install the package that has it, or write one of"
@@ -70,7 +76,8 @@ def _by_engine(file: ArchiveFile, engine: str, options: dict[str, Any]) -> xr.Da
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*consolidated metadata", category=RuntimeWarning)
-            return xr.open_dataset(file.path, engine=engine, decode_cf=False, backend_kwargs=defaults | options)
+            opened = xr.open_dataset(file.path, engine=engine, **(defaults | options))
+            return opened.rio.write_coordinate_system() if engine == "rasterio" else opened
     except Exception as error:
         advice = "; narrow engine_options, such as filter_by_keys: {typeOfLevel: surface}" if engine == "cfgrib" else ""
         raise BadInput(f"{file} cannot be opened by xarray's engine {engine}: {fault_of_file(error)}{advice}") from None
@@ -82,7 +89,9 @@ def _decoded(file: ArchiveFile, raw: xr.Dataset) -> xr.Dataset:
             if not variable.attrs.get("_FillValue", 1) and "scale_factor" not in variable.attrs:
                 del variable.attrs["_FillValue"]
     try:
-        dataset = xr.decode_cf(raw, decode_timedelta=False)
+        dataset = xr.decode_cf(with_relative_times(raw), decode_timedelta=False)
+    except BadInput as error:
+        raise BadInput(f"{file}: {error}") from None
     except (ValueError, OverflowError) as error:
         reason = str(error).partition(". Try opening")[0]
         raise BadInput(

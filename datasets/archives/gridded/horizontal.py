@@ -110,7 +110,8 @@ def _projected(axes: Axes, variable: str) -> ProjectedGrid | None:
 
     Where latitudes and longitudes are stated too, and the projection does not give them, they are believed.
     """
-    mapping = str(axes.dataset[variable].attrs.get("grid_mapping", "")).partition(":")[0].split()
+    field = axes.dataset[variable]
+    mapping = str({**field.encoding, **field.attrs}.get("grid_mapping", "")).partition(":")[0].split()
     rows, columns = _projection_axes(axes, variable)
     if not mapping or mapping[0] not in axes.dataset.variables or rows is None or columns is None:
         return None

@@ -18,6 +18,7 @@ def rule_in_units(rule: FieldRule, field: xr.DataArray, variable: Variable) -> F
     those of the file, the number times `scale` plus `offset` is in these. Raises UnknownLayout where the units are not
     known, or measure another thing.
     """
+    _refuse_scaled_floats(field, variable)
     of_file = field.attrs.get("units")
     stated = rule.units or (of_file if is_stated(of_file) else None)
     if stated is None:
@@ -37,6 +38,18 @@ def rule_in_units(rule: FieldRule, field: xr.DataArray, variable: Variable) -> F
     if np.allclose((scale, offset), (rule.scale, rule.offset), rtol=1e-6):
         return rule
     return rule.model_copy(update={"scale": scale, "offset": offset})
+
+
+def _refuse_scaled_floats(field: xr.DataArray, variable: Variable) -> None:
+    """Raise UnknownLayout where numbers that are not packed have a scale: they were unpacked before, perhaps."""
+    scale, offset = (float(field.encoding.get(key, plain)) for key, plain in (("scale_factor", 1), ("add_offset", 0)))
+    if (scale, offset) != (1, 0) and np.dtype(field.encoding.get("dtype", "i2")).kind == "f":
+        raise UnknownLayout(
+            f"variable {field.name} has scale_factor {scale:g} and add_offset {offset:g} for {variable.name}, and its"
+            f" numbers are {field.encoding['dtype']}, which are not packed: they may be unpacked already. If they are,"
+            f" `ncatted -a scale_factor,{field.name},d,, -a add_offset,{field.name},d,, FILE`; else write the file with"
+            " the numbers that are meant"
+        )
 
 
 def _advice(rule: FieldRule, stated: str, name: str, variable: Variable) -> str:

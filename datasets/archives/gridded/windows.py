@@ -12,13 +12,14 @@ from corrstore.datasets.archives.table import FieldRule
 from corrstore.datasets.recipe.periods import format_time, parse_duration
 
 _METHODS = {"accum": "sum", "avg": "mean", "average": "mean", "max": "maximum", "min": "minimum"}
-_OF_TIME = re.compile(r"\btime\s*:(?:\s*\w+\s*:)*\s*(\w+)")  # CF conventions, section 7.3
+_CELL_METHOD = re.compile(r"((?:\w+\s*:\s*)+)(\w+)")  # CF conventions, section 7.3
+_COMMENT = re.compile(r"\([^)]*\)")
 
 
 def refuse_other_window(rule: FieldRule, axes: Axes, name: str) -> None:
     """Raise UnknownLayout where a file states another window for a variable than the source's table does."""
     field = axes.dataset[name]
-    _refuse_other_method(rule, field)
+    _refuse_other_method(rule, axes, field)
     if rule.accumulates not in (None, "run", "day", "step") and axes.is_on(name, "time"):
         _refuse_other_bounds(str(rule.accumulates), field, axes.dataset, str(axes.name("time")))
 
@@ -40,12 +41,12 @@ def _refuse_other_bounds(accumulates: str, field: xr.DataArray, dataset: xr.Data
         )
 
 
-def _refuse_other_method(rule: FieldRule, field: xr.DataArray) -> None:
+def _refuse_other_method(rule: FieldRule, axes: Axes, field: xr.DataArray) -> None:
     """Raise UnknownLayout where a variable states that it is a sum, mean, maximum or minimum, and the table another.
 
     It states that by `cell_methods` of time, or by the attribute that cfgrib writes. A mean rate is its table's to say.
     """
-    stated = _stated(field)
+    stated = _stated(axes, field)
     if stated is None or rule.rate or stated == rule.window_method:
         return
     taken = f"a {rule.window_method} over it" if rule.window_method else "instantaneous"
@@ -55,8 +56,11 @@ def _refuse_other_method(rule: FieldRule, field: xr.DataArray) -> None:
     )
 
 
-def _stated(field: xr.DataArray) -> str | None:
-    found = _OF_TIME.search(str(field.attrs.get("cell_methods", "")))
-    word = found.group(1) if found else str(field.attrs.get("GRIB_stepType", ""))
+def _stated(axes: Axes, field: xr.DataArray) -> str | None:
+    """Return the method that a variable states of the file's axis of time; of several, the last that was applied."""
+    times = {"time", *(str(axes.name(axis)) for axis in ("time", "init", "lead"))}
+    found = _CELL_METHOD.findall(_COMMENT.sub("", str(field.attrs.get("cell_methods", ""))))
+    of_time = [word for names, word in found if times & set(re.findall(r"\w+", names))]
+    word = of_time[-1] if of_time else str(field.attrs.get("GRIB_stepType", ""))
     method = _METHODS.get(word, word)
     return method if method in _METHODS.values() else None

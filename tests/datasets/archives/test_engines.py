@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from pyproj import Proj
 
 from corrstore.datasets.archives.contents.survey import survey
 from corrstore.datasets.archives.inventory import take_inventory
@@ -99,3 +100,59 @@ def test_the_survey_of_an_archive_goes_by_an_engine_too(folder):
     contents, _ = survey(str(folder / "a.grib"), str(folder / "t.yaml"), "cfgrib")
     (held,) = contents.fields
     assert (held.name, held.units, len(held.times)) == ("t2m", "K", 2)
+
+
+def as_hdf5(folder):
+    """The path of a table of names, and its file, which h5netcdf opens."""
+    (folder / "t.yaml").write_text("name: t\nfiles: ['*.h5']\nfields: {t2m: {names: t2m}}\n")
+    axes = {"time": np.array(["2020-03-01T00"], "M8[ns]"), "lat": [3.0, 2.0, 1.0], "lon": [1.0, 2.0, 3.0, 4.0]}
+    xr.Dataset({"t2m": (tuple(axes), FIELD[None], {"units": "K"})}, axes).to_netcdf(folder / "a.h5", group="deep")
+
+
+def test_h5netcdf_opens_hdf5(tmp_path):
+    pytest.importorskip("h5netcdf")
+    pytest.importorskip("h5py")
+    as_hdf5(tmp_path)
+    ((_, values, _),) = fields(tmp_path, "t2m", engine="h5netcdf", engine_options={"group": "deep"})
+    np.testing.assert_array_equal(values, FIELD)
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_rasterio_opens_a_terrain_in_degrees_and_in_metres_of_a_projection(projected, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    pytest.importorskip("rioxarray")
+    (tmp_path / "t.yaml").write_text("name: t\nfiles: ['*.tif']\nfields: {orog: {names: band_data}}\n")
+    west, north, side = (500000, 5600000, 1000) if projected else (99.5, 50.5, 1)
+    transform = rasterio.transform.from_origin(west, north, side, side)
+    size = {"height": 3, "width": 4, "count": 1, "dtype": "int16", "nodata": -32768}
+    crs = "EPSG:32633" if projected else "EPSG:4326"
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", crs=crs, transform=transform, **size) as file:
+        file.write(np.where(FIELD == 283, -32768, FIELD).astype(np.int16), 1)
+    ((_, values, grid),) = fields(tmp_path, "orog", engine="rasterio")
+    np.testing.assert_array_equal(values, np.where(FIELD == 283, np.nan, FIELD))
+    if projected:
+        assert (grid.x[0], grid.y[0]) == (500500, 5599500)
+        lat, lon = grid.latlon()
+        x, y = Proj("EPSG:32633")(lon, lat)
+        np.testing.assert_allclose([x, y], np.meshgrid(grid.x, grid.y), atol=1e-3)
+    else:
+        assert (grid.lat[0], grid.lon[0]) == (50, 100)
+
+
+def test_cfgrib_winds_along_the_grid_are_told_by_the_message_and_not_by_the_name(tmp_path):
+    """cfgrib calls them eastward_wind, whatever they are along."""
+    lambert = {"gridType": "lambert", "Nx": 4, "Ny": 3, "DxInMetres": 25000, "DyInMetres": 25000, "LaDInDegrees": 48.0}
+    of_grid = {"latitudeOfFirstGridPointInDegrees": 48.0, "longitudeOfFirstGridPointInDegrees": 30.0}
+    tangent = {"Latin1InDegrees": 48.0, "Latin2InDegrees": 48.0, "LoVInDegrees": 0.0}
+    wind = {"discipline": 0, "parameterCategory": 2, "typeOfFirstFixedSurface": 103, "level": 10, "dataDate": 20200301}
+    messages = [
+        made(**lambert, **of_grid, **tangent, uvRelativeToGrid=1, **wind, parameterNumber=number, values=FIELD)
+        for number in (2, 3)
+    ]
+    (tmp_path / "a.grib").write_bytes(b"".join(messages))
+    (tmp_path / "t.yaml").write_text(
+        "name: t\nfiles: ['*.grib']\ndims: {lat: latitude, lon: longitude}\nfields: {u10m: {names: u10}}\n"
+    )
+    spec = SourceSpec(type=str(tmp_path / "t.yaml"), path=str(tmp_path), engine="cfgrib")
+    found = take_inventory("a", spec, [channel_named("u10m")], Interval(parse_time("2000-01-01"), PERIOD.end))
+    assert found.references["grid_relative"].to_pylist() == [True]

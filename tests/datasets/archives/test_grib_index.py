@@ -224,7 +224,7 @@ def test_a_step_in_months_is_a_problem_not_a_guess():
     index = index_bytes(changed(TEMPERATURE, indicatorOfUnitOfTimeRange=3, forecastTime=2) + TEMPERATURE)
     assert index.messages.num_rows == 1
     (problem,) = index.problems
-    assert (problem.kind, problem.offset) == ("corrupt", 0)
+    assert (problem.kind, problem.offset) == ("not_read", 0)
     assert "months" in problem.text
 
 
@@ -415,7 +415,7 @@ def test_a_message_whose_sections_do_not_add_up_is_corrupt(section_3):
     ],
 )
 def test_what_may_stand_between_messages_is_no_problem(between):
-    index = index_bytes(between + TEMPERATURE + between + TEMPERATURE + b"\0" * 7)
+    index = index_bytes(between + TEMPERATURE + between + TEMPERATURE + b"\r\r\n\x0300000000")
     assert index.problems == []
     assert index.messages["offset"].to_pylist() == [len(between), 2 * len(between) + len(TEMPERATURE)]
 
@@ -541,3 +541,26 @@ def test_winds_along_a_polar_stereographic_grid_are_told(edition, flags, tmp_pat
     (tmp_path / "a.grib").write_bytes(message)
     (row,) = index_file(tmp_path / "a.grib").messages.to_pylist()
     assert row["uv_relative_to_grid"] == bool(flags)
+
+
+@pytest.mark.parametrize(("section", "at"), [(3, 12), (4, 7)])
+def test_a_template_that_eccodes_does_not_know_is_not_read_and_what_it_logs_is_counted(section, at, capfd):
+    message = bytearray(made())
+    start = 16
+    while message[start + 4] != section:
+        start += int.from_bytes(message[start : start + 4])
+    message[start + at : start + at + 2] = (32760).to_bytes(2)
+    read, logged = index_bytes(bytes(message)).problems
+    assert (read.kind, f"{section}.32760" in read.text) == ("not_read", True)
+    assert "ecCodes logged" in logged.text and "Unable to find template" in logged.text
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_message_of_another_edition_is_told_as_such():
+    other = bytearray(made("regular_ll_sfc_grib1"))
+    other[7] = 0
+    found = index_bytes(made() + bytes(other))
+    assert len(found.messages) == 1
+    assert [(each.kind, each.text) for each in found.problems] == [
+        ("not_read", "a message of GRIB edition 0, expected 1 or 2")
+    ]

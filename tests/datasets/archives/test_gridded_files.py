@@ -196,3 +196,98 @@ def test_winds_along_axes_that_are_not_at_right_angles_are_not_turned():
     x, y = Proj(equal_area)(30.0, 40.0)
     with pytest.raises(BadInput, match=r"not conformal .* give eastward and northward winds"):
         ProjectedGrid(equal_area, x + 1e4 * np.arange(5), y + 1e4 * np.arange(5)).check_conformal()
+
+
+def test_a_mean_is_told_by_the_name_that_the_file_gives_to_its_times(tmp_path):
+    content = xr.Dataset(
+        {"t2m": (("valid_time", "latitude", "longitude"), np.full((1, 9, 9), 280.0), {"units": "K"})},
+        {"valid_time": ("valid_time", TIME[1]), "latitude": LAT, "longitude": LON},
+    )
+    content.t2m.attrs["cell_methods"] = "area: point valid_time: mean (interval: 1 hour)"
+    content.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(BadInput, match="t2m states that it is a mean over time"):
+        fields(tmp_path, "t2m")
+
+
+@pytest.mark.parametrize("attributes", [{}, {"standard_name": "model_level_number"}])
+def test_numbers_of_model_levels_without_units_are_no_pressures(attributes, tmp_path):
+    levels = np.arange(1, 138) if not attributes else np.arange(50, 138, 50)
+    content = xr.Dataset(
+        {"t": (("time", "level", "latitude", "longitude"), np.full((1, len(levels), 9, 9), 280.0), {"units": "K"})},
+        {"time": TIME, "level": ("level", levels, attributes), "latitude": LAT, "longitude": LON},
+    )
+    content.to_netcdf(tmp_path / "a.nc")
+    assert fields(tmp_path, "t_100") == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_scale_on_numbers_that_are_not_packed_is_refused(packed, tmp_path):
+    """As it is left behind by a program that unpacked them: scaled twice they are within the range here."""
+    written(tmp_path, "t2m", "K", np.full((9, 9), 280.0))
+    if packed:
+        written(tmp_path, "t2m", "K", np.full((9, 9), 0))
+        content = xr.load_dataset(tmp_path / "a.nc").astype(np.int16)
+        content.to_netcdf(tmp_path / "a.nc")
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file["t2m"].setncatts({"scale_factor": 0.001, "add_offset": 280.0})
+    if packed:
+        assert fields(tmp_path, "t2m")[0][1].max() == 280
+    else:
+        with pytest.raises(BadInput, match=r"scale_factor 0\.001 and add_offset 280 .* may be unpacked already"):
+            fields(tmp_path, "t2m")
+
+
+def with_times(folder, numbers, units):
+    content = xr.Dataset(
+        {"t2m": (("time", "latitude", "longitude"), np.full((len(numbers), 9, 9), 280.0), {"units": "K"})},
+        {"time": ("time", numbers, {"units": units}), "latitude": LAT, "longitude": LON},
+    )
+    content.to_netcdf(folder / "a.nc")
+
+
+def test_absolute_times_of_cdo_are_decoded_to_the_second(tmp_path):
+    with_times(tmp_path, 20200301 + np.arange(24 * 3600, step=1201) / 86400, "day as %Y%m%d.%f")
+    rows = take_inventory("a", SourceSpec(type="era5", path=str(tmp_path)), [channel_named("t2m")], PERIOD).references
+    expected = np.datetime64("2020-03-01", "s") + np.arange(24 * 3600, step=1201)
+    np.testing.assert_array_equal(rows["valid_time"].to_numpy().astype("M8[s]"), expected)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "units", "says"),
+    [
+        (np.array([20200230.25]), "day as %Y%m%d.%f", "20200230, which is no date"),
+        (np.array([20200301.25], np.float32), "day as %Y%m%d.%f", "in float32, in which times are not exact"),
+        (np.array([202003.5]), "month as %Y%m.%f", "`cdo -r copy IN OUT`"),
+    ],
+)
+def test_absolute_times_that_are_not_exact_are_no_times(numbers, units, says, tmp_path):
+    with_times(tmp_path, numbers, units)
+    spec = SourceSpec(type="era5", path=str(tmp_path))
+    (problem,) = take_inventory("a", spec, [channel_named("t2m")], PERIOD).problems
+    assert problem.kind == "not_read" and says in problem.text
+
+
+@pytest.mark.parametrize("along_grid", [None, True, False])
+def test_a_wind_on_a_turned_grid_that_does_not_say_what_it_is_along_is_refused(along_grid, tmp_path):
+    axes = {"rlat": np.arange(-2.0, 2.5), "rlon": np.arange(-2.0, 2.5)}
+    pole = {"grid_mapping_name": "rotated_latitude_longitude", "grid_north_pole_latitude": 40.0}
+    content = xr.Dataset(
+        {
+            "u10": (("time", *axes), np.ones((1, 5, 5)), {"units": "m s-1", "grid_mapping": "pole"}),
+            "pole": ((), 0, pole),
+        },
+        {"time": TIME, **axes},
+    )
+    for name in axes:
+        content[name].attrs = {"standard_name": f"grid_{'latitude' if name == 'rlat' else 'longitude'}"}
+    content.pole.attrs["grid_north_pole_longitude"] = -170.0
+    content.to_netcdf(tmp_path / "a.nc")
+    rule = "" if along_grid is None else f", along_grid: {str(along_grid).lower()}"
+    (tmp_path / "t.yaml").write_text(f"name: t\nfiles: ['*.nc']\nfields: {{u10m: {{names: u10{rule}}}}}\n")
+    spec = SourceSpec(type=str(tmp_path / "t.yaml"), path=str(tmp_path))
+    if along_grid is None:
+        with pytest.raises(BadInput, match=r"does not say whether the wind is along the grid.* along_grid: true"):
+            take_inventory("a", spec, [channel_named("u10m")], PERIOD)
+    else:
+        found = take_inventory("a", spec, [channel_named("u10m")], PERIOD).references
+        assert found["grid_relative"].to_pylist() == [along_grid]

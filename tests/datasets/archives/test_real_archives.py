@@ -52,7 +52,7 @@ def test_hrrr_fills_every_hour_and_equals_its_source(hrrr_store):
 
 def test_the_two_duplicate_leads_are_set_aside_and_told(hrrr_store):
     _, result = hrrr_store
-    assert result.report.notes["fields held by several files, the first taken"] == 2 * 12  # channels
+    assert result.report.notes["fields held more than once, the first taken"] == 2 * 12  # channels
 
 
 def test_hrrr_temperature_is_what_cfgrib_reads_between_the_four_points_around(hrrr_store):
@@ -236,4 +236,4 @@ def test_a_truncated_download_is_named_with_its_offset(tmp_path):
 
 def test_the_report_of_a_store_names_what_was_set_aside(hrrr_store):
     store, _ = hrrr_store
-    assert b"held by several files, the first taken" in store.folder.read(REPORT)
+    assert b"held more than once, the first taken" in store.folder.read(REPORT)

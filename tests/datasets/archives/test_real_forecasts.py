@@ -51,7 +51,7 @@ def test_every_lead_of_hrrr_is_that_of_its_run(tmp_path):
     store = open_store(str(tmp_path / "store"))
     assert result.report.valid == 41 and store.axes.shape == (41, 3)
     assert store.valid.reshape(41, 3).sum(axis=0).tolist() == [41, 0, 0]
-    assert result.report.notes["fields held by several files, the first taken"] == 4
+    assert result.report.notes["fields held more than once, the first taken"] == 4
     lon, lat = np.meshgrid(store.grid("target").lon, store.grid("target").lat)
     files = HRRR / "hrrr.20180722"
     plane, *_ = hrrr_grid(files / "hrrr.t01z.wrfsfcf03.grib2")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from corrstore.datasets.archives.contents.state import archive_state
 from corrstore.datasets.archives.inventory import take_inventory
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.samples.preparation import prepare
+from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.variables.channels import channel_named
+from corrstore.datasets.variables.table import VARIABLES
 from tests.grib_made import made, regular
 
+HOUR = Interval(parse_time("2020-03-01T00"), parse_time("2020-03-01T01"))
 DAY = {"dataDate": 20200301, "dataTime": 0}
 T = {"discipline": 0, "parameterCategory": 0, "parameterNumber": 0, **regular(9, 9), **DAY}
 T2M = made(**T, typeOfFirstFixedSurface=103, level=2, values=np.full(81, 280.0))
@@ -127,3 +134,57 @@ def test_a_file_without_times_and_one_whose_variables_are_in_a_group_are_told_ap
     fields.to_netcdf(tmp_path / "two" / "a.nc", group="deep")
     _, reason, *_ = refusal(tmp_path / "two", "t2m")
     assert "its variables are in groups, deep" in reason and "engine_options: {group: deep}" in reason
+
+
+def test_a_parameter_that_another_shipped_table_knows_is_near_though_eccodes_does_not_name_it(tmp_path):
+    cloud = made(**{**T, "parameterCategory": 6, "parameterNumber": 1}, typeOfFirstFixedSurface=1, values=np.ones(81))
+    (tmp_path / "a.grib").write_bytes(T2M + cloud)
+    _, near, *_ = refusal(tmp_path, "tcc")
+    assert "is GRIB2, discipline 0, category 6, number 1, the table asks for GRIB1, table 128, parameter 164" in near
+
+
+@pytest.mark.parametrize("missing", ["outside", "inside"])
+def test_a_static_field_with_points_without_a_number_is_refused_with_their_count(missing, tmp_path):
+    write_hour(tmp_path, "a.nc")
+    heights = np.ones((9, 9))
+    heights[4 if missing == "inside" else slice(1), 4] = np.nan
+    write_hour(tmp_path, "b.nc", heights)
+    if missing == "outside":
+        content = xr.load_dataset(tmp_path / "b.nc").isel(latitude=slice(0, 4))
+        content.to_netcdf(tmp_path / "b.nc")
+    (said,) = refusal(tmp_path, "t2m", static=["orog"])
+    count = {"outside": 28, "inside": 1}[missing]
+    assert f"{count} of 49 points of the target grid, lat 49 .. 43 (7), lon 101 .. 107 (7), have no number" in said
+
+
+def test_two_streams_of_one_file_that_the_index_does_not_tell_apart_are_refused_by_their_keys(tmp_path):
+    ecmf = {**DAY, "centre": "ecmf", "setLocalDefinition": 1, "indicatorOfParameter": 167, "table2Version": 128}
+    both = [
+        made("regular_ll_sfc_grib1", **ecmf, **regular(9, 9), stream=stream, values=np.full(81, base) + np.arange(81))
+        for stream, base in (("oper", 280.0), ("enda", 281.0))
+    ]
+    (tmp_path / "a.grib").write_bytes(b"".join(both))
+    first, line = refusal(tmp_path, "t2m")
+    assert "t2m at 2020-03-01T00:00Z twice, with other numbers" in first and "their stream is oper and enda" in first
+    assert line == "keep one of them, as with `grib_copy -w stream=oper IN OUT`"
+
+
+def test_copies_of_a_field_that_differ_by_their_packing_are_one_field(tmp_path):
+    fields = [
+        made(**T, typeOfFirstFixedSurface=103, level=2, bitsPerValue=bits, values=280 + np.arange(81) / 7)
+        for bits in (8, 16)
+    ]
+    (tmp_path / "a.grib").write_bytes(b"".join(fields))
+    refuse_mixtures(
+        "a", take_inventory("a", SourceSpec(type="era5", path=str(tmp_path)), [channel_named("t2m")], HOUR).references
+    )
+
+
+def test_names_and_links_that_cannot_be_read_do_not_stop_a_build(tmp_path):
+    (tmp_path / "a.grib").write_bytes(T2M)
+    (tmp_path / "b.grib").symlink_to(tmp_path / "nowhere")
+    Path(os.fsdecode(os.fsencode(tmp_path / "c") + b"\xff.grib")).write_bytes(T2M)
+    spec = SourceSpec(type="era5", path=str(tmp_path))
+    before = archive_state("a", spec, VARIABLES)
+    (tmp_path / "nowhere").write_bytes(T2M)
+    assert before and archive_state("a", spec, VARIABLES) != before

@@ -238,3 +238,9 @@ def test_projected_grids_of_two_earths_have_other_points():
     written_otherwise = ProjectedGrid(HRRR_CRS.replace("262.5", "-97.5"), LAMBERT.x, LAMBERT.y + 0.5)
     assert turn_onto(LAMBERT, other) is None
     assert turn_onto(LAMBERT, written_otherwise) is not None
+
+
+def test_a_projected_grid_that_is_written_from_the_other_end_has_the_same_points():
+    other = ProjectedGrid(HRRR_CRS.replace("262.5", "-97.5"), LAMBERT.x[::-1], LAMBERT.y[::-1])
+    field = np.arange(LAMBERT.y.size * LAMBERT.x.size).reshape(LAMBERT.shape)
+    np.testing.assert_array_equal(field[::-1, ::-1][np.ix_(*turn_onto(LAMBERT, other))], field)

@@ -144,3 +144,10 @@ def test_the_least_standard_deviation_is_the_recipes_then_the_variables_then_wha
     assert least_std(ours, ours.channel("tp")) == 0.2
     assert least_std(recipe, recipe.channel("tp")) == 0.01
     assert (340 - 180) / least_std(recipe, recipe.channel("t2m")) < 65504
+
+
+@pytest.mark.parametrize(("centre", "is_told"), [(9999, True), (120, False)])
+def test_a_number_far_outside_may_be_a_mark_for_missing_ones(centre, is_told, tmp_path):
+    netcdf(tmp_path / "tcc.nc", [0, 1], {"tcc": ([cloud(centre)] * 2, {"units": "%"})})
+    for field in targets(recipe_of(tmp_path, ["tcc"], type="era5")):
+        assert ("it may be a mark for missing numbers" in field.outside) == is_told

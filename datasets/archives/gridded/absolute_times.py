@@ -1,0 +1,35 @@
+"""CDO's absolute times, `day as %Y%m%d.%f`: a date as a number, and the fraction of its day behind the point."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from corrstore.datasets.errors import BadInput
+
+_DAY = "day as %Y%m%d"
+_SECONDS = 86400
+_OTHER = "write its times since a date, as with `cdo -r copy IN OUT`"
+
+
+def with_relative_times(raw: xr.Dataset) -> xr.Dataset:
+    """Return the dataset, not yet decoded, with absolute times as seconds since 1970, rounded to whole ones.
+
+    In float64 such a time is good to a millisecond; in float32 the day itself is lost. Raises BadInput for those, for
+    absolute times by month or year, and for dates that do not exist.
+    """
+    found = {name: each for name, each in raw.variables.items() if " as %Y" in str(each.attrs.get("units", ""))}
+    for name, variable in found.items():
+        units, numbers = str(variable.attrs["units"]), np.asarray(variable.values)
+        if not units.startswith(_DAY) or numbers.dtype.itemsize < (8 if numbers.dtype.kind == "f" else 4):
+            raise BadInput(f"{name} holds {units!r} in {numbers.dtype}, in which times are not exact; {_OTHER}")
+        days = np.floor(numbers).astype(np.int64)
+        dates = pd.to_datetime(pd.Series(days.ravel().astype(str)), format="%Y%m%d", errors="coerce")
+        if dates.isna().any():
+            raise BadInput(f"{name} holds {days.ravel()[dates.isna()][0]}, which is no date ({units!r}); {_OTHER}")
+        midnight = dates.to_numpy().astype("M8[s]").astype(np.int64).reshape(days.shape)
+        seconds = midnight + np.round((numbers - days) * _SECONDS).astype(np.int64)
+        attributes = {**variable.attrs, "units": "seconds since 1970-01-01"}
+        raw = raw.assign({name: (variable.dims, seconds, attributes)})
+    return raw

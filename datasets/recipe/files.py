@@ -10,7 +10,6 @@ from typing import Any
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.like import add_like
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
-from corrstore.datasets.storage.credentials import refuse_secrets
 from corrstore.datasets.storage.folder import absolute
 from corrstore.datasets.storage.yaml_text import parsed_mapping, parsed_value, read_text
 
@@ -48,10 +47,7 @@ def load_recipe(
     add_like(content)
     _add_variables_of_tables(content)
     complete(content)
-    recipe = recipe_from(content, name_or_path)
-    for name, spec in recipe.sources.items():
-        refuse_secrets(name, spec.storage_options, spec.path, spec.type)
-    return _with_absolute_paths(recipe)
+    return _with_absolute_paths(recipe_from(content, name_or_path))
 
 
 def _add_variables_of_tables(content: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.part import Duration, Part
 from corrstore.datasets.recipe.parts import WrittenChannels, expanded_channels
 from corrstore.datasets.recipe.periods import parse_duration
-from corrstore.datasets.storage.credentials import is_no_secret
+from corrstore.datasets.storage.credentials import refuse_secrets
 from corrstore.datasets.storage.listing import refuse_pattern
 from corrstore.datasets.variables.channels import channel_named
 from corrstore.datasets.variables.derivations import derivation_of
@@ -133,12 +133,7 @@ class SourceSpec(Part):
     def _complete(self) -> Self:
         if self.type == "coarsened" and self.of is None:
             raise BadInput("a coarsened source needs `of`, the name of the source that it averages")
-        token = self.storage_options.get("token", "anon")
-        if {"key", "secret", "password"} & set(self.storage_options) or not is_no_secret(token):
-            raise BadInput(
-                "storage_options hold a secret, and a store keeps its recipe; name a key file, or use the environment"
-                " (GOOGLE_APPLICATION_CREDENTIALS)"
-            )
+        refuse_secrets(self.storage_options, self.path, self.type)
         if self.engine_options and self.engine is None:
             raise BadInput("engine_options need `engine`, the engine of xarray that takes them, such as engine: cfgrib")
         if self.engine_options and self.engine == "zarr":

@@ -31,13 +31,10 @@ def holds_credentials(text: str) -> bool:
     return False
 
 
-def is_no_secret(token: object) -> bool:
-    """Return whether a token is a word that gcsfs knows, or the path of a key file."""
-    return token in _TOKENS or (isinstance(token, str) and (token.endswith(".json") or Path(token).is_file()))
-
-
 def _is_key_file(token: object) -> bool:
-    return token in _TOKENS or (isinstance(token, str) and is_no_secret(token) and "://" not in token)
+    if token in _TOKENS:  # the words that gcsfs knows
+        return True
+    return isinstance(token, str) and "://" not in token and (token.endswith(".json") or Path(token).is_file())
 
 
 def _is_switch(value: object) -> bool:
@@ -69,7 +66,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
 """The keys that `storage_options`, and `client_kwargs` in it, may have, and what their values must be."""
 
 
-def refuse_secrets(source: str, options: dict[str, Any], *places: str | None) -> None:
+def refuse_secrets(options: dict[str, Any], *places: str | None) -> None:
     """Raise BadInput, which shows no value, where the options or the places of a source may hold a secret."""
     inner = options.get("client_kwargs", {})
     plain = {key: value for key, value in options.items() if key != "client_kwargs"}
@@ -77,8 +74,8 @@ def refuse_secrets(source: str, options: dict[str, Any], *places: str | None) ->
         if key not in _KINDS or not _KINDS[key](value):
             shown = key if re.fullmatch("[a-z_]{1,40}", str(key)) else "(a key)"
             raise BadInput(
-                f"sources.{source}.storage_options.{shown} {_SECRET}; the keys that are known to hold none:"
+                f"storage_options.{shown} {_SECRET}; the keys that are known to hold none:"
                 f" {', '.join(sorted([*_KINDS, 'client_kwargs']))}"
             )
     if any(place is not None and holds_credentials(place) for place in places):
-        raise BadInput(f"sources.{source}: a path or URL of it {_SECRET}")
+        raise BadInput(f"path or type: a URL {_SECRET}")

@@ -63,7 +63,8 @@ _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 class BuildResult:
     """The number of samples that a build wrote, the report of the whole store, and the changes of the archives.
 
-    `changed` maps each file of an archive that is another one now to the number of samples made of it as it was;
+    `changed` maps each file of an archive that is another one now to the number of samples made of it as it was,
+    `gone` each that is not there any more to the number of samples that are kept as they were made of it;
     `shift` has the rows of the table of the input's shift, see `datasets.samples.input_shift`.
     """
 
@@ -71,6 +72,7 @@ class BuildResult:
     report: Report
     changed: dict[str, int] = field(default_factory=dict)
     shift: list[dict[str, Any]] = field(default_factory=list)
+    gone: dict[str, int] = field(default_factory=dict)
 
 
 def build(
@@ -139,7 +141,7 @@ def _build(
     changes = find_changes(recipe, build_record.recipe if build_record else recipe, recorded.pairs, pairs)
     work = _work(recipe, folder, recorded, changes, verdict, lost, refresh)
     if constants is not None and not work.any and is_finished(folder, StorePlan(recipe, constants.normalisations)):
-        return BuildResult(0, read_report(folder), changes.files, read_shift(folder))
+        return BuildResult(0, read_report(folder), changes.files, read_shift(folder), changes.gone)
     _begin(recipe, folder, constants, work, pairs)
     if constants is None:
         constants = _constants(recipe, folder, preparation, runner, console)
@@ -150,7 +152,7 @@ def _build(
     plan = StorePlan(recipe, constants.normalisations)
     spread(WriteSample(folder, plan), work.samples, folder, RECORDS, runner, Progress("writing", console))
     static = make_static(folder, plan, pairs, keep=not (repair or refresh))
-    if changes.files and not refresh:
+    if changes.gone or (changes.files and not refresh):
         folder.remove(ARCHIVES)
     else:
         write_json(folder, ARCHIVES, states)
@@ -158,7 +160,8 @@ def _build(
     report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
     if repair:
         folder.remove(VERDICT)
-    return BuildResult(len(work.samples), report, {} if refresh else changes.files, read_shift(folder))
+    changed = {} if refresh else changes.files
+    return BuildResult(len(work.samples), report, changed, read_shift(folder), changes.gone)
 
 
 def _states(recipe: Recipe) -> dict[str, str | None]:

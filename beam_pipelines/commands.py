@@ -210,7 +210,7 @@ def build(
         register_store(catalog, absolute(output))
     report = result.report
     if as_json:
-        head = {"store": output, "written": result.written, "changed": result.changed}
+        head = {"store": output, "written": result.written, "changed": result.changed, "gone": result.gone}
         print_json({**head, "input_shift": result.shift, **asdict(report)})
     else:
         print_report(output, result)

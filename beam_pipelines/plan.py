@@ -16,7 +16,7 @@ from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import with_cell_methods
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.recipe.sample_axes import SampleAxes
-from corrstore.datasets.samples.changes import find_changes
+from corrstore.datasets.samples.changes import Changes, find_changes
 from corrstore.datasets.samples.checksums import files_in_use, known_checksums, with_present_states
 from corrstore.datasets.samples.input_shift import has_shift, input_shift
 from corrstore.datasets.samples.preparation import Preparation, prepare
@@ -43,6 +43,7 @@ class Plan:
     cost: Cost
     changed: dict[str, int] = field(default_factory=dict)
     shift: list[dict[str, Any]] = field(default_factory=list)
+    gone: dict[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -113,6 +114,7 @@ class Plan:
             "missing": {self.time_of(index): reasons for index, reasons in sorted(self.preparation.missing.items())},
             "storage_errors": self.storage_errors,
             "changed": self.changed,
+            "gone": self.gone,
             "input_shift": self.shift,
         }
 
@@ -123,15 +125,15 @@ class Plan:
         return {name: storage_error(self.recipe, channel) for name, channel in channels.items()}
 
 
-def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> dict[str, int]:
-    """Return each file that is another one than the store in the folder was made of, with its number of samples."""
+def changed_since(recipe: Recipe, preparation: Preparation, folder: Folder) -> Changes:
+    """Return how the archives differ from what the store in the folder, if there is one, was made of."""
     build_record = read_build_record(folder)
     if build_record is None:
-        return {}
+        return Changes()
     refuse_changes(build_record, recipe, folder.url)
     used = files_in_use(preparation.files, preparation.pairs)
     pairs = with_present_states(preparation.pairs, used, folder, known_checksums(folder))
-    return find_changes(recipe, build_record.recipe, read_recorded(folder).pairs, pairs).files
+    return find_changes(recipe, build_record.recipe, read_recorded(folder).pairs, pairs)
 
 
 def plan(recipe: Recipe, folder: Folder | None = None) -> Plan:
@@ -145,9 +147,10 @@ def plan(recipe: Recipe, folder: Folder | None = None) -> Plan:
         name: list(sample_plans(preparation.pairs.filter(pc.is_in(preparation.pairs["index"], pa.array(indices)))))
         for name, indices in (("built", probed), ("measured", _few_of_train(recipe, preparation) or probed))
     }
-    changed = {} if folder is None else changed_since(recipe, preparation, folder)
+    changes = Changes() if folder is None else changed_since(recipe, preparation, folder)
     shift = input_shift(recipe, _few_inputs(recipe, preparation)).to_pylist() if has_shift(recipe) else []
-    return Plan(recipe, preparation, probe(recipe, plans["built"], plans["measured"]), changed, shift)
+    cost = probe(recipe, plans["built"], plans["measured"])
+    return Plan(recipe, preparation, cost, changes.files, shift, changes.gone)
 
 
 def _few_of_train(recipe: Recipe, preparation: Preparation) -> list[int]:

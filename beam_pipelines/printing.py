@@ -51,7 +51,7 @@ def print_plan(plan: Plan) -> None:
             if plan.status(index) == status
         ]
         _print_lines(status, lines)
-    _print_changes(plan.changed, plan.samples)
+    _print_changes(plan.changed, plan.samples, plan.gone)
 
 
 def _samples(plan: Plan) -> str:
@@ -84,7 +84,7 @@ def print_report(output: str, result: BuildResult) -> None:
         _print_lines("note", (f"{name}: {pixels} numbers {moved}" for name, pixels in by_channel.items()))
     _print_lines("problem", report.problems)
     _print_lines("not valid", (_first(time, reasons) for time, reasons in report.reasons.items()))
-    _print_changes(result.changed, report.samples)
+    _print_changes(result.changed, report.samples, result.gone)
 
 
 def print_verdict(store: str, verdict: Verdict) -> None:
@@ -93,19 +93,25 @@ def print_verdict(store: str, verdict: Verdict) -> None:
     state = "passed" if verdict.passed else faults
     if verdict.changed and not verdict.faults and not verdict.damaged:
         state = "made of files that are other ones now"
-    compared = f", {verdict.compared} of them against the archives" if verdict.compared else ""
+    elif not verdict.passed and not verdict.faults and not verdict.damaged:
+        state = "not compared with the archives"
+    compared = f", {verdict.compared} of them against the archives" if verdict.wanted else ""
     results.print(f"{store}: {state}; {verdict.checked} samples checked{compared}", markup=False, highlight=False)
     _print_lines("fault", (f"{time}: {reason}" for time, reasons in verdict.faults.items() for reason in reasons))
     _print_lines("fault", (f"{key} is not there, or not what was written" for key in verdict.damaged))
     _print_lines("note", (f"{key} belongs to no sample" for key in verdict.unknown))
     _print_lines("note", (f"compared with the archives: {time}" for time in verdict.drawn))
+    not_compared = (f"{count} samples {reason}" for reason, count in verdict.not_compared.items())
+    _print_lines("note", (f"cannot be compared with the archives: {line}" for line in not_compared))
     _print_lines("note", (f"{path} is not there, and is not compared" for path in verdict.absent))
     _print_changes(verdict.changed, verdict.checked)
     if verdict.faults or verdict.damaged:
         results.print(f"`corrstore build RECIPE --output {store} --repair` makes these again", markup=False)
 
 
-def _print_changes(changed: dict[str, int], samples: int) -> None:
+def _print_changes(changed: dict[str, int], samples: int, gone: dict[str, int] | None = None) -> None:
+    kept = (f"{path} is not there any more; {count} samples of it are kept" for path, count in (gone or {}).items())
+    _print_lines("note", kept)
     lines = [
         f"{path} is another file now: {count} of {samples} samples were made of it as it was"
         for path, count in changed.items()

@@ -61,7 +61,8 @@ class Verdict:
 
     `damaged` are coordinates, metadata, static fields and tables, `unknown` objects that belong to no sample.
     `changed` maps each file of an archive that is another one now to the number of samples made of it as it was,
-    `absent` are files that cannot be compared because they are not there, `drawn` the valid times that were compared.
+    `absent` are files that cannot be compared because they are not there, `drawn` the valid times that were compared
+    with the archives; `wanted` were to be. `not_compared` maps each reason why samples could not be to their number.
     """
 
     checked: int
@@ -73,19 +74,21 @@ class Verdict:
     changed: dict[str, int] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
     drawn: list[str] = field(default_factory=list)
+    wanted: int = 0
+    not_compared: dict[str, int] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing is wrong."""
-        return not self.faults and not self.damaged and not self.changed
+        """Return whether nothing is wrong and, where samples were to be compared with the archives, some were."""
+        return not (self.faults or self.damaged or self.changed) and (self.compared > 0 or not self.wanted)
 
 
 def verify(store: Store, runner: Runner, console: Console, against_source: int = 0, seed: int | None = None) -> Verdict:
     """Check every sample, and `against_source` random valid ones against the archives.
 
-    Other samples are drawn each time unless a seed is given. Where coordinates or tables are damaged, or an archive's
-    file is another one now, nothing is compared. The verdict is left in the store's ledger for `build --repair`,
-    unless the store cannot be written.
+    Other samples are drawn each time unless a seed is given, of those whose files are there and are what they were.
+    Where coordinates or tables are damaged, nothing is compared. The verdict is left in the store's ledger for
+    `build --repair`, unless the store cannot be written.
     """
     return _verify(store.folder, store.plan, store, runner, console, against_source, seed)
 
@@ -102,7 +105,7 @@ def verify_folder(
         if build_record is None or build_record.constants is None:
             raise
         plan = StorePlan(build_record.recipe, build_record.constants.normalisations)
-        return _verify(folder, plan, None, runner, console)
+        return _verify(folder, plan, None, runner, console, against_source)
     return verify(store, runner, console, against_source, seed)
 
 
@@ -118,10 +121,12 @@ def _verify(
     damaged = damaged_files(store)
     if opened is None and METADATA not in damaged:
         damaged.append(METADATA)
-    changed, absent = ({}, []) if damaged or opened is None else changed_files(store, opened.table(SOURCES))
-    compare = against_source > 0 and not damaged and not changed
-    comparable = np.flatnonzero(opened.valid) if compare and opened else np.array([], dtype=np.int64)
-    chosen = np.random.default_rng(seed).permutation(comparable)[:against_source]
+    changed, absent = ({}, {}) if damaged or opened is None else changed_files(store, opened.table(SOURCES))
+    if opened is None or damaged:
+        comparable, reasons = [], {"are of a store with damage in its ledger or metadata": len(plan.axes.due_samples)}
+    else:
+        comparable, reasons = _comparable(opened, changed, absent)
+    chosen = np.random.default_rng(seed).permutation(np.array(comparable, np.int64))[:against_source]
     axes = plan.axes
     due = axes.due_samples
     task = CheckSample(store, plan, frozenset(int(index) for index in chosen))
@@ -144,12 +149,30 @@ def _verify(
             rebuild=sorted(faults),
             damaged=damaged,
             unknown=_unknown_objects(store, plan),
-            changed=changed,
-            absent=absent,
+            changed={path: len(samples - {-1}) for path, samples in changed.items()},
+            absent=sorted(absent),
             drawn=[axes.label(index) for index in sorted(chosen)],
+            wanted=against_source,
+            not_compared=reasons if against_source else {},
         )
         write_json(folder, VERDICT, asdict(verdict))
     return verdict
+
+
+def _comparable(
+    store: Store, changed: dict[str, set[int]], absent: dict[str, set[int]]
+) -> tuple[list[int], dict[str, int]]:
+    """Return the samples that can be compared with the archives, and how many of the others have each reason."""
+    left = {int(index) for index in np.flatnonzero(store.valid)}
+    reasons = {"are not valid": len(store.axes.due_samples) - len(left)}
+    for reason, files in (
+        ("were made of files that are other ones now", changed),
+        ("were made of files that are not there", absent),
+    ):
+        of_files = left & set().union(*files.values())
+        reasons[reason] = len(of_files)
+        left -= of_files
+    return sorted(left), {reason: count for reason, count in reasons.items() if count}
 
 
 @contextmanager

@@ -26,17 +26,21 @@ _COMPARED = [
     *("name", "indexers", "scale", "add_offset", "grid_relative", "file_sha256"),
 ]
 
+_SIGN = 2 + _COMPARED.index("sign")  # in a row of what is compared, which begins with source and path
+
 
 @dataclass(frozen=True)
 class Changes:
     """The samples whose fields are not those that they were made of, and the files that are to blame.
 
     `files` maps the path of each file that is another one now, or is not used any more, to the number of samples
-    made of it as it was.
+    made of it as it was. Samples that only lose fields, of files that are not there any more, are in neither: `gone`
+    maps each of these files to their number.
     """
 
     samples: frozenset[int] = frozenset()
     files: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
 
 
 def find_changes(recipe: Recipe, before: Recipe, recorded: pa.Table, present: pa.Table) -> Changes:
@@ -53,14 +57,20 @@ def find_changes(recipe: Recipe, before: Recipe, recorded: pa.Table, present: pa
         _rows(pairs.filter(pc.is_in(pairs["index"], suspects)), of, of_no_state)
         for pairs, of in ((recorded, before), (present, recipe))
     )
-    samples = frozenset(index for index, rows in old.items() if index in new and rows != new[index])
+    samples: set[int] = set()
     blamed: dict[str, set[int]] = defaultdict(set)
-    for index in samples:
-        gone = {row[:2] for row in old[index] - new[index]}  # source and path
-        for source, path in gone:
-            if path is not None:
-                blamed[f"{_root(recipe, source)}/{path}".rstrip("/")].add(index)
-    return Changes(samples, {path: len(indices - {-1}) for path, indices in blamed.items()})
+    gone: dict[str, set[int]] = defaultdict(set)
+    for index in (index for index, rows in old.items() if index in new and rows != new[index]):
+        places = {row[:2] for row in old[index] - new[index] if row[1] is not None}  # source and path
+        paths = {f"{_root(recipe, source)}/{path}".rstrip("/") for source, path in places}
+        away = {path for path in paths if "://" not in path and not Path(path).exists()}
+        kept = paths and away == paths and all(row[_SIGN] == 0 for row in new[index] - old[index])
+        if not kept:
+            samples.add(index)
+        for path in paths:
+            (gone if kept else blamed)[path].add(index)
+    files, lost = ({path: len(indices - {-1}) for path, indices in each.items()} for each in (blamed, gone))
+    return Changes(frozenset(samples), files, lost)
 
 
 def _differing(one: pa.Table, other: pa.Table) -> NDArray[np.int64]:
@@ -96,38 +106,49 @@ def _comparable(pairs: pa.Table, recipe: Recipe, of_no_state: set[tuple[str, str
     return pairs.set_column(pairs.schema.get_field_index("file_sha256"), "file_sha256", sums)
 
 
-def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, int], list[str]]:
+def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
     """Compare the files of a store's table of sources with what lies at their paths now.
 
-    Returns the number of samples made of each file that is another one now, and the paths where there is none. A file
-    of the recorded size and time of change whose state was not seen before is taken for the same one. Of Zarr groups
-    the chunks are compared, but those in buckets.
+    Returns the samples made of each file that is another one now, and those made of each that is not there; the
+    static fields have index -1. A file of the recorded size and time of change whose state was not seen before is taken
+    for the same one. Of Zarr groups the chunks are compared, but those in buckets.
     """
     seen = set(folder.names(CHECKSUMS))
-    changed: dict[str, int] = {}
-    absent = []
+    absent, changed = set(), set()
     groups = {row["path"] for row in sources.to_pylist() if row["modified"] is None and "://" not in row["path"]}
-    if groups:
-        absent = sorted(path for path in groups if not Path(path).exists())
-        changed = _changed_groups(folder, groups - set(absent))
-    for row in sources.to_pylist():
+    for row in (row for row in sources.to_pylist() if row["modified"] is not None):
         path, recorded = row["path"], (row["bytes"], row["modified"])
-        if row["modified"] is None:
-            continue
         try:
             state = size_and_time(path)
         except DamagedData:
-            absent.append(path)
+            absent.add((path, None))
             continue
         if state == recorded and file_key(Path(path)) in seen:
             continue
         if cached_checksum(path) != row["sha256"]:
-            changed[path] = changed.get(path, 0) + row["samples"]
-    return changed, absent
+            changed.add((path, row["sha256"]))
+    absent |= {(path, None) for path in groups if not Path(path).exists()}
+    there = {path for path in groups if (path, None) not in absent}
+    of_groups = _changed_groups(folder, there) if there else {}
+    return of_groups | _samples_of(folder, changed), _samples_of(folder, absent)
 
 
-def _changed_groups(folder: Folder, paths: set[str]) -> dict[str, int]:
-    """Return the number of samples made of chunks of each Zarr group that are other ones now."""
+def _samples_of(folder: Folder, files: set[tuple[str, str | None]]) -> dict[str, set[int]]:
+    """Return by path the samples made of these files, each with a SHA-256 or, in whatever state it was, with None."""
+    samples: dict[str, set[int]] = {path: set() for path, _ in files}
+    if files:
+        paths = pa.array(list(samples), pa.string())
+        with folder.open(PAIRS) as file, pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(columns=["index", "path", "file_sha256"]):
+                held = pa.table(batch.filter(pc.is_in(batch["path"], paths)))
+                for row in held.group_by(held.column_names).aggregate([]).to_pylist():
+                    if files & {(row["path"], None), (row["path"], row["file_sha256"])}:
+                        samples[row["path"]].add(row["index"])
+    return samples
+
+
+def _changed_groups(folder: Folder, paths: set[str]) -> dict[str, set[int]]:
+    """Return the samples made of chunks of each Zarr group that are other ones now."""
     changed: dict[str, set[int]] = defaultdict(set)
     groups = LocalGroups()
 
@@ -142,7 +163,7 @@ def _changed_groups(folder: Folder, paths: set[str]) -> dict[str, int]:
             for row in batch.filter(pc.is_valid(batch["file_modified"])).to_pylist():
                 if row["path"] in paths and has_changed(row):
                     changed[row["path"]].add(row["index"])
-    return {path: len(indices - {-1}) for path, indices in changed.items()}
+    return dict(changed)
 
 
 def _paths_of_no_state(pairs: pa.Table, recipe: Recipe) -> set[tuple[str, str | None]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from corrstore.beam_pipelines.plan import plan
+from corrstore.beam_pipelines.printing import print_verdict
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import Verdict, verify
 from corrstore.datasets.errors import BadInput
@@ -73,8 +74,9 @@ def test_a_file_that_was_replaced_is_told_and_refreshed(archive, two_archives, t
     result = build_in_process(recipe, folder.url)
     assert (result.written, result.changed) == (0, {path: 1})
     assert whole(folder) == before, "a finished store is not touched"
-    verdict = verdict_of(folder, against_source=2)
-    assert (verdict.passed, verdict.changed, verdict.compared, verdict.faults) == (False, {path: 1}, 0, {})
+    verdict = verdict_of(folder, against_source=9)
+    assert (verdict.passed, verdict.changed, verdict.compared, verdict.faults) == (False, {path: 1}, 4, {})
+    assert verdict.not_compared == {"were made of files that are other ones now": 1}
     build_in_process(recipe, folder.url, repair=True)
     assert {key: folder.read(key) for key in before} == before, "to repair is not to refresh"
     refreshed = build_in_process(recipe, folder.url, refresh=True)
@@ -133,6 +135,23 @@ def test_an_archive_that_is_gone_is_told_and_condemns_nothing(archive, tmp_path)
     shutil.rmtree(archive)
     verdict = verdict_of(folder)
     assert verdict.passed and len(verdict.absent) == len(set(open_store(folder.url).table(SOURCES)["path"].to_pylist()))
+
+
+def test_samples_whose_files_are_gone_are_not_compared_which_is_told_and_the_others_are(archive, tmp_path, capsys):
+    folder = Folder(str(tmp_path / "store"))
+    build_in_process(recipe_of(archive), folder.url)
+    last_file_path = last_file(archive)
+    last_file_path.unlink()
+    verdict = verdict_of(folder, against_source=9)
+    assert (verdict.passed, verdict.compared, verdict.faults) == (True, 4, {})
+    assert verdict.not_compared == {"were made of files that are not there": 1}
+    print_verdict("s", verdict)
+    printed = capsys.readouterr().out
+    result = build_in_process(recipe_of(archive, max_missing_share=0.5), folder.url, refresh=True)
+    assert (result.written, result.changed, result.gone) == (0, {}, {str(last_file_path): 1})
+    assert result.report.valid == 5, "what cannot be made again is kept"
+    assert "4 of them against the archives" in printed
+    assert "cannot be compared with the archives: 1 samples were made of files that are not there" in printed
 
 
 def test_verify_draws_other_samples_each_time_unless_told_a_seed(archive, tmp_path):

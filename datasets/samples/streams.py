@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sample_plan import Term
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.samples.reading import MissingField, difference, mars_keys_of, packing_step, read_term
+from corrstore.datasets.storage.containers import unpacked
 
 _EVERYWHERE = ["centre", "member", "grid_hash"]
 """The columns that must have one value in all fields of a channel."""
 _EPOCH = datetime(1970, 1, 1)
+_TIMES_COMPARED = 1000  # of which two files hold one field
 _AT_ONCE = "generating_process"
 """The column that must have one value in all leads of a channel and run; analyses and other runs may have others."""
 _NAMES = {
@@ -58,19 +61,32 @@ def _with_the_only_centre(references: pa.Table) -> pa.Table:
 def _refuse_unequal_copies(source: str, references: pa.Table, options: dict[str, Any]) -> None:
     """Raise BadInput where a source holds a field of one run, or of none, twice in one format, with other numbers.
 
-    Of such fields, the first one of each channel and the last one of each run are read. Numbers that packing explains
-    are the same. Static fields without a time are no such fields.
+    Of such fields, the first of each channel and one of each run and valid time are read, of very many times so many
+    that lie evenly apart: first those whose messages are not of one length, else a channel after the other by turns.
+    Numbers that packing explains are the same. Static fields without a time are no such fields.
     """
     references = references.filter(pc.is_valid(references["valid_time"]))
     field = ["channel", "init_time", "lead_time", "valid_time", "window_start", "expver", "format"]
     twice = _held_twice(references, field)
-    twice.sort(key=lambda key: (key["valid_time"], key["init_time"] or _EPOCH, key["channel"]))
-    first_of_channel = {key["channel"]: key for key in reversed(twice)}
-    last_of_run = {key["init_time"]: key for key in twice}
-    for key in (*first_of_channel.values(), *last_of_run.values()):
-        of_channel = references.filter(pc.equal(references["channel"], key["channel"]))
-        at_once = of_channel.filter(pc.equal(of_channel["valid_time"], pa.scalar(key["valid_time"], pa.timestamp("s"))))
-        first, *others = [row for row in at_once.to_pylist() if all(row[name] == key[name] for name in field)]
+    unlike = {tuple(key.values()) for key in _with_several(references, field, "length")}
+    twice.sort(
+        key=lambda key: (
+            key["valid_time"],
+            key["init_time"] or _EPOCH,
+            tuple(key.values()) not in unlike,
+            key["channel"],
+        )
+    )
+    at_once: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for key in twice:
+        at_once[key["init_time"], key["valid_time"]].append(key)
+    chosen = {key["channel"]: key for key in reversed(twice)}
+    for turn, place in enumerate(list(at_once)[:: -(-len(at_once) // _TIMES_COMPARED) or 1]):
+        held = at_once[place]
+        chosen[place] = held[0 if tuple(held[0].values()) in unlike else turn % len(held)]
+    for key in chosen.values():
+        of_time = references.filter(pc.equal(references["valid_time"], pa.scalar(key["valid_time"], pa.timestamp("s"))))
+        first, *others = [row for row in of_time.to_pylist() if all(row[name] == key[name] for name in field)]
         for other in others:
             if _differ(first, other, options):
                 raise BadInput(_twice(source, key, *(FieldReference.from_row(row) for row in (first, other))))
@@ -112,11 +128,21 @@ def _differ(one: dict[str, Any], other: dict[str, Any], options: dict[str, Any])
     """Return whether two fields have other numbers; one that does not decode is told when it is read."""
     references = [FieldReference.from_row(row) for row in (one, other)]
     try:
+        sizes = [(row["format"], row["length"], row["part"]) for row in (one, other)]
+        if sizes[0] == sizes[1] and one["format"] == "grib" and _message(one) == _message(other):
+            return False
         first, second = (read_term(Term(1, reference), options) for reference in references)
         steps = sum(abs(reference.scale) * packing_step(reference, options) for reference in references)
         return difference(first, second, steps) is not None
     except (CorrstoreError, MissingField, OSError):
         return False
+
+
+def _message(row: dict[str, Any]) -> bytes:
+    """Return the bytes of the GRIB message of a field."""
+    with Path(unpacked(row["path"], row["inside"])).open("rb") as file:
+        file.seek(row["offset"])
+        return file.read(row["length"])
 
 
 def _refuse(source: str, references: pa.Table, columns: list[str], options: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from corrstore.datasets.samples.streams import refuse_mixtures
 from corrstore.datasets.synthetic import ForecastSpec, rerun, synthesise_forecasts
 from corrstore.datasets.variables.channels import channel_named
 from tests.conftest import END, START, spec
+from tests.small_archives import FIRST, grib2
 
 GFS = ("t2m", "d2m", "q2m", "u10m", "v10m", "sp", "msl", "tp", "z_500", "t_850", "u_850", "v_850", "q_850", "orog")
 MESO = (*GFS, "refc")
@@ -128,6 +129,24 @@ def test_a_cold_and_a_warm_start_are_refused_and_either_is_chosen(cold):
         chosen = inventory("cma_meso", cold / "cma_meso", ("t2m", "tp"), **select).references
         refuse_mixtures("runs", chosen)
         assert len(chosen) == 2 and all("ORIG_COLD" in path for path in chosen["path"].to_pylist())
+
+
+def test_files_of_one_run_that_differ_in_a_middle_lead_and_one_channel_are_refused(tmp_path):
+    values = np.arange(270.0, 326)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for lead in range(1, 6):
+            dew_point = values[::-1] if (folder, lead) == ("two", 3) else values
+            messages = [
+                grib2((0, 0, number), FIRST, field, forecastTime=lead)
+                for number, field in ((0, values), (6, dew_point))
+            ]
+            (tmp_path / folder / f"{lead:03d}.grib2").write_bytes(b"".join(messages))
+    source = SourceSpec(type="cma_gfs", path=str(tmp_path))
+    period = Interval(parse_time("2020-03-01"), parse_time("2020-03-02"))
+    found = take_inventory("runs", source, [channel_named("t2m"), channel_named("d2m")], period).references
+    with pytest.raises(BadInput, match=r"d2m of the run of 2020-03-01T00:00Z at 2020-03-01T03:00Z twice, with other"):
+        refuse_mixtures("runs", found)
 
 
 def test_starts_whose_headers_do_not_differ_are_told_apart_by_their_numbers(cold, tmp_path):

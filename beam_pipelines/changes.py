@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.recipe import Recipe
@@ -13,6 +15,7 @@ from corrstore.datasets.store.build_record import BuildRecord
 from corrstore.datasets.store.ledger import HISTORY, read_json, write_json
 
 Key = tuple[str, ...]
+_LAST_LEAD = ("forecast", "leads", "last")
 _FREE = {
     *(("title",), ("max_missing_share",), ("like", "store")),
     *(("splits", "validation"), ("splits", "test"), ("splits", "embargo")),
@@ -22,15 +25,19 @@ _FREE = {
 def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
     """Raise BadInput, with every differing key and both values, unless the new recipe only lets the store grow.
 
-    A store may grow at its end, gain or move validation and test splits, and find its archives elsewhere.
+    A store may grow at its end, gain or move validation and test splits, and find its archives elsewhere. Runs that are
+    appended may have last leads of their own, if those of the store's runs, and the longest one, stay.
     """
     before, after = _flat(build_record.recipe.content), _flat(new.content)
     before |= _flat(build_record.rules, ("rules of", "source"))
     after |= _flat(used_rules(new), ("rules of", "source"))
+    same_leads = _same_leads(build_record.recipe, new)
     differing = [
         (key, before.get(key), after.get(key))
         for key in sorted({*before, *after})
-        if before.get(key) != after.get(key) and not _may_change(key, before.get(key), after.get(key))
+        if before.get(key) != after.get(key)
+        and not _may_change(key, before.get(key), after.get(key))
+        and not (key[:3] == _LAST_LEAD and same_leads)
     ]
     if differing:
         lines = "\n".join(
@@ -73,6 +80,16 @@ def _may_change(key: Key, was: Any, now: Any) -> bool:
         return isinstance(was, list) and isinstance(now, list) and now[: len(was)] == was
     place_of_archive = key[0] == "sources" and key[2:3] in (("path",), ("storage_options",), ("files",))
     return place_of_archive or key[:1] in _FREE or key[:2] in _FREE
+
+
+def _same_leads(before: Recipe, new: Recipe) -> bool:
+    """Return whether both are of forecasts, along the same leads, and the runs of `before` have the same ones."""
+    ours, theirs = before.axes, new.axes
+    if ours.leads is None or theirs.leads is None or ours.schedule is None or theirs.schedule is None:
+        return False
+    return np.array_equal(ours.leads, theirs.leads) and np.array_equal(
+        ours.schedule, theirs.schedule[: len(ours.schedule)]
+    )
 
 
 def _flat(content: Any, prefix: Key = ()) -> dict[Key, Any]:

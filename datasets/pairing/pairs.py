@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,6 +174,8 @@ def _reason(recipe: Recipe, source: str, archive: Archive, choice: Choice, name:
     lengths = archive.channels[name].lengths if windowed else []
     if lengths and int(recipe.window_length.astype(np.int64)) < lengths[0]:
         reason += f" (the shortest window that it holds is of {format_lead(np.timedelta64(lengths[0], 's'))})"
+    elif lengths and int(recipe.window_length.astype(np.int64)) % (step := math.gcd(*lengths)):
+        reason += f" (the windows that it holds are multiples of {format_lead(np.timedelta64(step, 's'))})"
     runs = archive.runs(time)
     if recipe.forecast is not None and choice.run is not None:
         if windowed and time - int(recipe.window_length.astype(np.int64)) < choice.run:

@@ -106,5 +106,6 @@ class SamplesSpec(Part):
         period = self.interval
         for name, split in self.splits.intervals.items():
             if not period.holds(split):
-                raise BadInput(f"splits.{name} {split} is not inside the period {period}")
+                what = "period" if self.forecast is None else "valid times of forecast,"
+                raise BadInput(f"splits.{name} {split} is not inside the {what} {period}")
         return self

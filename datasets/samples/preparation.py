@@ -196,6 +196,7 @@ def _missing(
     lacking = pairs.filter(pc.and_(pc.equal(pairs["sign"], 0), pc.greater(pairs["index"], -1)))
     missing: dict[int, list[str]] = {}
     channels: dict[tuple[int, str], set[str]] = {}
+    reasons: dict[str, str] = {}  # the first of each channel
     wanted = {role: set(spec.channels) for role, spec in recipe.specs.items()}
     sources = {role: archive_source(recipe, spec.source) for role, spec in recipe.specs.items()}
     of_read: dict[tuple[str, str], set[str]] = defaultdict(set)  # source and channel read -> the recipe's channels
@@ -221,6 +222,11 @@ def _missing(
         if lost:
             missing.setdefault(row["index"], []).append(row["missing"])
             channels.setdefault((row["index"], row["source"]), set()).update(lost)
+            reasons = dict.fromkeys(lost, row["missing"]) | reasons
+    for name in sorted(reasons):
+        without = [index for (index, _), lost in channels.items() if name in lost]
+        if len(set(without)) == len(recipe.axes.due_samples):
+            raise BadInput(f"no sample of {recipe.interval} has {name}: {reasons[name]}")
     absent = {
         index
         for index in missing

@@ -26,6 +26,7 @@ from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.storage.containers import unpacked
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.derivations import Derivation
+from corrstore.datasets.variables.ranges import explained_by_packing
 
 _FINER = 0.75  # a grid whose spacing is less than this part of another's is the finer one
 _EXTREMES: dict[str | None, np.ufunc] = {"maximum": np.maximum, "minimum": np.minimum}
@@ -150,10 +151,24 @@ class FieldReader:
                 raise MissingField(self._plan.missing[key])
             options = self._recipe.sources[source].opening
             terms = [read_term(term, options, self._kept) for term in self._plan.fields[key]]
-            self._recent[key] = _combined(terms, _EXTREMES.get(channel.variable.method, np.add))
+            combined = _combined(terms, _EXTREMES.get(channel.variable.method, np.add))
+            self._refuse_falling(source, channel, combined.values)
+            self._recent[key] = combined
             while len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
         return self._recent[key]
+
+    def _refuse_falling(self, source: str, channel: Channel, values: NDArray[np.float32]) -> None:
+        """Raise MissingField where totals that cannot fall do, beyond their packing; no floor shall hide that."""
+        subtracted = [term.reference for term in self._plan.fields[source, channel.name] if term.sign < 0]
+        if not subtracted or channel.variable.valid_range[0] < 0:
+            return
+        lowest = float(np.fmin.reduce(values, None))
+        if lowest < 0 and -lowest > explained_by_packing(channel.variable, self._step(source, channel)):
+            raise MissingField(
+                f"the totals of {channel.name} fall by up to {-lowest:.4g} {channel.variable.units} after the one in"
+                f" {subtracted[0].path}, so they are not what the table's accumulates says"
+            )
 
 
 def regridding(regrid: Regridding, source: Grid, destination: RectilinearGrid) -> Regridder | EsmfWeights:

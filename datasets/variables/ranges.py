@@ -38,13 +38,19 @@ def within_range(values: NDArray[np.float32], variable: Variable, packing_step: 
         return InRange(values)
     lowest, highest = (np.float32(end) for end in variable.valid_range)
     step = packing_step()
-    if beyond > step + _PACKING_NOT_TOLD * float(highest - lowest):
+    if beyond > explained_by_packing(variable, step):
         packed = f"; its packing has steps of {step:.3g}" if step else ""
         in_part = low <= highest and high >= lowest
         mark = _PERHAPS_A_MARK if in_part and beyond > float(highest - lowest) else ""
         return InRange(values, outside=outside(variable, low, high) + packed + mark)
     moved = int(np.count_nonzero((values < lowest) | (values > highest)))
     return InRange(np.clip(values, lowest, highest), moved)
+
+
+def explained_by_packing(variable: Variable, step: float) -> float:
+    """Return how far beyond the physical range packing in steps of that width can have moved a number."""
+    lowest, highest = variable.valid_range
+    return step + _PACKING_NOT_TOLD * (highest - lowest)
 
 
 def excess(variable: Variable, low: float, high: float) -> float:

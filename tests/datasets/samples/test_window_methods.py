@@ -74,6 +74,8 @@ def test_a_longer_maximum_is_no_hourly_one_and_maxima_have_no_differences(tmp_pa
     assert third == "a holds no gust over 3h at 2020-03-01T06:00Z"
     with pytest.raises(BadInput, match=r"no gust over 1h .* \(the shortest window that it holds is of 3h\)"):
         prepared(recipe_of(tmp_path, ["gust"], type=kind, **every_three_hours(window="1h")))
+    with pytest.raises(BadInput, match=r"has gust: a holds no gust over 4h .* that it holds are multiples of 3h\)"):
+        prepared(recipe_of(tmp_path, ["gust"], type=kind, **every_three_hours(window="4h")))
 
 
 def test_means_since_the_start_of_the_run_give_those_of_each_window(tmp_path):

@@ -160,8 +160,8 @@ def _build(
     report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
     if repair:
         folder.remove(VERDICT)
-    changed = {} if refresh else changes.files
-    return BuildResult(len(work.samples), report, changed, read_shift(folder), changes.gone)
+    told = {} if refresh else changes.files
+    return BuildResult(len(work.samples), report, told, read_shift(folder), changes.gone)
 
 
 def _states(recipe: Recipe) -> dict[str, str | None]:

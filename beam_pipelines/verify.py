@@ -122,9 +122,9 @@ def _verify(
     if opened is None and METADATA not in damaged:
         damaged.append(METADATA)
     changed, absent = ({}, {}) if damaged or opened is None else changed_files(store, opened.table(SOURCES))
-    if opened is None or damaged:
-        comparable, reasons = [], {"are of a store with damage in its ledger or metadata": len(plan.axes.due_samples)}
-    else:
+    comparable: list[int] = []
+    reasons = {"are of a store with damage in its ledger or metadata": len(plan.axes.due_samples)}
+    if opened is not None and not damaged:
         comparable, reasons = _comparable(opened, changed, absent)
     chosen = np.random.default_rng(seed).permutation(np.array(comparable, np.int64))[:against_source]
     axes = plan.axes

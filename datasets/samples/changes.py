@@ -114,7 +114,8 @@ def changed_files(folder: Folder, sources: pa.Table) -> tuple[dict[str, set[int]
     for the same one. Of Zarr groups the chunks are compared, but those in buckets.
     """
     seen = set(folder.names(CHECKSUMS))
-    absent, changed = set(), set()
+    absent: set[tuple[str, str | None]] = set()
+    changed: set[tuple[str, str | None]] = set()
     groups = {row["path"] for row in sources.to_pylist() if row["modified"] is None and "://" not in row["path"]}
     for row in (row for row in sources.to_pylist() if row["modified"] is not None):
         path, recorded = row["path"], (row["bytes"], row["modified"])

@@ -45,7 +45,7 @@ def references(
     Of several members all are listed, or the one given. Only coordinates are read, and of a file that holds several
     experiment versions of a field, the field. Raises UnknownLayout where the table does not fit the file's axes.
     """
-    found = [REFERENCE_SCHEMA.empty_table()]
+    found: list[pa.Table] = []
     axes = Axes(open_file(file, options), table.dims)
     for channel in channels:
         rule = table.fields.get(channel.variable.name)
@@ -75,7 +75,7 @@ def references(
                     "grid_relative": along_grid,
                 }
                 found.append(_table(common, columns, has_no_run=bool(table.analysis)))
-    return pa.concat_tables(found)
+    return pa.concat_tables(found or [REFERENCE_SCHEMA.empty_table()])
 
 
 def read_grid(reference: FieldReference, options: dict[str, Any]) -> Grid:

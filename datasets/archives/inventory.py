@@ -70,7 +70,7 @@ def take_inventory(
         except Exception as error:
             raise DamagedData(f"{path} cannot be read as Zarr: {fault_of_file(error)}; restore it") from None
         return Inventory(found, _files(name, [(path, 0, "zarr")], found), problems)
-    references, described, problems = [pa.Table.from_pylist([], schema=REFERENCE_SCHEMA)], [], []
+    references, described, problems = [], [], []
     listed = archive_paths(f"sources.{name}.path", path, spec.files or table.files)
     for first in range(0, len(listed), _FILES_AT_ONCE):
         files = []
@@ -83,7 +83,8 @@ def take_inventory(
                 described.append((str(each), size_of(each), format))
         messages, damaged = index_files([(file.path, file.inside) for file in files if file.format == "grib"])
         problems += damaged
-        references.append(_inside(select(_chosen(messages, spec), table, channels), period, channels))
+        if len(messages):
+            references.append(_inside(select(_chosen(messages, spec), table, channels), period, channels))
         for file in files:
             if file.is_gridded:
                 try:
@@ -92,7 +93,8 @@ def take_inventory(
                     raise
                 except Exception as error:
                     problems.append(problem_of(str(file), error))
-    all_references, of_grids = _on_one_grid(pa.concat_tables(references).combine_chunks(), spec)
+    one = pa.concat_tables(references or [REFERENCE_SCHEMA.empty_table()]).combine_chunks()
+    all_references, of_grids = _on_one_grid(one, spec)
     return Inventory(all_references, _files(name, described, all_references), problems + of_grids)
 
 

@@ -15,6 +15,8 @@ from corrstore.datasets.variables.table import Variables
 
 _PARAMETER = ("table", "parameter", "discipline", "category", "number")
 
+_ON_A_LEVEL = "it is on "
+
 
 @dataclass(frozen=True)
 class Near:
@@ -55,7 +57,7 @@ def variables_of(held: HeldField, table: SourceTable) -> list[Near]:
 def reasons_for(channel: Channel, fields: list[HeldField], table: SourceTable) -> list[tuple[str, bool]]:
     """Return sentences on the fields that a channel could be, the nearest first, each with the line to write.
 
-    With each, whether what differs is more than its levels, which a damaged file may have lost.
+    With each, whether what differs is more than levels and level types, of which a damaged file may have lost some.
     """
     said: list[tuple[int, str, bool]] = []
     for held in fields:
@@ -71,7 +73,8 @@ def reasons_for(channel: Channel, fields: list[HeldField], table: SourceTable) -
                 f", {held.level_type_text}" if held.level_type is not None else ""
             )
             told = f"{what}) is there, but {'; '.join(differences)}; {advice}"
-            said.append((len(differences), told, bool(near.differences)))
+            is_another = any(not each.startswith(_ON_A_LEVEL) for each in near.differences)
+            said.append((len(differences), told, is_another))
     return [(text, certain) for _, text, certain in sorted(dict.fromkeys(said), key=lambda each: each[0])]
 
 
@@ -159,11 +162,13 @@ def _differences(held: HeldField, numbers: GribNumbers) -> tuple[str, ...]:
     if numbers.level_type is not None and held.level_type != numbers.level_type:
         at = f", level {shown(held.level_texts())}" if held.levels else ""
         told.append(
-            f"it is on {held.level_type_text or 'no level type'}{at}, the table asks for level_type"
+            f"{_ON_A_LEVEL}{held.level_type_text or 'no level type'}{at}, the table asks for level_type"
             f" {numbers.level_type}"
         )
     elif numbers.level is not None and not np.isclose(np.array(held.levels), numbers.level).any():
-        told.append(f"it is on level {shown(held.level_texts()) or 'none'}, the table asks for level {numbers.level:g}")
+        told.append(
+            f"{_ON_A_LEVEL}level {shown(held.level_texts()) or 'none'}, the table asks for level {numbers.level:g}"
+        )
     return tuple(told)
 
 

@@ -59,6 +59,13 @@ def test_a_cut_file_is_the_first_cause_where_nothing_else_explains_the_absence(t
     assert last.startswith("  else remove t_500")
 
 
+def test_another_level_type_is_no_sooner_the_cause_than_a_cut(tmp_path):
+    hybrid = made(**T, typeOfFirstFixedSurface=105, level=60, values=np.full(81, 280.0))
+    (tmp_path / "a.grib").write_bytes(hybrid + on_pressure(500)[:-20])
+    _, cut, level_type, _ = refusal(tmp_path, "t_500")
+    assert "truncated" in cut and "it is on level type 105 (hybrid), level 60" in level_type
+
+
 def test_another_process_is_the_first_cause_also_where_a_file_is_cut(tmp_path):
     mean = made(
         **T, typeOfFirstFixedSurface=100, level=500, productDefinitionTemplateNumber=8, typeOfStatisticalProcessing=0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,18 @@ def test_a_number_far_outside_may_be_a_mark_for_missing_ones(centre, is_told, tm
     netcdf(tmp_path / "tcc.nc", [0, 1], {"tcc": ([cloud(centre)] * 2, {"units": "%"})})
     for field in targets(recipe_of(tmp_path, ["tcc"], type="era5")):
         assert ("it may be a mark for missing numbers" in field.outside) == is_told
+
+
+def test_a_channel_without_a_number_is_refused_with_the_reason(tmp_path):
+    netcdf(tmp_path / "tcc.nc", [0, 1], {"tcc": ([cloud(np.nan) * np.nan] * 2, {"units": "%"})})
+    recipe, preparation = prepared(recipe_of(tmp_path, ["tcc"], type="era5"))
+    records = [measure_sample(recipe, sample) for sample in sample_plans(preparation.pairs)]
+    with pytest.raises(
+        BadInput, match=r"has no number in the train split .*: all pixels are missing where the archive"
+    ):
+        constants_from_records(recipe, records)
+    reason = "target tcc: a.nc cannot be read"
+    with pytest.raises(BadInput, match=r"a\.nc cannot be read; remove the channel"):
+        constants_from_records(
+            recipe, [replace(each, reasons=[reason, reason.replace("target", "input")]) for each in records]
+        )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import scipy
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import LatLonPoints
@@ -36,7 +36,7 @@ class EsmfWeights:
 
     source_shape: tuple[int, int]
     destination_shape: tuple[int, int]
-    weights: csr_array
+    weights: scipy.sparse.csr_array
 
     @classmethod
     def from_file(
@@ -57,7 +57,7 @@ class EsmfWeights:
             _check_points(path, "row", row, destination_shape, sizes.get("n_b"))
             _check_points(path, "col", column, source_shape, sizes.get("n_a"))
         size = math.prod(destination_shape), math.prod(source_shape)
-        matrix = csr_array((weight, (row, column)), shape=size)
+        matrix = scipy.sparse.csr_array((weight, (row, column)), shape=size)
         matrix.eliminate_zeros()
         return cls(source_shape, destination_shape, matrix)
 

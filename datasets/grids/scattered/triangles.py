@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts load when they are used, and many processes use none
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay, cKDTree
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.axes import SAME_POINT
@@ -41,7 +41,7 @@ def triangle_weights(source: PointsGrid, destination: RectilinearGrid) -> Triang
     points, kept = place.around(source)
     if kept.size < 3:
         raise BadInput(f"grid {source} has {kept.size} points around {destination}, expected three or more")
-    triangles = Delaunay(points)
+    triangles = scipy.spatial.Delaunay(points)
     of_gap = _gaps(source, points, kept, triangles.simplices)
     corners = np.zeros((*destination.shape, 3), np.int32)
     weights = np.full((*destination.shape, 2), np.nan, np.float32)
@@ -67,7 +67,7 @@ def nearest_weights(source: PointsGrid, destination: RectilinearGrid) -> Triangl
     inside = triangle_weights(source, destination)
     known = np.flatnonzero(np.isfinite(source.lat + source.lon).ravel())
     vectors = np.column_stack([part.ravel()[known] for part in unit_vectors(*map(np.deg2rad, source.latlon()))])
-    tree = cKDTree(vectors)
+    tree = scipy.spatial.cKDTree(vectors)
     weights = np.where(np.isnan(inside.weights), np.float32(np.nan), np.float32(0))
     corners = np.zeros_like(inside.corners)
     for row, lat in enumerate(destination.lat):
@@ -110,7 +110,7 @@ class _Plane:
         """Return x and y of the source's points in and around the grid, and their places in the flattened source."""
         lat, lon = source.lat.ravel(), source.lon.ravel()
         known = np.flatnonzero(np.isfinite(lat + lon))
-        tree = cKDTree(np.column_stack(unit_vectors(np.deg2rad(lat[known]), np.deg2rad(lon[known]))))
+        tree = scipy.spatial.cKDTree(np.column_stack(unit_vectors(np.deg2rad(lat[known]), np.deg2rad(lon[known]))))
         outermost = np.column_stack(unit_vectors(*np.deg2rad(self._outermost.T)))
         cell = float(np.max(tree.query(outermost, k=[min(4, known.size)])[0]))
         distance = self._distance(np.deg2rad(lat[known]), np.deg2rad(lon[known]))
@@ -125,7 +125,7 @@ def _gaps(
     if source.is_curvilinear:
         rows, columns = np.divmod(kept[simplices], source.shape[1])
         return (np.ptp(rows, axis=1) > _CELLS) | (np.ptp(columns, axis=1) > _CELLS)
-    apart = np.asarray(cKDTree(points).query(points, k=[2])[0])[:, 0]
+    apart = np.asarray(scipy.spatial.cKDTree(points).query(points, k=[2])[0])[:, 0]
     corners = points[simplices]
     sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
     return sides.max(axis=1) > _GAP * apart[simplices].max(axis=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ _EPOCH = np.datetime64("2018-01-01T00:00:00")
 _ROSSBY_BETA = 1.6e-11 * 3.6e6
 _COS_MIDDLE_LATITUDE = np.cos(np.radians(35))
 _MODES = 48
+_LARGE = 200_000  # points from which the spectra of all textures would take more than some 100 MB
 
 
 def random_stream(seed: int, name: str) -> np.random.Generator:
@@ -46,21 +49,36 @@ class Waves:
 
     def on(self, grid: MicrodegreeGrid, time: np.datetime64, west_km: float = 0.0) -> FieldArray:
         """Return the waves at that time on the grid, displaced to the west by `west_km`."""
-        random = random_stream(self.seed, self.name)
-        wavenumber = 2 * np.pi / np.exp(random.uniform(np.log(self.shortest), np.log(self.longest), _MODES))
-        direction = random.uniform(-0.5 * np.pi, 0.5 * np.pi, _MODES)
-        start = random.uniform(0, 2 * np.pi, _MODES)
-        amplitude = (wavenumber / wavenumber.min()) ** -self.slope
-        amplitude *= np.sqrt(2 / np.sum(amplitude**2))
-        kx, ky = wavenumber * np.cos(direction), wavenumber * np.sin(direction)
-        frequency = kx * np.maximum(self.flow - _ROSSBY_BETA / wavenumber**2, 0)
-        x = np.radians(grid.lon) * EARTH_RADIUS_KM * _COS_MIDDLE_LATITUDE + west_km
-        y = np.radians(grid.lat) * EARTH_RADIUS_KM
-        along_x = np.outer(kx, x)
-        along_y = np.outer(y, ky) - frequency * hours_since_epoch(time) + start
-        of_y = np.hstack([amplitude * np.cos(along_y), -amplitude * np.sin(along_y)]).astype(np.float32)
-        of_x = np.vstack([np.cos(along_x), np.sin(along_x)]).astype(np.float32)
-        return np.einsum("yk,kx->yx", of_y, of_x)  # on one thread: BLAS spins where cores are shared
+        waves = _waves(self, grid, west_km)
+        along_y = waves.along_y - waves.frequency * hours_since_epoch(time) + waves.start
+        of_y = np.hstack([waves.amplitude * np.cos(along_y), -waves.amplitude * np.sin(along_y)]).astype(np.float32)
+        return np.einsum("yk,kx->yx", of_y, waves.of_x)  # on one thread: BLAS spins where cores are shared
+
+
+class _WavesOnGrid(NamedTuple):
+    """The part of waves on a grid that does not change with time."""
+
+    amplitude: NDArray[np.float64]
+    frequency: NDArray[np.float64]
+    start: NDArray[np.float64]
+    along_y: NDArray[np.float64]
+    of_x: FieldArray
+
+
+@lru_cache(maxsize=64)
+def _waves(waves: Waves, grid: MicrodegreeGrid, west_km: float) -> _WavesOnGrid:
+    random = random_stream(waves.seed, waves.name)
+    wavenumber = 2 * np.pi / np.exp(random.uniform(np.log(waves.shortest), np.log(waves.longest), _MODES))
+    direction = random.uniform(-0.5 * np.pi, 0.5 * np.pi, _MODES)
+    start = random.uniform(0, 2 * np.pi, _MODES)
+    amplitude = (wavenumber / wavenumber.min()) ** -waves.slope
+    amplitude *= np.sqrt(2 / np.sum(amplitude**2))
+    kx, ky = wavenumber * np.cos(direction), wavenumber * np.sin(direction)
+    frequency = kx * np.maximum(waves.flow - _ROSSBY_BETA / wavenumber**2, 0)
+    along_x = np.outer(kx, np.radians(grid.lon) * EARTH_RADIUS_KM * _COS_MIDDLE_LATITUDE + west_km)
+    of_x = np.vstack([np.cos(along_x), np.sin(along_x)]).astype(np.float32)
+    along_y = np.outer(np.radians(grid.lat) * EARTH_RADIUS_KM, ky)
+    return _WavesOnGrid(amplitude, frequency, start, along_y, of_x)
 
 
 @dataclass(frozen=True)
@@ -136,9 +154,12 @@ class _Spectrum:
         return turn
 
 
-@lru_cache(maxsize=4)
 def _spectrum(texture: Texture) -> _Spectrum:
-    """Return the part of a texture that does not change with time; a few are cached."""
+    """Return the part of a texture that does not change with time; those of small domains are all cached."""
+    return (_spectrum_of_few if math.prod(texture.periodic_shape) > _LARGE else _spectrum_of_all)(texture)
+
+
+def _made_spectrum(texture: Texture) -> _Spectrum:
     (ny, nx), (dy, dx) = texture.periodic_shape, texture.domain.km_per_step
     ky = (-2 * np.pi * np.fft.fftfreq(ny, dy)).astype(np.float32)[:, None]
     kx = (2 * np.pi * np.fft.rfftfreq(nx, dx)).astype(np.float32)[None, :]
@@ -158,3 +179,6 @@ def _spectrum(texture: Texture) -> _Spectrum:
     east, north = texture.drift
     frequency = rate - np.float64(east) * kx - np.float64(north) * ky
     return _Spectrum(kx, ky, (normal[0] + 1j * normal[1]) * np.sqrt(power), frequency, power.astype(np.float32))
+
+
+_spectrum_of_few, _spectrum_of_all = lru_cache(maxsize=4)(_made_spectrum), lru_cache(maxsize=64)(_made_spectrum)

@@ -28,8 +28,8 @@ demo: install
 	  --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --truth demo/store --forecast demo/forecast --output demo/evaluation
 	$(BIN)/corrstore build demo_forecast --output demo/forecast_input
-	$(BIN)/corrstore sample --store demo/forecast_input --checkpoint demo/diffusion --members 2 \
-	  --output demo/downscaled
+	$(BIN)/corrstore sample --processes 2 --store demo/forecast_input --checkpoint demo/diffusion --members 2 \
+	  --threads 1 --output demo/downscaled
 	$(BIN)/corrstore build demo_cma_meso --output demo/cma_meso
 	$(BIN)/corrstore evaluate --truth demo/store --forecast demo/downscaled --baseline cma_meso=demo/cma_meso \
 	  --output demo/verdict

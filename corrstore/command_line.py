@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -71,6 +72,7 @@ def _end(error: CorrstoreError) -> None:
 def main() -> None:
     """Run the command; an error that a user can act on is one message and an exit code, not a traceback."""
     logging.getLogger().addFilter(_is_no_beam_import_notice)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads that spin while they wait starve the others
     try:
         app()
     except CorrstoreError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,9 +69,6 @@ def train(
 
     On several GPUs: `corrstore train --processes 8 ...`; on several machines: `torchrun ... -m corrstore train ...`
     """
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # threads that spin while they wait starve where cores are shared
     from corrstore.datasets.store.opening import open_store
     from corrstore.training.learning.launching import query_for, store_for
     from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes

@@ -20,7 +20,7 @@ _MODULE = "corrstore.beam_pipelines.spreading.worker"
 _SECONDS_BETWEEN = 0.5
 _LOOKS_BETWEEN, _TIMES_STOPPED = 4, 4  # of looks at whether a worker is stopped: for six seconds, as its driver is not
 _STOPPED = "a worker process was stopped by a signal, and has been killed; start the same command again to go on"
-_SECONDS_OF_GRACE = 5.0  # in which a run that is over may end by itself
+_SECONDS_OF_GRACE = 5.0  # in which a run that is over may end by itself; no end of a run kills a worker
 _SECONDS_TO_INSIST = 30.0
 _SHELL_SIGNALS = 128  # a shell adds it to the number of the signal that killed a process
 _ALARM = signal.SIGURG  # ignored by default, so one that comes too late does nothing
@@ -53,7 +53,7 @@ def watching_workers() -> Iterator[str]:
                 seen_stopped = seen_stopped + 1 if _any_is_stopped() else 0
             if seen_stopped == _TIMES_STOPPED:
                 stopped.set()
-            if stopped.is_set() or (trace.exists() and not over.wait(_SECONDS_OF_GRACE)):
+            if stopped.is_set() or (trace.exists() and (_was_killed(trace) or not over.wait(_SECONDS_OF_GRACE))):
                 died.set()
                 kill_children(_MODULE)
                 while not over.is_set():
@@ -96,10 +96,16 @@ def _any_is_stopped() -> bool:
     return False
 
 
+def _was_killed(trace: Path) -> bool:
+    """Return whether a signal killed the worker; the shell may not have written yet how it ended."""
+    code = trace.read_text().partition(" ")[0]
+    return bool(code) and int(code) > _SHELL_SIGNALS
+
+
 def _cause(trace: Path) -> str:
     """Return what is known of the worker that died first: its exit code, as a shell counts it, and what it said."""
     code, shell = trace.read_text().split()
-    if int(code) > _SHELL_SIGNALS:
+    if _was_killed(trace):
         return (
             "a worker process was killed, perhaps because memory ran out; start the same command again with fewer"
             " --workers"

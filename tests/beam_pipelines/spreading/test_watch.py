@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from corrstore.beam_pipelines.spreading import watch
 from corrstore.beam_pipelines.spreading.watch import watching_workers
 from corrstore.datasets.errors import OutOfResources
 from tests.paths import ROOT
@@ -29,7 +30,8 @@ MINUTES = 300.0  # seconds, in which what would wait for ever is given up
         ),
     ],
 )
-def test_the_end_of_a_worker_is_told_with_its_reason(tmp_path, code, message):
+def test_the_end_of_a_worker_is_told_with_its_reason(tmp_path, code, message, monkeypatch):
+    monkeypatch.setattr(watch, "_SECONDS_OF_GRACE", 0.2)
     (tmp_path / "apache_beam.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     with (

@@ -117,6 +117,15 @@ def test_two_definitions_that_differ_are_refused_with_both_values(archive, tmp_p
         load_recipe(str(recipe))
 
 
+def test_a_definition_with_its_defaults_as_a_store_like_which_one_is_built_has_it_is_the_same(archive, tmp_path):
+    recipe = recipe_with_cape(archive, tmp_path, in_table=True)
+    content = yaml.safe_load(recipe.read_text())
+    content["variables"] = load_recipe(str(recipe)).content["variables"]
+    assert content["variables"]["cape"] != CAPE
+    recipe.write_text(yaml.safe_dump(content))
+    assert load_recipe(str(recipe)).content["variables"] == content["variables"]
+
+
 def test_two_stores_do_not_share_their_variables(archive, tmp_path):
     load_recipe(str(recipe_with_cape(archive, tmp_path, in_table=False)))
     with pytest.raises(BadInput, match="unknown variable 'cape'"):

@@ -12,6 +12,7 @@ from corrstore.datasets.recipe.like import add_like
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.storage.folder import absolute
 from corrstore.datasets.storage.yaml_text import parsed_mapping, parsed_value, read_text
+from corrstore.datasets.variables.variable import Definition
 
 
 def shipped_recipes() -> list[str]:
@@ -65,11 +66,19 @@ def _add_variables_of_tables(content: dict[str, Any]) -> None:
             for name, definition in defined.items() if isinstance(defined, dict) else ():
                 variables = content.setdefault("variables", {}) if variables is None else variables
                 known = variables.setdefault(name, definition) if isinstance(variables, dict) else definition
-                if known != definition:
+                if _whole(known) != _whole(definition):
                     raise BadInput(
                         f"variables.{name} is {known} in the recipe or one of its source tables, but {definition} in"
                         f" another; make the definitions the same, or take another name"
                     )
+
+
+def _whole(definition: Any) -> Any:
+    """Return a definition with its defaults, as the recipe of a store has it; as it is where it is not valid."""
+    try:
+        return Definition.model_validate(definition).model_dump()
+    except ValueError:
+        return definition
 
 
 def _with_absolute_paths(recipe: Recipe) -> Recipe:

@@ -15,7 +15,7 @@ from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.statistics.histograms import physical_edges
 from corrstore.datasets.statistics.shift import FieldMoments, Floats, Shift, shares_beyond, shift
 from corrstore.datasets.storage.folder import Folder
-from corrstore.datasets.store.ledger import SAMPLES, SHIFT, STATISTICS, parsed_table, read_own
+from corrstore.datasets.store.ledger import SAMPLES, SHIFT, STATISTICS, check_objects, damaged, parsed_table, read_own
 from corrstore.datasets.store.opening import Store, open_store
 
 _MEASURES = ("mean_shift", "std_ratio", "beyond", "power_ratio")
@@ -38,6 +38,15 @@ _ROWS_AT_A_TIME = 4096
 def has_shift(recipe: Recipe) -> bool:
     """Return whether the recipe's store has inputs that are like those of a training store."""
     return recipe.like is not None and "input" in recipe.roles
+
+
+def check_training_data(recipe: Recipe) -> None:
+    """Raise DamagedData where what the shift needs of the training store is not what was written."""
+    if recipe.like is not None and has_shift(recipe):
+        folder = Folder(recipe.like.store)
+        check_objects(folder, lambda key: key in (STATISTICS, SAMPLES))
+        for key in (key for key in (STATISTICS, SAMPLES) if not folder.exists(key)):
+            raise damaged(folder, key, "it is not there")
 
 
 def input_shift(recipe: Recipe, given: Iterable[pa.Table]) -> pa.Table:

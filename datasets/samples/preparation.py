@@ -25,6 +25,7 @@ from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.periods import Interval, Times, format_time
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.samples.absent_channels import refuse_absent_channels
+from corrstore.datasets.samples.input_shift import check_training_data
 from corrstore.datasets.samples.reading import (
     GriddedField,
     MissingField,
@@ -94,6 +95,7 @@ def prepare(recipe: Recipe) -> Preparation:
         static_fields(recipe, next((plan for plan in sample_plans(pairs.slice(0, 64)) if plan.index == -1), None))
     if recipe.constants_from:
         constants_from_store(recipe, recipe.constants_from)
+        check_training_data(recipe)
     return Preparation(
         pa.concat_tables([inventory.files for inventory in inventories.values()]).combine_chunks(),
         pairs,

@@ -16,10 +16,12 @@ import yaml
 from scipy.stats import chi2
 
 from corrstore.beam_pipelines.plan import plan
+from corrstore.datasets.errors import DamagedData
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.periods import format_time, parse_time
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.samples.input_shift import input_shift, read_shift, stored_input_rows
+from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.statistics.shift import standard_error
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import MANIFEST, RECORDS, SHIFT, STATISTICS, read_json
@@ -66,6 +68,20 @@ def test_a_build_keeps_what_numpy_finds_in_both_stores(demo_store, input_store):
             beyond = ((ours < theirs.min()) | (ours > theirs.max())).mean()
             assert row["beyond"] == pytest.approx(beyond, abs=0.03) and (row["beyond"] > 0) == (beyond > 0)
             assert (row["mean_shift_error"] is None) == (lead == 12)  # of one run
+
+
+@pytest.mark.parametrize("length", [None, 200])
+def test_a_training_store_whose_statistics_are_damaged_is_named_before_anything_is_built(
+    demo_store, input_store, tmp_path, length
+):
+    copy = Path(shutil.copytree(demo_store.folder.path(), tmp_path / "training"))
+    whole = (copy / STATISTICS).read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    (copy / STATISTICS).write_bytes(flipped if length is None else whole[:length])
+    like = input_store.recipe.like.model_copy(update={"store": str(copy)})
+    with pytest.raises(DamagedData, match=f"{copy}/{STATISTICS} is damaged .*verify"):
+        prepare(input_store.recipe.model_copy(update={"like": like}))
 
 
 def test_plan_and_build_print_it(input_store, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +41,10 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
     where the file cannot be.
     """
     name, alone, section = _message_of_one_field(source, offset, length, part)
-    try:
-        with message_handle(alone) as handle:
-            _refuse_size(name, offset, handle, length)
-            scanned = scanned_grid(handle, section)
-            values = _values(handle)
-    except eccodes.CodesInternalError as error:
-        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
-    except CorruptMessage:
-        raise
-    except CorrstoreError as error:
-        raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
+    with _decoded(name, offset, alone) as handle:
+        _refuse_size(name, offset, handle, length)
+        scanned = scanned_grid(handle, section)
+        values = _values(handle)
     rows, columns = scanned.grid.shape
     if values.size != rows * columns:
         reason = f"it has {values.size} values, expected {rows} x {columns}, which is its grid"
@@ -60,16 +55,9 @@ def read_field(source: str | Path | bytes, offset: int, length: int, part: int =
 def read_grid(source: str | Path | bytes, offset: int, length: int, part: int = 0) -> Grid:
     """Return the grid of the field that `read_field` would return, without its values. Raises as `read_field` does."""
     name, alone, section = _message_of_one_field(source, offset, length, part)
-    try:
-        with message_handle(alone) as handle:
-            _refuse_size(name, offset, handle, length)
-            return scanned_grid(handle, section).grid
-    except eccodes.CodesInternalError as error:
-        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
-    except CorruptMessage:
-        raise
-    except CorrstoreError as error:
-        raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
+    with _decoded(name, offset, alone) as handle:
+        _refuse_size(name, offset, handle, length)
+        return scanned_grid(handle, section).grid
 
 
 def read_packing_step(source: str | Path | bytes, offset: int, length: int, part: int = 0) -> float:
@@ -78,13 +66,10 @@ def read_packing_step(source: str | Path | bytes, offset: int, length: int, part
     It is 2^E 10^-D: FM 92 GRIB, regulation 92.9.4, for simple packing and what is built on it. Raises as `read_field`.
     """
     name, alone, _ = _message_of_one_field(source, offset, length, part)
-    try:
-        with message_handle(alone) as handle:
-            if eccodes.codes_get(handle, "packingType") in _WITHOUT_STEP:
-                return 0.0
-            binary, decimal = (integer_key(handle, f"{kind}ScaleFactor") or 0 for kind in ("binary", "decimal"))
-    except eccodes.CodesInternalError as error:
-        raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
+    with _decoded(name, offset, alone) as handle:
+        if eccodes.codes_get(handle, "packingType") in _WITHOUT_STEP:
+            return 0.0
+        binary, decimal = (integer_key(handle, f"{kind}ScaleFactor") or 0 for kind in ("binary", "decimal"))
     return float(2.0**binary * 10.0**-decimal)
 
 
@@ -95,16 +80,27 @@ def mars_keys(source: str | Path | bytes, offset: int, length: int, part: int = 
     """
     name, alone, _ = _message_of_one_field(source, offset, length, part)
     keys: dict[str, str] = {}
+    with _decoded(name, offset, alone) as handle:
+        iterator = eccodes.codes_keys_iterator_new(handle, "mars")
+        while eccodes.codes_keys_iterator_next(iterator):
+            key = eccodes.codes_keys_iterator_get_name(iterator)
+            keys[key] = str(eccodes.codes_get_string(handle, key))
+        eccodes.codes_keys_iterator_delete(iterator)
+    return keys
+
+
+@contextmanager
+def _decoded(name: str, offset: int, message: bytes) -> Iterator[int]:
+    """Yield ecCodes' handle of a message; an error of the block names the file and the message's place in it."""
     try:
-        with message_handle(alone) as handle:
-            iterator = eccodes.codes_keys_iterator_new(handle, "mars")
-            while eccodes.codes_keys_iterator_next(iterator):
-                key = eccodes.codes_keys_iterator_get_name(iterator)
-                keys[key] = str(eccodes.codes_get_string(handle, key))
-            eccodes.codes_keys_iterator_delete(iterator)
+        with message_handle(message) as handle:
+            yield handle
     except eccodes.CodesInternalError as error:
         raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
-    return keys
+    except CorruptMessage:
+        raise
+    except CorrstoreError as error:
+        raise type(error)(f"{name}: GRIB message at byte {offset}: {error}") from error
 
 
 def _message_of_one_field(source: str | Path | bytes, offset: int, length: int, part: int) -> tuple[str, bytes, bytes]:

@@ -9,7 +9,7 @@ import pytest
 from tests.paths import ROOT
 
 CASES = ROOT.parent / "shared" / "cases"
-MET = [*range(1, 29), *range(30, 37), 42]
+MET = [*range(1, 28), *range(30, 37), 41, 42]  # the scripts of 28 and 29 import modules by names that are gone
 
 pytestmark = pytest.mark.slow
 

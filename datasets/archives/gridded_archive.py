@@ -15,6 +15,7 @@ from corrstore.datasets.archives.contents.files import ArchiveFile
 from corrstore.datasets.archives.gridded import horizontal
 from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import open_file
+from corrstore.datasets.archives.gridded.limits import within_stated_limits
 from corrstore.datasets.archives.gridded.slices import slices
 from corrstore.datasets.archives.gridded.units import rule_in_units
 from corrstore.datasets.archives.gridded.windows import refuse_other_window
@@ -122,7 +123,8 @@ def read(reference: FieldReference, options: dict[str, Any], kept: KeptBlocks | 
         if field.size * math.prod(size[name] for name in fixed) <= _MOST_KEPT:
             block = kept.block(reference, whole, {name: slice(at, at + size[name]) for name, at in first.items()})
             field = block.isel({name: at - first[name] for name, at in fixed.items()}).transpose(*plane)
-    return np.asarray(field.values, dtype=np.float32)[..., columns].reshape(grid.shape), grid
+    values = np.asarray(field.values, dtype=np.float32)[..., columns].reshape(grid.shape)
+    return within_stated_limits(values, field), grid
 
 
 def packing_step(reference: FieldReference, options: dict[str, Any]) -> float:

@@ -291,3 +291,29 @@ def test_a_wind_on_a_turned_grid_that_does_not_say_what_it_is_along_is_refused(a
     else:
         found = take_inventory("a", spec, [channel_named("u10m")], PERIOD).references
         assert found["grid_relative"].to_pylist() == [along_grid]
+
+
+@pytest.mark.parametrize("limits", [{"valid_range": (200.0, 320.0)}, {"valid_max": 320.0}, {"valid_min": 9000.0}])
+def test_numbers_outside_the_limits_that_a_file_states_are_missing(limits, tmp_path):
+    numbers = plane(LAT[:, None], LON)
+    numbers[4, 4] = 9999
+    written(tmp_path, "t2m", "K", numbers)
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file["t2m"].setncatts({name: np.array(limit, np.float32) for name, limit in limits.items()})
+    ((_, values, _),) = fields(tmp_path, "t2m")
+    left_out = numbers < 9000 if "valid_min" in limits else numbers == 9999
+    np.testing.assert_array_equal(np.isnan(values), left_out)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_limits_of_packed_numbers_are_packed_where_they_are_whole(kind, tmp_path):
+    """Others, as in old reanalyses, contradict the conventions."""
+    content = xr.Dataset(
+        {"t2m": (("time", "latitude", "longitude"), np.full((1, 9, 9), 290.0), {"units": "K"})},
+        {"time": TIME, "latitude": LAT, "longitude": LON},
+    )
+    content.t2m.values[0, 4, 4] = 250
+    content.t2m.attrs["valid_range"] = np.array([0, 4000], kind)
+    content.to_netcdf(tmp_path / "a.nc", encoding={"t2m": {"dtype": "i2", "scale_factor": 0.01, "add_offset": 280.0}})
+    ((_, values, _),) = fields(tmp_path, "t2m")
+    assert np.isnan(values).sum() == (1 if kind is np.int16 else 0)

@@ -69,19 +69,20 @@ def train(
 
     On several GPUs: `corrstore train --processes 8 ...`; on several machines: `torchrun ... -m corrstore train ...`
     """
-    from corrstore.datasets.store.opening import open_store
-    from corrstore.training.learning.launching import query_for, store_for
     from corrstore.training.learning.process_group import end_with_parent, in_process_group, run_in_processes
-    from corrstore.training.learning.processes import chosen_device, joined_processes
-    from corrstore.training.run_config import parsed_changes, run_config
 
     end_with_parent()
-    changes = parsed_changes(change or []) | ({"period": period} if period else {})
-    config = run_config(stage, preset, changes)
-    query = query_for(store, catalog, variable or [], config.period, resolution, region)
     if processes > 1 and not (plan or meter or in_process_group()):
         run_in_processes(processes)
         return
+    from corrstore.datasets.store.opening import open_store
+    from corrstore.training.learning.launching import query_for, store_for
+    from corrstore.training.learning.processes import chosen_device, joined_processes
+    from corrstore.training.run_config import parsed_changes, run_config
+
+    changes = parsed_changes(change or []) | ({"period": period} if period else {})
+    config = run_config(stage, preset, changes)
+    query = query_for(store, catalog, variable or [], config.period, resolution, region)
     url = store_for(query, output) if query else str(store)
     if plan:
         from corrstore.training.learning.plan import training_plan

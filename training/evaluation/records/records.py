@@ -82,10 +82,10 @@ class Records:
 
     def evaluation(self) -> Evaluation:
         """Return the evaluation of all the samples, describe it, and remove the records of other settings."""
+        Description.of_agenda(self.agenda, self.scores).write(self.folder)
         for other in self.folder.names(RECORDS):
             if other != self.agenda.digest:
                 self.folder.remove(f"{RECORDS}/{other}")
-        Description.of_agenda(self.agenda, self.scores).write(self.folder)
         return collected(self.agenda, (read_sums(self.folder, self.scores, key) for key in self.agenda.keys))
 
 

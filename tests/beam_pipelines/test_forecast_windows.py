@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from corrstore.beam_pipelines.changes import refuse_changes
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import used_rules
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
@@ -166,6 +166,12 @@ def test_every_number_of_every_window_is_that_of_an_independent_decoding(archive
     methods = {name: field.attrs.get("cell_methods", "") for name, field in store.dataset("target").items()}
     of_windows = {"tp": "sum", "ssrd": "mean", "gust": "maximum", "mn2t": "minimum"}
     assert methods == {name: f"time: {method} (interval: 3h)" for name, method in of_windows.items()} | {"tcc": ""}
+    (tmp_path / "store" / store.plan.shard_key("target", 7)).unlink()
+    for read in (store.physical, store.stored):
+        with pytest.raises(DamagedData, match=r"the shard of sample 7 .2020-03-01T12:00Z . 7h., is not there"):
+            read("target", 7)
+    with pytest.raises(DamagedData, match="the shard of sample 7 "):
+        store.dataset("target", ["tp"]).tp[2, 1].load()
 
 
 def test_totals_that_begin_anew_in_a_run_are_missing_and_no_floor_hides_it(archive, tmp_path):

@@ -21,9 +21,9 @@ demo: install
 	$(BIN)/corrstore verify demo/store --against-source
 	$(BIN)/corrstore report demo/store --output demo/report.html
 	$(BIN)/corrstore catalog page demo/page --catalog demo/catalog
-	$(BIN)/corrstore train --store demo/store --preset demo --output demo/regression
-	$(BIN)/corrstore train --store demo/store --preset demo --stage diffusion --regression demo/regression \
-	  --output demo/diffusion
+	$(BIN)/corrstore train --processes 2 --store demo/store --preset demo --output demo/regression
+	$(BIN)/corrstore train --processes 2 --store demo/store --preset demo --stage diffusion \
+	  --regression demo/regression --output demo/diffusion
 	$(BIN)/corrstore sample --processes 2 --store demo/store --checkpoint demo/diffusion --members 4 \
 	  --threads 1 --output demo/forecast
 	$(BIN)/corrstore evaluate --truth demo/store --forecast demo/forecast --output demo/evaluation

@@ -58,13 +58,8 @@ def static_detail(fields: NDArray[Any], geometry: Geometry) -> NDArray[np.float6
     That is the mean over the target points nearest to each input point, interpolated as the input is. So the detail of
     the terrain is its height above the terrain that coarse fields belong to, by which they have to be corrected.
     """
-    shown = fields.astype(np.float64)
-    sizes = geometry.input_grid.shape
-    (down, rows), (across, columns) = (
-        (_means(points, size), _interpolation(points, size))
-        for points, size in zip((geometry.rows, geometry.columns), sizes, strict=True)
-    )
-    return shown - rows @ (down @ shown @ across.T) @ columns.T
+    fields = fields.astype(np.float64)
+    return fields - _shown(_shown(fields, geometry.rows, 1), geometry.columns, 2)
 
 
 def _static_channels(store: Store, extra: Collection[ExtraFeature]) -> NDArray[np.float64]:
@@ -75,24 +70,17 @@ def _static_channels(store: Store, extra: Collection[ExtraFeature]) -> NDArray[n
     return np.concatenate([fields, detail])
 
 
-def _means(points: TwoPoints, size: int) -> NDArray[np.float64]:
-    """The matrix [input, target] of means over the nearest target points; an input point without any has a neighbour's.
-
-    The neighbour is the nearest input point that has some.
-    """
+def _shown(fields: NDArray[np.float64], points: TwoPoints, axis: int) -> NDArray[np.float64]:
+    """What the input's points show of fields along one axis; a point without target points has a neighbour's mean."""
     nearest = np.where(points.weight_upper < 0.5, points.lower, points.upper)
-    held = np.unique(nearest)
-    taken = held[np.abs(np.arange(size)[:, None] - held).argmin(axis=1)]
-    matrix = (nearest == taken[:, None]).astype(np.float64)
-    return matrix / matrix.sum(axis=1, keepdims=True)
-
-
-def _interpolation(points: TwoPoints, size: int) -> NDArray[np.float64]:
-    """The matrix [target, input] of linear interpolation."""
-    matrix, target = np.zeros((points.lower.size, size)), np.arange(points.lower.size)
-    matrix[target, points.lower] = 1 - points.weight_upper
-    matrix[target, points.upper] += points.weight_upper
-    return matrix
+    held, first, count = np.unique(np.sort(nearest), return_index=True, return_counts=True)
+    along = [-1 if each == axis else 1 for each in range(fields.ndim)]
+    sums = np.add.reduceat(np.take(fields, np.argsort(nearest, kind="stable"), axis), first, axis)
+    means = sums / count.reshape(along)
+    lower, upper = (
+        np.take(means, np.abs(each[:, None] - held).argmin(axis=1), axis) for each in (points.lower, points.upper)
+    )
+    return lower + points.weight_upper.reshape(along) * (upper - lower)
 
 
 def _position(shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -70,6 +70,13 @@ def started_with_waiting_ranks(folder: Path, seconds_to_stop: float = MINUTES) -
     return command, sorted(psutil.Process(command.pid).children(), key=lambda child: int(child.environ()["RANK"]))
 
 
+def suspend(child: psutil.Process) -> None:
+    """Suspend a process, and wait until it is: a signal that is sent before may come first."""
+    child.suspend()
+    while child.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
+
+
 def updates(run: Path) -> int:
     """Return the number of updates that a run has logged."""
     log = run / "log.csv"
@@ -139,7 +146,7 @@ def test_the_error_of_the_process_that_fails_comes_through_alone(demo_store, tmp
 )
 def test_a_process_that_a_signal_ends_ends_the_others_and_is_told(tmp_path, rank, name, code, message):
     command, children = started_with_waiting_ranks(tmp_path / "begun")
-    children[1 - rank].suspend()  # it cannot fail for its part
+    suspend(children[1 - rank])  # it cannot fail for its part
     children[rank].send_signal(getattr(signal, name))
     _, said = command.communicate(timeout=MINUTES)
     assert command.returncode == code, said
@@ -153,7 +160,7 @@ def test_processes_that_a_signal_does_not_stop_are_killed(tmp_path, ending):
     """A process that cannot answer, as in the libraries of PyTorch, is one that is suspended."""
     command, children = started_with_waiting_ranks(tmp_path / "begun", 1 if ending == "its minute is over" else MINUTES)
     for child in children:
-        child.suspend()
+        suspend(child)
     command.send_signal(signal.SIGTERM)
     if ending == "a second signal":
         time.sleep(0.5)

@@ -28,7 +28,9 @@ def stored(demo_store):
         environment.setenv("TENSORSTORE_GCS_HTTP_URL", url)
         environment.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "anyone")
         options = {"token": "anon", "endpoint_url": url}
-        fsspec.filesystem("gs", **options).put(demo_store.folder.url, "bucket/store", recursive=True)
+        fsspec.filesystem("gs", **options).put(
+            demo_store.folder.url, "bucket/store", recursive=True, batch_size=4
+        )  # the emulator keeps few connections waiting
         yield open_store("gs://bucket/store", options)
     server.terminate()
     server.wait()

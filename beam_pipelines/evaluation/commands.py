@@ -41,7 +41,7 @@ def evaluate(
     block_days: Annotated[
         float | None,
         typer.Option(
-            min=0, max=36525, metavar="DAYS", help="Resample blocks of so many days; by default as each score needs."
+            min=0.01, max=36525, metavar="DAYS", help="Resample blocks of so many days; by default as each score needs."
         ),
     ] = None,
     workers: Workers = None,

@@ -120,8 +120,9 @@ def make_agenda(comparison: Comparison, allow_training: bool = False, drawn: For
     kind = "runs at its lead" if header.inits else "times"
     if others < _FEW_OTHERS:
         notes.append(
-            f"Mean errors and residuals of a sample are measured on {others} or more other {kind}:"
-            f" {'nothing is fitted' if others < 1 else 'too few to trust'}."
+            f"Mean errors and residuals of a sample are measured on {others} or more other {kind}: too few to trust."
+            if others
+            else f"There are samples without other {kind}, on which mean errors and residuals are measured: none are."
         )
     model = learned(opened, notes)
     marked = model.refuse(valid, allow_training, comparison.truth)

@@ -98,7 +98,7 @@ def significant(p: Floats, rate: float = 0.05) -> NDArray[np.bool_]:
 def reservation(effective: float, units: int) -> str:
     """Return what has to be said beside an interval of so many effective samples and units; nothing of enough."""
     if units < LEAST_UNITS:
-        return f"{units} samples are too few for an interval; it needs {LEAST_UNITS}"
+        return f"{units} sample{'s are' if units != 1 else ' is'} too few for an interval; it needs {LEAST_UNITS}"
     if not effective < FEW:
         return ""
     text = f"only about {max(effective, 1):.0f} effective samples of {units}, because near ones are alike"

@@ -150,8 +150,9 @@ def test_options_of_scoring_that_say_nothing_are_refused(tmp_path):
     for options, message in (*unscored, (["--score"], "needs --truth")):
         ended = corrstore("sample", *asked, *options)
         assert ended.returncode == 2 and message in ended.stderr
-    ended = corrstore("evaluate", "--truth", "t", "--forecast", "f", "--output", tmp_path, "--block-days", "inf")
-    assert ended.returncode == 2 and "--block-days" in ended.stderr
+    for days in ("inf", "0"):
+        ended = corrstore("evaluate", "--truth", "t", "--forecast", "f", "--output", tmp_path, "--block-days", days)
+        assert ended.returncode == 2 and "--block-days" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,7 @@ def test_what_cannot_be_scored_is_refused_before_a_forecast_is_made(run, demo_st
     asked = ["sample", "--store", store, "--checkpoint", run, "--members", "1", "--output", output, "--score"]
     for options, message in (
         (["--baseline", f"none={tmp_path}"], "no training store"),
+        (["--baseline", f"itself={store}/"], "is the truth itself"),
         (["--split", "train"], "which the model was trained on"),
         (["--persistence"], "is not of runs"),
         (["--match", "newest"], "available=6h"),

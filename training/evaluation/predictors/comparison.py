@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,8 +134,8 @@ def compare(
 
     `drawn` is the forecast where it is not in its folder yet.
 
-    Raises BadInput where `match` is not `available=6h`, where a baseline has a predictor's name, and where a forecast
-    without runs is to be compared with persistence.
+    Raises BadInput where `match` is not `available=6h`, where a baseline has a predictor's name or is the truth,
+    and where a forecast without runs is to be compared with persistence.
     """
     available = None
     if match is not None:
@@ -142,9 +143,13 @@ def compare(
         if key != "available":
             raise BadInput(f"match: got {match!r}, expected available=6h: the age that a baseline's run must have")
         available = parse_duration(value)
-    for name in baselines or {}:
+    for name, url in (baselines or {}).items():
         if name in (*PREDICTORS, PERSISTENCE, CLIMATOLOGY, "truth"):
             raise BadInput(f"baseline {name!r} has the name of a predictor; give another one")
+        if _place(url) == _place(truth):
+            raise BadInput(
+                f"baseline {name!r}, {url}, is the truth itself, {truth}; give the store of another forecast"
+            )
     found = Comparison(
         truth,
         forecast,
@@ -157,8 +162,12 @@ def compare(
     opened = Opened(found, drawn)
     header = opened.forecast.header
     if persistence and not header.inits:
-        raise BadInput(f"{forecast} is not of runs, so that nothing persists; leave out persistence")
+        raise BadInput(f"{forecast} is not of runs, so that nothing persists; leave out --persistence")
     return replace(found, input=_input(opened))
+
+
+def _place(url: str) -> str:
+    return Path(url).resolve().as_posix() if Folder(url).is_local else url.rstrip("/")
 
 
 def _input(opened: Opened) -> str | None:

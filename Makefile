@@ -38,7 +38,7 @@ test: install
 	$(MAKE) --jobs=2 lint tests
 
 tests: install
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

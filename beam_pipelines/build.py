@@ -152,10 +152,10 @@ def _build(
     plan = StorePlan(recipe, constants.normalisations)
     spread(WriteSample(folder, plan), work.samples, folder, RECORDS, runner, Progress("writing", console))
     static = make_static(folder, plan, pairs, keep=not (repair or refresh))
-    if changes.gone or (changes.files and not refresh):
-        folder.remove(ARCHIVES)
-    else:
+    if not changes.gone and (refresh or not changes.files):
         write_json(folder, ARCHIVES, states)
+    elif set(work.samples) - set(preparation.missing):
+        folder.remove(ARCHIVES)  # samples of two states of the archives
     problems = [str(problem) for problem in preparation.problems]
     report = finish(folder, plan, static, problems, {**preparation.notes, **constants.notes})
     if repair:

@@ -55,7 +55,7 @@ class Learner:
                 f"extra_features: the regression was trained with {known}, this diffusion has {own};"
                 f" give --set extra_features={known}"
             )
-        self.features = parent.features if parent else Features(store, static_scales(store, extra), device, None, extra)
+        self.features = parent.features if parent else Features(store, static_scales(store, extra), device, extra=extra)
         fields = store.attributes["fingerprint_fields"]
         torch.manual_seed(config.seed)
         self.model: Regression | Denoiser = (denoiser_for if parent else regression_for)(config, fields).to(device)

@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from corrstore.datasets.archives.gridded.units import scale_and_offset
+
 Values = NDArray[np.float32]
 _NUMBERS = {"valid_range": 2, "valid_min": 1, "valid_max": 1}
 
@@ -20,7 +22,7 @@ def within_stated_limits(values: Values, field: xr.DataArray) -> Values:
     if not stated or any(each.dtype.kind not in "iuf" or each.size != _NUMBERS[key] for key, each in stated.items()):
         return values
     low, high = stated.get("valid_range", (*stated.get("valid_min", [-np.inf]), *stated.get("valid_max", [np.inf])))
-    scale, offset = (float(field.encoding.get(key, plain)) for key, plain in (("scale_factor", 1), ("add_offset", 0)))
+    scale, offset = scale_and_offset(field)
     if (scale, offset) != (1, 0):
         if any(each.dtype.kind == "f" for each in stated.values()):
             return values

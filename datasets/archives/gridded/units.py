@@ -40,9 +40,14 @@ def rule_in_units(rule: FieldRule, field: xr.DataArray, variable: Variable) -> F
     return rule.model_copy(update={"scale": scale, "offset": offset})
 
 
+def scale_and_offset(field: xr.DataArray) -> tuple[float, float]:
+    """Return the scale and the offset by which a variable was unpacked; 1 and 0 where it states none."""
+    return float(field.encoding.get("scale_factor", 1)), float(field.encoding.get("add_offset", 0))
+
+
 def _refuse_scaled_floats(field: xr.DataArray, variable: Variable) -> None:
     """Raise UnknownLayout where numbers that are not packed have a scale: they were unpacked before, perhaps."""
-    scale, offset = (float(field.encoding.get(key, plain)) for key, plain in (("scale_factor", 1), ("add_offset", 0)))
+    scale, offset = scale_and_offset(field)
     if (scale, offset) != (1, 0) and np.dtype(field.encoding.get("dtype", "i2")).kind == "f":
         raise UnknownLayout(
             f"variable {field.name} has scale_factor {scale:g} and add_offset {offset:g} for {variable.name}, and its"

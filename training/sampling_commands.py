@@ -192,7 +192,7 @@ def sample(
             claim.enter_context(one_writer(forecast.folder, "", "samples"))
         forecast.create()
         beyond = steps_of.beyond(levels) if members else ""
-        for said in filter(None, (other_grid(trained, opened), beyond)):
+        for said in filter(None, (other_grid(trained, opened), beyond, sampler.seams)):
             share.console.print(said, highlight=False, soft_wrap=True)
         left_out = int((selection.chosen(opened) & ~opened.valid).sum())
         chosen = f"{len(samples)} times{f' ({left_out} more are not valid)' if left_out else ''}, {members} members"

@@ -5,6 +5,7 @@ Karras et al. 2022, arXiv 2206.00364: its equations, and the last column of its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -76,6 +77,19 @@ def std_of_modes(octave_variance: Tensor, height: int, width: int) -> Tensor:
     modes = modes_of_octaves(height, width, count).to(octave_variance)
     std = (octave_variance * height * width / modes).sqrt()
     return std[:, octave.to(std.device)]
+
+
+def correlation_lengths(octave_variance: Tensor, height: int, width: int) -> list[float]:
+    """Return the distance in pixels at which each channel's correlation along a row of such fields falls to 1/e.
+
+    It is infinite where the correlation stays above that over the whole row.
+    """
+    power = std_of_modes(octave_variance.double(), height, width).square().sum(dim=1)
+    distance = torch.arange(width, dtype=torch.float64, device=power.device)
+    correlation = power @ torch.cos(torch.pi / width * distance[:, None] * distance) / power.sum(dim=1, keepdim=True)
+    below = (correlation < math.exp(-1)).double()
+    first = [int(each.argmax()) if each.any() else math.inf for each in below]
+    return [float(each) for each in first]
 
 
 def preconditioning(sigma: Tensor, sigma_data: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store
+from corrstore.training.diffusion.edm import correlation_lengths
 from corrstore.training.diffusion.noise import Innovation, innovations, summed_noise
 from corrstore.training.diffusion.sampler import sample
 from corrstore.training.forecasts.description import header_of
@@ -75,6 +76,17 @@ class ForecastSampler:
         targets, features = len(self.trained.features.target_names), len(self.trained.features.names)
         area = self.tiling.area
         return area.height * area.width * (5 * 8 * targets + 4 * (3 * targets + features))
+
+    @property
+    def seams(self) -> str:
+        """What must be said of the seams in members, from the spectrum of the model's residuals; else nothing."""
+        trained = self.trained
+        if not self.sampling.members or trained.denoiser is None or trained.denoiser.octave_variance is None:
+            return ""
+        domain = trained.features.geometry.domain
+        size = trained.config.patch or (domain.height, domain.width)
+        lengths = correlation_lengths(trained.denoiser.octave_variance, *size)
+        return self.tiling.seams(dict(zip(trained.features.target_names, lengths, strict=True)))
 
     def forecast(self, url: str, form: Format) -> Forecast:
         """Return the forecast at `url`; nothing is written yet."""

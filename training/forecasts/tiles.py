@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -15,6 +15,10 @@ from torch import Tensor
 from corrstore.datasets.errors import BadInput
 from corrstore.training.diffusion.edm import Denoise
 from corrstore.training.patches.patches import Patch
+
+CORRELATION_LENGTHS = 2
+"""The overlap, in correlation lengths, that keeps variance and gradients at seams within 2 % of those elsewhere, where
+it is at most half a tile; of longer correlations some difference stays, whatever the overlap (docs/training.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +89,21 @@ class Tiling:
             for starts, tile in zip(self._starts, self.tile, strict=True)
         )
         return [Tile(top, left, down, across) for (top, down), (left, across) in product(rows, columns)]
+
+    def seams(self, lengths: Mapping[str, float]) -> str:
+        """Return what must be said of seams, from the channels' correlation lengths in pixels; else nothing."""
+        needed = {name: CORRELATION_LENGTHS * length for name, length in lengths.items()}
+        short = [name for name, overlap in needed.items() if overlap > self.overlap]
+        if len(self.tiles) == 1 or not short:
+            return ""
+        most = min(self.tile) // 2
+        enough, beyond = min(max(needed.values()), most), [name for name in short if needed[name] > most]
+        said = (
+            f"seams of tiles may show in {', '.join(short)}: their overlap of {self.overlap} pixels is less than"
+            f" {CORRELATION_LENGTHS} times the distance over which the residual is correlated"
+        )
+        said += f"; give --overlap {enough:g}" if enough > self.overlap else ""
+        return said + (f"; for {', '.join(beyond)}, train on larger patches too" if beyond else "")
 
     @property
     def _starts(self) -> list[NDArray[np.int64]]:

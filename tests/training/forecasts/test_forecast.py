@@ -246,7 +246,9 @@ def test_processes_that_torchrun_started_finish_one_forecast_that_is_scored(demo
     monkeypatch.delenv("RANK")
     monkeypatch.setenv("COLUMNS", "120")
     before = digest(output)
-    assert "0 of 6 parts" in command(*shared)
+    notices = command(*shared)
+    assert "0 of 6 parts" in notices
+    assert "seams of tiles may show in t2m" in notices
     assert digest(output) == before
     table = command("evaluate", "--truth", store, "--forecast", output, "--output", tmp_path / "evaluation")
     assert "CorrDiff ensemble" in table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from corrstore.datasets.errors import BadInput
-from corrstore.training.diffusion.edm import Denoiser
+from corrstore.training.diffusion.edm import Denoiser, correlation_lengths
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.noise import member_noise
 from corrstore.training.diffusion.sampler import SamplerConfig, sample
-from corrstore.training.diffusion.spectrum import octave_of_modes, octaves
+from corrstore.training.diffusion.spectrum import cosine_modes, octave_of_modes, octaves
 from corrstore.training.forecasts.tiles import Tiling, blend, tiled
 from corrstore.training.networks.network import NetworkConfig, UNet
 from corrstore.training.patches.patches import Patch
@@ -200,3 +203,91 @@ def test_tiles_that_touch_those_of_a_region_leave_little_of_the_influence_of_the
         for tiling in (touching, everything.touching(touching.area), everything.touching(Patch(0, 0, *domain)))
     ]
     assert off[0] > alone and 0 < off[1] < around and off[2] == 0, off
+
+
+TILE = 16
+SPECTRA = {
+    "exponential": lambda k, length: (1 + (k * length) ** 2) ** -1.5,
+    "squared exponential": lambda k, length: torch.exp(-((k * length) ** 2) / 4),
+}
+"""Spectral densities over the wave number k in radians a pixel, by the distance at which the correlation is 1/e."""
+
+
+def covariances(spectrum, length):
+    """Covariances along rows (mode, column, column) of the cosine modes along columns of isotropic fields, by tile."""
+    wave_numbers = 2 * torch.pi * torch.fft.fftfreq(16 * TILE, dtype=torch.float64)
+    modes = torch.pi / TILE * torch.arange(TILE)[:, None]
+    of_lag = torch.fft.ifft(SPECTRA[spectrum](torch.hypot(wave_numbers, modes), length)).real
+    lag = (torch.arange(TILE)[:, None] - torch.arange(TILE)).abs()
+    return (of_lag * TILE / of_lag[:, 0].sum())[:, lag]
+
+
+def profiles(spectrum, length, overlap):
+    """Variance and mean squared gradient along rows, by column of three tiles, drawn with the best denoiser of a tile.
+
+    They are exact: draws are linear in the noise, and each member is the answer to noise in one column. A domain as
+    high as a tile has no cuts along columns, whose modes then do not mix: each row of a field here is one mode.
+    """
+    variance, vectors = torch.linalg.eigh(covariances(spectrum, length))
+    variance = variance.clamp(min=0)
+
+    def denoise(x, sigma, condition):
+        kept = (vectors * (variance / (variance + sigma**2))[:, None]) @ vectors.mT
+        return torch.einsum("hvw,bchw->bchv", kept, x)
+
+    domain = TILE, TILE + 2 * (TILE - overlap)
+    tiling = Tiling(domain, (TILE, TILE), overlap)
+    impulses = torch.eye(domain[1], dtype=torch.float64)[:, None, None].expand(-1, 1, TILE, -1)
+    levels = NoiseLevels(0.02, 5 * float(variance.max().sqrt()))
+    condition = torch.zeros(1, TILE, TILE)
+    answers = sample(tiled(denoise, lambda _: condition, tiling, 512), lambda _: impulses, SamplerConfig.over(levels))
+    return [each.square().mean(dim=(1, 2)).sum(dim=0) for each in (answers, answers.diff(dim=-1))]
+
+
+def differences(spectrum, length, overlap):
+    """The largest differences of variance and gradient from those at the middle of the second tile, as shares."""
+    middle = TILE - overlap + TILE // 2
+    return [
+        float((profile / profile[middle - 1 : middle + 1].mean() - 1)[TILE - overlap : 2 * TILE - overlap].abs().max())
+        for profile in profiles(spectrum, length, overlap)
+    ]
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+def test_seams_do_not_show_at_an_overlap_of_twice_the_correlation_length_and_show_at_half_of_it(spectrum):
+    length = TILE // 4
+    assert max(differences(spectrum, length, 2 * length)) < 0.02
+    assert max(differences(spectrum, length, length // 2)) > 0.05
+
+
+def test_a_correlation_as_long_as_the_tile_shows_at_half_a_tile_too_but_less():
+    eighth, half = (differences("exponential", TILE, overlap) for overlap in (TILE // 8, TILE // 2))
+    assert min(eighth) > 0.15
+    assert 0.02 < max(half) < 0.1
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize(("length", "low", "high"), [(2, 2, 3), (3, 3, 5), (2 * TILE, math.inf, math.inf)])
+def test_the_correlation_length_follows_from_the_power_of_the_octaves(spectrum, length, low, high):
+    power = cosine_modes(covariances(spectrum, length)).diagonal(dim1=1, dim2=2)
+    octave = octave_of_modes(TILE, TILE).flatten()
+    variance = torch.zeros(int(octave.max()) + 1, dtype=torch.float64).index_add_(0, octave, power.flatten())
+    assert low <= correlation_lengths(variance[None] / TILE**2, TILE, TILE)[0] <= high
+
+
+@pytest.mark.parametrize(
+    ("overlap", "lengths", "said"),
+    [
+        (8, {"t2m": 4.0, "sp": 1.0}, ""),
+        (8, {"t2m": 6.0, "sp": 4.0, "tp": 5.0}, "in t2m, tp: .* of 8 pixels .*; give --overlap 12$"),
+        (8, {"t2m": math.inf, "tp": 5.0}, "in t2m, tp: .*; give --overlap 16; for t2m, train on larger patches too$"),
+        (16, {"t2m": 20.0, "tp": 5.0}, "in t2m: .* is correlated; for t2m, train on larger patches too$"),
+    ],
+)
+def test_what_is_said_of_seams_names_the_channels_and_the_overlap_they_need(overlap, lengths, said):
+    found = Tiling((64, 96), (32, 40), overlap).seams(lengths)
+    assert re.search(said, found) if said else found == ""
+
+
+def test_one_tile_has_no_seams():
+    assert Tiling((32, 40), (32, 40), 4).seams({"t2m": math.inf}) == ""

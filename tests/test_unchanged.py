@@ -12,6 +12,7 @@ from corrstore.training.evaluation.evaluate import evaluate
 from corrstore.training.evaluation.pages.report import write_evaluation_report
 from corrstore.training.evaluation.predictors.comparison import compare
 from tests.conftest import build_in_process
+from tests.digests import needs_numpy_2_3
 from tests.paths import needs_shared
 from tests.results import arrays_digest, forecast_of, pictures_digest, scores_digest
 
@@ -21,6 +22,7 @@ SCORES = "d21361b48651d06df097b468199518baba96f94f5be37e7c528d3eed212e84ec"
 PICTURES = "564c0368bd5fd0cd5f97828559cf5cca067d4bc2ba7c53203e3d8ee86d0c2eb8"
 
 
+@needs_numpy_2_3
 @pytest.mark.slow
 def test_the_demonstrations_store_is_what_it_was(tmp_path):
     recipe = load_recipe("demo", [f"sources.era5.path={tmp_path}/era5", f"sources.cma_rra.path={tmp_path}/cma_rra"])
@@ -35,6 +37,7 @@ def test_the_store_of_real_hrrr_is_what_it_was(hrrr_build):
     assert arrays_digest(open_store(hrrr_build[0])) == HRRR
 
 
+@needs_numpy_2_3
 def test_scores_and_pictures_are_what_they_were(demo_store, tmp_path):
     forecast = forecast_of(demo_store, str(tmp_path / "forecast"), [11, 12, 13])
     found = evaluate(demo_store.folder.url, forecast.folder.url)

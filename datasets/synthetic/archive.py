@@ -96,7 +96,7 @@ def synthesise(
     `era5/` holds for each valid time the instantaneous fields and tp of each of the `spec.frequency` hours that end
     there, of which the first ones may lie before `spec.start`; `cma_rra/` a file per valid time. `on_file` is told
     each file once it is complete. What a field is depends on the seed, the grid and its valid time alone, not on the
-    number of `processes`.
+    number of `processes`; in its last digit also on numpy, which before 2.3 sums float32 in another order.
 
     Raises BadInput where `directory` holds an archive already. One that cannot be finished is removed.
     """

@@ -20,6 +20,7 @@ from corrstore.datasets.store.ledger import PAIRS, SAMPLES, SHARDS, STATISTICS
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.synthetic import synthesise
 from tests.conftest import QUIET, brief_content, build_in_process, spec
+from tests.digests import needs_numpy_2_3
 
 OLD_STORE = Path(__file__).parent / "layout2_synthetic_store.zip"
 
@@ -37,6 +38,7 @@ def converted(old: Folder, tmp_path: Path) -> Folder:
     return new
 
 
+@needs_numpy_2_3
 def test_a_converted_store_is_the_store_that_the_archives_give(old, tmp_path, monkeypatch):
     new = converted(old, tmp_path)
     monkeypatch.chdir(tmp_path)

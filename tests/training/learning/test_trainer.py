@@ -17,9 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from corrstore.command_line import app
 from corrstore.datasets.errors import BadInput, CorrstoreError, DamagedData
 from corrstore.datasets.grids.regrid import regridder
 from corrstore.datasets.recipe.files import load_recipe
@@ -420,13 +418,13 @@ def test_the_plan_of_a_diffusion_has_the_noise_levels_of_the_run_and_settings_ha
 def test_the_command_plans_trains_and_goes_on(demo_store, tmp_path):
     settings = [f"--set={key}={list(value) if isinstance(value, tuple) else value}" for key, value in SETTINGS.items()]
     command = ["train", "--store", demo_store.folder.path(), "--preset", "demo", "--output", str(tmp_path), *settings]
-    planned = CliRunner().invoke(app, [*command, "--plan"], catch_exceptions=False)
+    planned = corrstore(*command, "--plan")
     assert "parameters" in planned.stdout
     assert list(tmp_path.iterdir()) == []
-    planned = CliRunner().invoke(app, [*command, "--plan", "--json"], catch_exceptions=False)
+    planned = corrstore(*command, "--plan", "--json")
     assert json.loads(planned.stdout)["samples"] == 8
     for _ in range(2):
-        ended = CliRunner().invoke(app, [*command, "--json"], catch_exceptions=False)
+        ended = corrstore(*command, "--json")
         assert json.loads(ended.stdout) == {
             **{"run": str(tmp_path), "store": demo_store.folder.url, "stage": "regression"},
             **{"patches_seen": 24, "patches": 24},

@@ -59,9 +59,7 @@ def list_stores(catalog: CatalogUrl, as_json: AsJson = False, form: AsForm = For
     from corrstore.catalog.queries.access import Catalog
 
     rows = Catalog(catalog).listing()
-    if as_json:
-        print_as_json(rows, form, output)
-    elif not write_rows(rows, form, output):
+    if not write_rows(rows, as_json, form, output):
         print_stores(rows)
 
 
@@ -94,7 +92,7 @@ def query(
     if as_json:
         answer = {"complete": found.complete, "stores": rows, "missing": missing_rows(found.missing)}
         print_as_json(answer, form, output)
-    elif not write_rows(rows, form, output):
+    elif not write_rows(rows, False, form, output):
         print_answer(found, alone=complete)
     if complete and not found.complete:
         raise typer.Exit(1)
@@ -137,9 +135,7 @@ def statistics(
         store,
     )
     rows = [one.row for one in found]
-    if as_json:
-        print_as_json(rows, form, output)
-    elif not write_rows(rows, form, output):
+    if not write_rows(rows, as_json, form, output):
         print_statistics(found)
 
 
@@ -161,9 +157,7 @@ def diff(
 
     found = Catalog(catalog).diff(first, second)
     rows = [each._asdict() for each in found]
-    if as_json:
-        print_as_json(rows, form, output)
-    elif not write_rows(rows, form, output):
+    if not write_rows(rows, as_json, form, output):
         print_differences(found)
 
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.documents import CONTRIBUTING, blocks
 from tests.paths import ROOT
 
@@ -30,6 +32,7 @@ def change(copy: Path, before: str, text: str) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_the_examples_can_be_followed_and_pass_their_own_tests(tmp_path):
     copy = tmp_path / "corrstore"
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "demo", "*.egg-info"))

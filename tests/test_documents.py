@@ -174,6 +174,9 @@ RUNNERS = {
 }
 """The functions that run a block of each language in this folder."""
 
+LONG = ("evaluation.md", "forecasts.md", "protocols.md", "training.md")
+"""The documents that train, draw and score again what the README, or the demonstration before it, does too."""
+
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory) -> Path:
@@ -206,7 +209,11 @@ def beside(demonstration, monkeypatch) -> None:
         shutil.rmtree(made) if made.is_dir() else made.unlink()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each.name in LONG)) for each in DOCUMENTS],
+    ids=lambda each: each.name,
+)
 def test_every_block_of_a_document_runs_where_the_demonstration_was_run(beside, document):
     for block in blocks(document):
         assert block.language or "corrstore " not in block.text, f"{block.place}: say that this is sh"

@@ -33,11 +33,14 @@ Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="W
 Row = Mapping[str, Any]
 
 
-def write_rows(rows: Sequence[Row], form: Form, output: Path | None) -> bool:
-    """Write the rows as CSV or Parquet if that is what is wanted; returns whether it was.
+def write_rows(rows: Sequence[Row], as_json: bool, form: Form, output: Path | None) -> bool:
+    """Write the rows as JSON, CSV or Parquet if that is what is wanted; returns whether it was.
 
     Raises BadInput for Parquet on a terminal, and for a file of a table for people.
     """
+    if as_json:
+        print_as_json(rows, form, output)
+        return True
     if output is not None and form is Form.TABLE:
         form = Form.__members__.get(output.suffix.removeprefix(".").upper(), form)
     if form is Form.TABLE:

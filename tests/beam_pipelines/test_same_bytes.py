@@ -76,6 +76,7 @@ def dask_cluster(place: Path) -> Iterator[Runner]:
                 Client.current().close()
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_bytes(recipe, tmp_path, expected):
     with dask_cluster(tmp_path / "dask") as runner:
         build(recipe, Folder(str(tmp_path / "store")), runner, QUIET)

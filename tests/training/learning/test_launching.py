@@ -271,4 +271,6 @@ def test_torchrun_and_processes_draw_what_one_process_does(demo_store, tmp_path)
         command = [sys.executable, "-m", *map(str, words), "--output", str(tmp_path / name)]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
         assert ended.returncode == 0, ended.stderr
+        for said in ("parts to sample in process 0", f"wrote {tmp_path / name}"):
+            assert name != "processes" or ended.stderr.count(said) == 1
     assert digest(tmp_path / "torchrun") == digest(tmp_path / "processes") == digest(tmp_path / "alone")

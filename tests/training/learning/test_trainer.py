@@ -129,7 +129,7 @@ def test_a_regression_learns(demo_store, learned):
     assert np.mean([each["rmse"] / each["interpolation_rmse"] for each in scores.values()]) < 0.9
 
 
-def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, learned, tmp_path):
+def test_a_signal_stops_it_after_an_update(demo_store, tmp_path):
     def send_signal_after_some_updates():
         log = tmp_path / "log.csv"
         while not over.is_set() and not (log.exists() and len(log.read_text().splitlines()) > 3):
@@ -150,8 +150,6 @@ def test_a_signal_stops_it_and_it_goes_on_to_the_same_bits(demo_store, learned, 
     assert 0 < seen < 240
     assert not_for_us == []
     assert read_checkpoint(tmp_path / LAST)["patches_seen"] == seen
-    assert train(demo_store, LONGER, tmp_path) == 240
-    assert_same_bits(tmp_path, learned)
 
 
 @pytest.mark.parametrize("stage", ["regression", "diffusion"])

@@ -25,7 +25,7 @@ from corrstore.datasets.errors import CorrstoreError
 from corrstore.datasets.recipe.files import load_recipe
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.recipe.source import SourceSpec
-from corrstore.training.physicsnemo import CorrDiffDataset
+from corrstore.training.nvidia.physicsnemo import CorrDiffDataset
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
 from tests.documents import CONTRIBUTING, DOCUMENTS, blocks

@@ -13,7 +13,7 @@ from tests.paths import ROOT
 ROOMS = {
     "datasets": "errors storage grids variables recipe archives pairing statistics store samples synthetic commands",
     "catalog": "tables queries printing drawing pages exports catalog_commands page_commands commands",
-    "training": "networks diffusion run_config patches learning forecasts evaluation physicsnemo evaluation_options"
+    "training": "networks diffusion run_config patches learning forecasts evaluation nvidia evaluation_options"
     " sampling_commands commands",
     "beam_pipelines": "spreading tasks changes finish healing build plan verify convert printing commands evaluation",
     "corrstore": "",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from corrstore.training.physicsnemo import CorrDiffDataset
+from corrstore.training.nvidia.physicsnemo import CorrDiffDataset
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
 from tests.conftest import brief_content

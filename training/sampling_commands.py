@@ -156,14 +156,13 @@ def sample(
 
     from corrstore.datasets.storage.ownership import one_writer
     from corrstore.datasets.store.opening import open_store
-    from corrstore.training.diffusion.levels import NoiseLevels
     from corrstore.training.diffusion.noise import TemporalNoise
     from corrstore.training.diffusion.sampler import SamplerConfig
     from corrstore.training.evaluation.agenda import make_agenda
     from corrstore.training.evaluation.records.drawing import DrawnForecast, Kept
     from corrstore.training.forecasts.forecast import ForecastSampler
     from corrstore.training.forecasts.selection import Selection, region_patch
-    from corrstore.training.forecasts.settings import SamplingSettings, tile_size
+    from corrstore.training.forecasts.settings import SamplingSettings, sampled_levels, tile_overlap, tile_size
     from corrstore.training.learning.checkpoint import load_checkpoint, other_grid
     from corrstore.training.learning.memory import bounded_memory
     from corrstore.training.learning.processes import chosen_device
@@ -177,10 +176,11 @@ def sample(
         box = None if region is None else region_patch(region, opened.grid("target"))
         trained = load_checkpoint(checkpoint, opened, chosen_device(device))
         sides = tile_size(trained, tile)
-        levels = trained.noise_levels or NoiseLevels(SamplerConfig.sigma_min, SamplerConfig.sigma_max)
+        levels = sampled_levels(trained)
         steps_of = SamplerConfig.over(levels, steps, sigma_min, sigma_max, eta)
-        apart = min(sides) // 8 if overlap is None else overlap
-        sampling = SamplingSettings(members, sides, apart, batch, seed, steps_of, correlation, box)
+        sampling = SamplingSettings(
+            members, sides, tile_overlap(sides, overlap), batch, seed, steps_of, correlation, box
+        )
         sampler = ForecastSampler(trained, opened, samples, sampling)
         forecast, agenda = sampler.forecast(output, form), None
         kept = Kept.from_words(keep.split(",") if keep else [], forecast.header)

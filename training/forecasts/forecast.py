@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -105,12 +105,12 @@ class ForecastSampler:
         """
         for time, of_time in groupby(parts, attrgetter("time")):
             index = int(self.samples[time])
-            conditioned = ConditionedTime.of_sample(self, index)
+            conditioned = ConditionedTime.of_input(self, self.store.stored("input", index))
             region, mean = self.region.inside(self.tiling.area), conditioned.prediction.mean
             for part in of_time:
                 member = part.member
                 fields = mean if member is None else conditioned.member(self._innovations(index, member))
-                yield part, self._physical(region.crop(fields), part)
+                yield part, self.physical(region.crop(fields), f"{part}")
 
     def _innovations(self, index: int, member: int) -> list[Innovation]:
         axes, sampling = self.store.axes, self.sampling
@@ -118,7 +118,8 @@ class ForecastSampler:
         times = axes.valid_times[first : index + 1]
         return innovations(times, axes.init_times[index], member, sampling.seed, sampling.temporal_noise)
 
-    def _physical(self, fields: Tensor, part: Part) -> NDArray[np.float32]:
+    def physical(self, fields: Tensor, part: str) -> NDArray[np.float32]:
+        """Return normalised fields (channel, lat, lon) in physical units, within the recipe's floors and caps."""
         if not torch.isfinite(fields).all():
             raise BadInput(f"the model gives numbers that are not finite for {part}; take another of its checkpoints")
         features, recipe = self.trained.features, self.store.recipe
@@ -139,15 +140,14 @@ class ConditionedTime(NamedTuple):
     prediction: Prediction
 
     @classmethod
-    def of_sample(cls, forecast_sampler: ForecastSampler, index: int) -> ConditionedTime:
-        """Return features and the regression's prediction of a sample of the sampler's store.
+    def of_input(cls, forecast_sampler: ForecastSampler, stored: NDArray[Any] | Tensor) -> ConditionedTime:
+        """Return features and the regression's prediction from an input (channel, lat, lon), normalised as stored.
 
         The prediction is that of the whole domain also where not all tiles are drawn: others that reach into the area
         are added for it.
         """
         trained, sampling, tiling = forecast_sampler.trained, forecast_sampler.sampling, forecast_sampler.tiling
         around = tiling.touching(tiling.area)
-        stored = forecast_sampler.store.stored("input", index)
         features = trained.features.condition_of(stored, around.area)[0]
 
         def evaluate(pairs: list[tuple[int, Tile]]) -> Tensor:

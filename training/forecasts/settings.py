@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 
 from corrstore.datasets.errors import BadInput
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.noise import INDEPENDENT, TemporalNoise
 from corrstore.training.diffusion.sampler import SamplerConfig
 from corrstore.training.learning.checkpoint import Trained
@@ -33,6 +34,16 @@ class SamplingSettings:
         sampler = {name: value for name, value in asdict(self.sampler).items() if isfinite(value)}
         found = {"tile": self.tile, "overlap": self.overlap, "seed": self.seed, "sampler": sampler}
         return found | ({"temporal_noise": str(self.temporal_noise)} if self.temporal_noise.e_folding else {})
+
+
+def sampled_levels(trained: Trained) -> NoiseLevels:
+    """Return the noise levels that a sampler walks down: the training's; of a regression, which needs none, any."""
+    return trained.noise_levels or NoiseLevels(SamplerConfig.sigma_min, SamplerConfig.sigma_max)
+
+
+def tile_overlap(tile: tuple[int, int], wanted: int | None = None) -> int:
+    """Return the wanted overlap, or an eighth of the tile."""
+    return min(tile) // 8 if wanted is None else wanted
 
 
 def tile_size(trained: Trained, wanted: tuple[int, int] | None = None) -> tuple[int, int]:

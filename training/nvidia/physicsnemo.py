@@ -1,4 +1,4 @@
-"""A store as a dataset of NVIDIA's physicsnemo, with the interface of its CorrDiff example (docs/physicsnemo.md).
+"""A store as a dataset of physicsnemo, with the interface of its CorrDiff example (docs/physicsnemo.md).
 
 Nothing of physicsnemo is imported: that interface is met by its methods, and no base class is asked for.
 """
@@ -99,19 +99,19 @@ class CorrDiffDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def normalize_input(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return normalised input fields (..., channel, lat, lon) from physical units."""
-        return _normalised(x, self._input_normalisations)
+        return normalised_fields(x, self._input_normalisations)
 
     def denormalize_input(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return input fields (..., channel, lat, lon) in physical units."""
-        return _physical(x, self._input_normalisations)
+        return physical_fields(x, self._input_normalisations)
 
     def normalize_output(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Return normalised target fields (..., channel, lat, lon) from physical units."""
-        return _normalised(x, self._output_normalisations)
+        return normalised_fields(x, self._output_normalisations)
 
     def denormalize_output(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Return target fields (..., channel, lat, lon) in physical units: to the bit those of the statistics."""
-        return _physical(x, self._output_normalisations)
+        return physical_fields(x, self._output_normalisations)
 
     def info(self) -> dict[str, Any]:
         """Return the store of the samples, the number of samples skipped as not valid, and the channels' units."""
@@ -151,12 +151,14 @@ def _described(channels: Sequence[Channel]) -> list[ChannelMetadata]:
     return [ChannelMetadata(each.variable.name, "" if each.level is None else str(each.level)) for each in channels]
 
 
-def _normalised(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float32]:
+def normalised_fields(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float32]:
+    """Return fields (..., channel, lat, lon) normalised, from physical units."""
     channels = zip(np.moveaxis(fields, -3, 0), normalisations, strict=True)
     done = [(each.transform.extended(field) - each.mean) / each.std for field, each in channels]
     return np.stack(done, axis=-3).astype(np.float32)
 
 
-def _physical(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float64]:
+def physical_fields(fields: NDArray[Any], normalisations: Sequence[Normalisation]) -> NDArray[np.float64]:
+    """Return normalised fields (..., channel, lat, lon) in physical units."""
     channels = zip(np.moveaxis(fields, -3, 0), normalisations, strict=True)
     return np.stack([each.decode(np.ascontiguousarray(field)) for field, each in channels], axis=-3)

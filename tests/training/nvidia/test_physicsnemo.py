@@ -18,7 +18,7 @@ import torch
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.grids.regrid import regridder
-from corrstore.training.physicsnemo import ChannelMetadata, CorrDiffDataset
+from corrstore.training.nvidia.physicsnemo import ChannelMetadata, CorrDiffDataset
 from tests.conftest import SHAPE
 from tests.models import floor_error
 from tests.paths import ROOT
@@ -149,7 +149,9 @@ def test_beside_the_examples_own_package_datasets_forked_and_spawned_workers_rea
     (tmp_path / "datasets" / "__init__.py").touch()
     (tmp_path / "datasets" / "dataset.py").write_text("registered = 'theirs'\n")
     (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "corrstore_dataset.py").write_text("from corrstore.training.physicsnemo import CorrDiffDataset\n")
+    (tmp_path / "corrstore_dataset.py").write_text(
+        "from corrstore.training.nvidia.physicsnemo import CorrDiffDataset\n"
+    )
     words = [sys.executable, "train.py", "corrstore_dataset.py::CorrDiffDataset", demo_store.folder.path()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -119,7 +119,7 @@ def synth(
 @app.command()
 @stopped_by_signals()
 def archive(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A folder, a file, or a Zarr group (also gs://...).")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A folder, a file, or a Zarr group (also gs://, s3://).")],
     type: Annotated[
         str, typer.Option(help="A source type, or the path of a table: whose variables the fields are.")
     ] = "",

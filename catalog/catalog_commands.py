@@ -19,7 +19,10 @@ app = typer.Typer(
 CatalogUrl = Annotated[
     str,
     typer.Option(
-        "--catalog", envvar="CORRSTORE_CATALOG", metavar="CATALOG", help="The catalog's folder, or gs://bucket/path."
+        "--catalog",
+        envvar="CORRSTORE_CATALOG",
+        metavar="CATALOG",
+        help="The catalog's folder, or gs:// or s3://bucket/path.",
     ),
 ]
 Variables = Annotated[

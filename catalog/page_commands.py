@@ -13,7 +13,7 @@ from corrstore.datasets.commands import notices
 
 app = typer.Typer()
 
-OutputFolder = Annotated[str, typer.Argument(metavar="OUT", help="The folder to write, or gs://bucket/path.")]
+OutputFolder = Annotated[str, typer.Argument(metavar="OUT", help="The folder to write, or gs:// or s3://bucket/path.")]
 
 
 @app.command()

@@ -30,7 +30,7 @@ BEAM = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of a command that passes what it does not know to Beam."""
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
-StorePath = Annotated[str, typer.Argument(metavar="STORE", help="The store's folder, or gs://bucket/path.")]
+StorePath = Annotated[str, typer.Argument(metavar="STORE", help="The store's folder, or gs:// or s3://bucket/path.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, such as period.end=2019-01-01."),

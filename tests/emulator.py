@@ -1,4 +1,4 @@
-"""An emulator of Google Cloud Storage on this machine."""
+"""Emulators of Google Cloud Storage and of S3 on this machine."""
 
 from __future__ import annotations
 
@@ -7,13 +7,45 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 import requests
+from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
+
+PROTOCOLS = ("gs", "s3")
+
+
+@contextmanager
+def bucket(protocol: str) -> Iterator[dict[str, Any]]:
+    """Yield the storage options that lead to an emulator with the bucket `bucket`; tensorstore finds it too."""
+    with pytest.MonkeyPatch.context() as environment:
+        if protocol == "gs":
+            server, url = emulator()
+            environment.setenv("TENSORSTORE_GCS_HTTP_URL", url)
+            environment.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "anyone")
+            yield {"token": "anon", "endpoint_url": url}
+            server.terminate()
+            server.wait()
+        else:
+            served = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+            served.start()
+            host, port = served.get_host_and_port()
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                environment.setenv(name, "anyone")
+            options = {"endpoint_url": f"http://{host}:{port}"}
+            requests.post(f"http://{host}:{port}/moto-api/reset", timeout=10)  # what another test left in this process
+            fsspec.filesystem("s3", **options).mkdir("bucket")
+            yield options
+            served.stop()
 
 
 def emulator() -> tuple[subprocess.Popen, str]:

@@ -70,7 +70,7 @@ SHORTER = {
 }
 """The options that make a command brief; they come last, and so win."""
 
-ELSEWHERE = ("tcp://", "gs://", "--runner=", "torchrun", "--processes")
+ELSEWHERE = ("tcp://", "gs://", "s3://", "--runner=", "torchrun", "--processes")
 """A command with one of these needs what is not here (a cluster, a bucket, GPUs): only its options are checked."""
 
 

@@ -125,7 +125,8 @@ class Folder:
         try:
             return fsspec.url_to_fs(self.url, **self.storage_options)
         except (ImportError, ValueError) as error:
-            raise BadInput(f"{self.url} cannot be reached: {error}") from None
+            install = "; pip install 'corrstore[s3]'" if "s3fs" in str(error) else ""
+            raise BadInput(f"{self.url} cannot be reached: {error}{install}") from None
 
 
 def absolute(path: str) -> str:

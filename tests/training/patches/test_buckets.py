@@ -1,4 +1,4 @@
-"""Training from a store in a bucket: an emulator of Google Cloud Storage, which gcsfs and tensorstore read."""
+"""Training from a store in a bucket: emulators of Google Cloud Storage and S3, which fsspec and tensorstore read."""
 
 from __future__ import annotations
 
@@ -15,25 +15,19 @@ from corrstore.training.learning.trainer import train
 from corrstore.training.patches.loader import Loader, split_order
 from corrstore.training.run_config import run_config
 from tests.brief_run import BRIEF_RUN
-from tests.emulator import emulator
+from tests.emulator import PROTOCOLS, bucket
 
 CONFIG = run_config("regression", "demo", {**BRIEF_RUN, "patches": 16, "save_every": 16, "validate_every": 16})
 
 
-@pytest.fixture(scope="module")
-def stored(demo_store):
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def stored(request, demo_store):
     """The small store in a bucket."""
-    server, url = emulator()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TENSORSTORE_GCS_HTTP_URL", url)
-        environment.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "anyone")
-        options = {"token": "anon", "endpoint_url": url}
-        fsspec.filesystem("gs", **options).put(
+    with bucket(request.param) as options:
+        fsspec.filesystem(request.param, **options).put(
             demo_store.folder.url, "bucket/store", recursive=True, batch_size=4
         )  # the emulator keeps few connections waiting
-        yield open_store("gs://bucket/store", options)
-    server.terminate()
-    server.wait()
+        yield open_store(f"{request.param}://bucket/store", options)
 
 
 def test_patches_of_a_bucket_are_those_of_the_disk(stored, demo_store):
@@ -54,6 +48,23 @@ def test_a_bucket_trains_the_weights_that_the_disk_trains(stored, demo_store, tm
     assert all((far[key] == near[key]).all() for key in far)
 
 
+def test_tensorstore_asks_the_server_that_s3fs_asks(monkeypatch):
+    """The words of `storage_options` and of the environment, in tensorstore's."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    place = {"driver": "s3", "bucket": "bucket", "path": "store/target/"}
+    region = {"client_kwargs": {"region_name": "cn-north-1", "endpoint_url": "http://minio:9000"}}
+    for options, wanted in (
+        ({}, {}),
+        ({"anon": True}, {"aws_credentials": {"type": "anonymous"}}),
+        ({"profile": "work"}, {"aws_credentials": {"type": "profile", "profile": "work"}}),
+        (region, {"endpoint": "http://minio:9000", "aws_region": "cn-north-1"}),
+    ):
+        assert key_value_spec(Folder("s3://bucket/store", options), "target") == place | wanted
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere:9000")
+    assert key_value_spec(Folder("s3://bucket/store"), "target")["endpoint"] == "http://elsewhere:9000"
+
+
 def test_a_place_that_tensorstore_does_not_read_is_refused():
-    with pytest.raises(BadInput, match="gs://bucket/path"):
+    with pytest.raises(BadInput, match="s3://bucket/path"):
         key_value_spec(Folder("memory://store"), "target")

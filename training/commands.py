@@ -44,6 +44,10 @@ def train(
     regression: Annotated[
         Path | None, typer.Option(metavar="RUN", help="The regression's run, for the stage diffusion.")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Begin a new run with the averaged weights of another one."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="The settings to start from: small, paper or demo.")] = "small",
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as patches=50000.")
@@ -107,7 +111,7 @@ def train(
         opened = open_store(group.from_first(url))
         if group.is_first:
             notices.print(f"on {opened.folder.url}", highlight=False, soft_wrap=True)
-        patches_seen = run(opened, config, output, regression, where, group, query=query)
+        patches_seen = run(opened, config, output, regression, where, group, query=query, start=start)
     if patches_seen < config.patches:
         raise stop_error(f"stopped after {patches_seen:,} of {config.patches:,} patches; the same command continues")
     if group.is_first and as_json:

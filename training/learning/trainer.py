@@ -50,10 +50,12 @@ def train(
     processes: Processes = SINGLE_PROCESS,
     stop: threading.Event | None = None,
     query: Query | None = None,
+    start: Path | None = None,
 ) -> int:
     """Train in the folder `output`, from its last checkpoint where it has one; returns the number of patches seen.
 
-    `regression` is the run or checkpoint that a diffusion model needs; a resumed run keeps its own. Set
+    `regression` is the run or checkpoint that a diffusion model needs; a resumed run keeps its own. A new run begins
+    with the averaged weights of `start`, another run or checkpoint, where one is given. Set
     `stop`, or send SIGTERM or SIGINT, and the run ends after the update that it is at, its checkpoint written; begun
     again it comes to the same weights, on a CPU to the bit. `query` is what the store was found by, for the run's
     record. Raises BadInput where the folder holds a run of another config, or one on another store, and InUse where
@@ -64,7 +66,7 @@ def train(
         torch.set_num_threads(config.threads)
     alone = one_writer(Folder(str(output)), "", f"trains a {config.stage}") if processes.is_first else nullcontext()
     with alone:
-        return _train(store, config, output, regression, device, processes, stop, query)
+        return _train(store, config, output, regression, device, processes, stop, query, start)
 
 
 def _train(
@@ -76,9 +78,12 @@ def _train(
     processes: Processes,
     stop: threading.Event,
     query: Query | None,
+    start: Path | None,
 ) -> int:
     """Do what `train` says, as the only writer of the folder."""
     learner, best = _new_or_resumed(store, config, output, regression, device, processes)
+    if start is not None and not (output / LAST).exists():
+        begin_from(learner, start)
     asked, config = config, learner.config
     order = split_order(store, "train", config)
     loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
@@ -196,6 +201,30 @@ def _resumed(
     learner = Learner(config, store, device, parent, processes)
     learner.resume(content)
     return learner, content["best"]
+
+
+def begin_from(learner: Learner, start: Path) -> None:
+    """Give a new learner the averaged weights of another run; its clock, optimizer and measured scales are its own.
+
+    Raises BadInput, which names what differs, where that run has other channels, features or another network.
+    """
+    content = read_checkpoint(start)
+    with content_of(start):
+        saved, fields = RunConfig.model_validate(content["config"]), content["store"]["fingerprint_fields"]
+        now = learner.store.attributes["fingerprint_fields"]
+        pairs = {
+            name: (getattr(saved, name), getattr(learner.config, name))
+            for name in ("stage", "size", "extra_features", "predicted_outright")
+        }
+        pairs |= {f"{role} channels": (fields[role]["channels"], now[role]["channels"]) for role in ("input", "target")}
+        pairs["static fields"] = (fields["static"], now["static"])
+        if differing := [f"{key} {there}, here {here}" for key, (there, here) in pairs.items() if there != here]:
+            raise BadInput(f"{start} has other weights than this run needs: {'; '.join(differing)}; begin from another")
+        for model in (learner.model, learner.average):
+            for name, value in model.named_parameters():
+                value.data.copy_(content["ema"][name])
+    if learner.processes.is_first:
+        notices.print(f"begins with the weights of {start}, {content['patches_seen']:,} patches seen", soft_wrap=True)
 
 
 def _parent(store: Store, config: RunConfig, regression: Path | None, device: torch.device) -> Trained | None:

@@ -29,7 +29,7 @@ from corrstore.training.learning.learner import Learner, learning_rate
 from corrstore.training.learning.models import regression_for
 from corrstore.training.learning.plan import training_plan
 from corrstore.training.learning.processes import SINGLE_PROCESS
-from corrstore.training.learning.trainer import measure_throughput, planned_noise_levels, train
+from corrstore.training.learning.trainer import begin_from, measure_throughput, planned_noise_levels, train
 from corrstore.training.learning.validation import MEASURES, fair_crps, score, validate
 from corrstore.training.patches.loader import Batch, Loader, split_order
 from corrstore.training.run_config import PRESETS, parsed_changes, run_config
@@ -238,6 +238,32 @@ def test_a_stage_without_what_it_needs_is_refused(demo_store, runs, tmp_path, st
     path = regression and runs / regression
     with pytest.raises(BadInput, match=message):
         train(demo_store, run_config(stage, "demo", SETTINGS), tmp_path, path)
+
+
+def test_a_run_begins_with_the_averaged_weights_of_another_and_a_clock_of_its_own(demo_store, runs, tmp_path):
+    slow = CONFIG.model_copy(update={"patches": 2 * CONFIG.batch, "learning_rate": 1e-12})
+    assert train(demo_store, slow, tmp_path / "run", start=runs / "regression") == 2 * CONFIG.batch
+    there = read_checkpoint(runs / "regression")["ema"]
+    content = read_checkpoint(tmp_path / "run" / LAST)
+    assert content["patches_seen"] == 2 * CONFIG.batch
+    for kind in ("model", "ema"):
+        for name, value in content[kind].items():
+            torch.testing.assert_close(value, there[name], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "message"),
+    [
+        ("regression", {"predicted_outright": ["t2m"]}, r"predicted_outright \[\], here \['t2m'\]; begin from another"),
+        ("regression", {"size": "small"}, "size tiny, here small"),
+        ("diffusion", {}, "stage regression, here diffusion"),
+    ],
+)
+def test_weights_of_another_network_are_no_beginning(demo_store, runs, stage, changes, message):
+    config = run_config(stage, "demo", SETTINGS | changes)
+    parent = load_checkpoint(runs / "regression", demo_store) if stage == "diffusion" else None
+    with pytest.raises(BadInput, match=message):
+        begin_from(Learner(config, demo_store, CPU, parent), runs / "regression")
 
 
 def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_store, runs, tmp_path):

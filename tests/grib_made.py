@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from corrstore.datasets.archives.grib.decode import GribField, read_field
 from corrstore.datasets.archives.grib.handle import eccodes
+from corrstore.datasets.archives.grib.index import GribIndex, index_ranges
 
 
 def made(sample="regular_ll_pl_grib2", values=None, **keys) -> bytes:
@@ -82,3 +84,17 @@ def eccodes_handles(path):
                 yield handle
             finally:
                 eccodes.codes_release(handle)
+
+
+def index_bytes(content: bytes) -> GribIndex:
+    """The index of a file that holds these bytes."""
+    return index_ranges("archive.grib", lambda offset, count: content[offset : offset + count], len(content))
+
+
+def decoded(message: bytes, part: int = 0) -> GribField:
+    """The field of a message, or of a part of one with many."""
+    return read_field(message, 0, len(message), part)
+
+
+TEMPERATURE = made(values=range(600), **regular(20, 30), bitsPerValue=12, dataDate=20180722, level=850)
+"""A message of 20 x 30 points at 850 hPa, of 22 July 2018."""

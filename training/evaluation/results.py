@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -187,11 +187,7 @@ class Evaluation:
                 keys = [(channel.name, each) for each in (predictor, reference)]
                 if all(key in self.tallies for key in keys):
                     found[channel.name, group.lead] = self.gain(group, keys, score)
-        sure = significant(np.array([float(each.p) for each in found.values()]))
-        return [
-            Gain(*key, float(each.value), float(each.low), float(each.high), float(each.effective), bool(one))
-            for (key, each), one in zip(found.items(), sure, strict=True)
-        ]
+        return [Gain(*each) for each in _with_significance(found)]
 
     def gain(self, group: Group, keys: Sequence[tuple[str, str]], score: str) -> Estimate:
         """Return the share of the second one's score that the first one gains, by channel and predictor."""
@@ -230,11 +226,7 @@ class Evaluation:
                         found[channel.name, group.region, group.lead, group.period] = estimated(
                             sums, len(units), self._block
                         )
-        sure = significant(np.array([float(each.p) for each in found.values()]))
-        return [
-            Bias(*key, float(each.value), float(each.low), float(each.high), float(each.effective), bool(one))
-            for (key, each), one in zip(found.items(), sure, strict=True)
-        ]
+        return [Bias(*each) for each in _with_significance(found)]
 
     @cached_property
     def _found(self) -> dict[tuple[str, str, str, str, str], dict[str, Estimate]]:
@@ -294,3 +286,10 @@ class Evaluation:
 
 def _ratio(errors: Floats, weights: Floats, counts: Floats) -> Floats:
     return np.asarray((counts @ errors) / (counts @ weights))
+
+
+def _with_significance(found: Mapping[tuple[str, ...], Estimate]) -> Iterator[tuple[Any, ...]]:
+    """Yield each key with value, low, high, effective samples, and whether it is significant among all of them."""
+    sure = significant(np.array([float(each.p) for each in found.values()]))
+    for (key, each), one in zip(found.items(), sure, strict=True):
+        yield (*key, *(float(number) for number in (each.value, each.low, each.high, each.effective)), bool(one))

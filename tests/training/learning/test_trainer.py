@@ -32,7 +32,7 @@ from corrstore.training.learning.processes import SINGLE_PROCESS
 from corrstore.training.learning.trainer import begin_from, measure_throughput, planned_noise_levels, train
 from corrstore.training.learning.validation import MEASURES, fair_crps, score, validate
 from corrstore.training.patches.loader import Batch, Loader, split_order
-from corrstore.training.run_config import PRESETS, parsed_changes, run_config
+from corrstore.training.run_config import run_config
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
 from tests.conftest import brief_content, build_in_process
@@ -381,34 +381,6 @@ def test_the_learning_rate_rises_and_falls():
     assert np.all(np.diff(rates[10:]) < 0)
     assert rates[-1] == pytest.approx(0.01)
     assert learning_rate(config, 580) == pytest.approx((1 + 0.01) / 2)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("stage", ["regression", "diffusion"])
-def test_presets_are_valid(preset, stage):
-    assert run_config(stage, preset).stage == stage
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"size": "huge"}, "unknown network size 'huge'; choose one of tiny"),
-        ({"learnig_rate": 1}, "learnig_rate: no such key; .*there are stage"),
-        ({"patches": 0}, "patches: expected 1 or more, got 0"),
-        ({"precision": "float8"}, "precision: .*'float8'"),
-        ({"patch": [20, 16]}, r"patch 20 x 16 does not fit .* 'tiny': .*by 8; give --set patch=\[16,16\]"),
-    ],
-)
-def test_a_wrong_setting_is_named(changes, message):
-    with pytest.raises(BadInput, match=message):
-        run_config("regression", "demo", changes)
-
-
-def test_settings_are_read_from_the_command_line():
-    found = parsed_changes(["patch=[16, 24]", "compile=true", "channel_weights={t2m: 2}", "learning_rate=1.0e-3"])
-    assert found == {"patch": [16, 24], "compile": True, "channel_weights": {"t2m": 2}, "learning_rate": 1e-3}
-    with pytest.raises(BadInput, match="'patch' is not of the form key=value"):
-        parsed_changes(["patch"])
 
 
 def test_a_weight_for_no_channel_is_refused(demo_store):

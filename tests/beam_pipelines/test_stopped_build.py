@@ -67,6 +67,7 @@ def continued(file: Path, store: Path) -> str:
     return digest(store)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_build_which_goes_on_when_started_again(written_by_workers, tmp_path):
     """Memory runs out at hour nine: one clear message, not a wait for ever, and nothing is lost.
 

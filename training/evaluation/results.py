@@ -288,7 +288,7 @@ def _ratio(errors: Floats, weights: Floats, counts: Floats) -> Floats:
     return np.asarray((counts @ errors) / (counts @ weights))
 
 
-def _with_significance(found: Mapping[tuple[str, ...], Estimate]) -> Iterator[tuple[Any, ...]]:
+def _with_significance(found: Mapping[Any, Estimate]) -> Iterator[tuple[Any, ...]]:
     """Yield each key with value, low, high, effective samples, and whether it is significant among all of them."""
     sure = significant(np.array([float(each.p) for each in found.values()]))
     for (key, each), one in zip(found.items(), sure, strict=True):

@@ -48,6 +48,7 @@ def test_an_error_in_the_drivers_process(tmp_path, error):
     assert type(found) is ERRORS[error][1] and str(found).startswith(ERRORS[error][2])
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_process(tmp_path):
     found = failed(Failing(1), Folder(str(tmp_path / "store")), 8, 2)
     assert type(found) is DamagedData and str(found) == LINES

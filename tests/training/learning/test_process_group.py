@@ -95,6 +95,7 @@ def train_words(store, run, **changes) -> list[object]:
     return ["train", "--store", store, "--preset", "demo", "--output", run, "--processes", 2, *settings]
 
 
+@pytest.mark.slow
 def test_two_processes_train_until_a_signal_and_speak_once(demo_store, tmp_path):
     store = demo_store.folder.path()
     training = started(*train_words(store, tmp_path / "run", batch=9, micro_batch=3, patches=80_000))

@@ -52,7 +52,7 @@ from corrstore.datasets.store.ledger import (
     write_json,
 )
 from corrstore.datasets.store.recorded import Recorded, read_recorded
-from corrstore.datasets.store.records import read_records, record_of
+from corrstore.datasets.store.records import read_moments, record_of
 
 _FIRST = ("owner-", *(key.removeprefix(f"{LEDGER}/") for key in (UNFINISHED, CHECKSUMS, COPIES)))
 """The beginnings of the names in a ledger that a build may write before the build record."""
@@ -287,4 +287,4 @@ def _constants(recipe: Recipe, folder: Folder, preparation: Preparation, runner:
     done = set(folder.names(MEASUREMENTS))
     todo = [index for index in chosen if record_of(axes, index) not in done]
     spread(MeasureSample(folder, recipe), todo, folder, MEASUREMENTS, runner, Progress("measuring", console))
-    return constants_from_records(recipe, read_records(folder, MEASUREMENTS))
+    return constants_from_records(recipe, read_moments(folder, MEASUREMENTS))

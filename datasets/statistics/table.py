@@ -62,6 +62,13 @@ def completed(table: pa.Table) -> pa.Table:
     return table.select(STATISTICS_SCHEMA.names).cast(STATISTICS_SCHEMA)
 
 
+def moments_of_sample(table: pa.Table) -> dict[tuple[Role, str], BlockStatistics]:
+    """Return the rows of `STATISTICS_SCHEMA` of one sample by (role, channel), without the counts of histograms."""
+    columns, nothing = _columns(table), np.zeros(0, np.int64)
+    names = zip(table["role"].to_pylist(), table["channel"].to_pylist(), strict=True)
+    return {name: block_at(columns, i, nothing) for i, name in enumerate(names)}
+
+
 def merged_by_channel(table: pa.Table) -> dict[tuple[Role, str], BlockStatistics]:
     """Merge rows of `STATISTICS_SCHEMA`, of any valid times, for each (role, channel).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.parts import StoredRole
 from corrstore.datasets.recipe.recipe import Recipe
 from corrstore.datasets.statistics.blocks import BlockStatistics, merge_all
-from corrstore.datasets.statistics.table import merged_by_channel
+from corrstore.datasets.statistics.table import moments_of_sample
 from corrstore.datasets.store.layout import Normalisations, stored_normalisation
 from corrstore.datasets.store.opening import open_store
 from corrstore.datasets.store.records import SampleRecord
@@ -66,10 +66,10 @@ class Measured:
 
     def add(self, record: SampleRecord) -> None:
         """Take in one record."""
-        blocks = merged_by_channel(record.statistics)
+        blocks = moments_of_sample(record.statistics)
         for (role, name), block in blocks.items():
             if block.count:
-                self.blocks[f"{role} {name}"].append(replace(block, histogram=np.zeros(0, np.int64)))
+                self.blocks[f"{role} {name}"].append(block)
         for reason in record.reasons:
             label, _, fault = reason.partition(": ")
             was_counted = any(label == f"{role} {name}" for role, name in blocks)

@@ -34,6 +34,10 @@ RECORD_SCHEMA = pa.schema(
     ]
 )
 """A record: one row; that of a forecast has its init_time too."""
+_MOMENTS = ["index", "valid_time", "status", "reasons"] + [
+    f"statistics.list.element.{name}" for name in STATISTICS_SCHEMA.names if name != "histogram"
+]
+"""The columns of a record that the constants are made from: a quarter of the time of reading all."""
 INIT_TIME = pa.field("init_time", pa.timestamp("s"))
 """The init time of the run that a sample is of."""
 
@@ -106,22 +110,24 @@ class SampleRecord:
         return parquet_bytes(record)
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> SampleRecord:
-        """Return the record that `to_bytes` encoded."""
-        table = parsed_table(content)
+    def from_bytes(cls, content: bytes, columns: list[str] | None = None) -> SampleRecord:
+        """Return the record that `to_bytes` encoded; of some columns alone, with nothing in place of the others."""
+        table = parsed_table(content, columns)
         init_time = table[INIT_TIME.name][0].as_py() if INIT_TIME.name in table.column_names else None
         names = ["index", "valid_time", "status", "reasons", *COUNTED, "shards"]
         names = [name for name in names if name in table.column_names]  # an older corrstore counted less
         row: dict[str, Any] = (
             table.select(names).cast(pa.schema([RECORD_SCHEMA.field(n) for n in names])).to_pylist()[0]
         )
-        row["shards"] = [ShardRow(**shard) for shard in row["shards"]]
+        row["shards"] = [ShardRow(**shard) for shard in row.get("shards", [])]
         for key in COUNTED:
             row[key] = {entry["channel"]: entry["pixels"] for entry in row.get(key, [])}
         row["valid_time"] = np.datetime64(row["valid_time"], "s")
-        statistics, terms = (
-            pa.Table.from_struct_array(table[name].combine_chunks().values) for name in ("statistics", "terms")
-        )
+        statistics = pa.Table.from_struct_array(table["statistics"].combine_chunks().values)
+        if columns:
+            empty = pa.array([[]] * len(statistics), STATISTICS_SCHEMA.field("histogram").type)
+            return cls(**row, statistics=completed(statistics.append_column("histogram", empty)))
+        terms = pa.Table.from_struct_array(table["terms"].combine_chunks().values)
         run = np.datetime64(init_time or "NaT", "s")
         return cls(**row, init_time=run, statistics=completed(statistics), terms=terms.cast(TERMS_SCHEMA))
 
@@ -169,6 +175,13 @@ def read_records(folder: Folder, place: str = RECORDS) -> Iterator[SampleRecord]
     """Yield the sample records in the order of time; raises DamagedData as `read_record`."""
     for name in folder.names(place):
         yield read_record(folder, f"{place}/{name}")
+
+
+def read_moments(folder: Folder, place: str) -> Iterator[SampleRecord]:
+    """Yield the sample records without shards, terms and the counts of histograms; raises as `read_record`."""
+    parse = partial(SampleRecord.from_bytes, columns=_MOMENTS)
+    for name in folder.names(place):
+        yield read_own(folder, f"{place}/{name}", parse)
 
 
 def read_reasons(folder: Folder, place: str) -> dict[int, list[str]]:

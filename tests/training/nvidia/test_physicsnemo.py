@@ -144,6 +144,7 @@ def test_a_worker_forked_after_a_read_is_refused_and_does_not_wait_for_ever(data
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
+@pytest.mark.slow
 def test_beside_the_examples_own_package_datasets_forked_and_spawned_workers_read_the_same(demo_store, tmp_path):
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "__init__.py").touch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from corrstore.beam_pipelines.changes import read_history
@@ -131,11 +132,13 @@ class Lost:
 def remove_damaged(folder: Folder) -> Lost:
     """Remove what is made anew where it is absent (records, measurements, checksums), and restore what has a copy.
 
+    Folders that lie in the place of files are removed too.
     Raises DamagedData for what cannot be healed.
     """
     keys = set(damaged_files(folder)) | set(_unreadable_records(folder))
     for key in keys:
-        if key == STATIC or key.startswith((f"{RECORDS}/", f"{MEASUREMENTS}/", f"{CHECKSUMS}/")):
+        made_anew = key == STATIC or key.startswith((f"{RECORDS}/", f"{MEASUREMENTS}/", f"{CHECKSUMS}/"))
+        if made_anew or (folder.is_local and Path(folder.path(key)).is_dir()):
             folder.remove(key)
     if keys & {HISTORY, copy_of(HISTORY)}:
         _heal_history(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -13,10 +14,11 @@ from typing import IO, Any
 
 import fsspec
 
-from corrstore.datasets.errors import BadInput, cannot_write
+from corrstore.datasets.errors import BadInput, DamagedData, cannot_write
 from corrstore.datasets.storage.credentials import holds_credentials
 
 _TEMPORARY = ".partial-"
+_NO_FILE = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP}  # a folder, a file above it, or links in a circle
 _ABANDONED = 3600.0  # seconds
 
 
@@ -64,14 +66,22 @@ class Folder:
         return True
 
     def read(self, key: str) -> bytes:
-        """The object's bytes; FileNotFoundError where there is none."""
+        """The object's bytes; FileNotFoundError where there is none, DamagedData where a folder lies in its place."""
         if self.is_local:
-            return Path(self.path(key)).read_bytes()
+            with self.open(key) as file:
+                return file.read()
         return self._remote().cat_file(self.path(key))
 
     def open(self, key: str) -> IO[bytes]:
-        """The object as a file to read parts of."""
-        return Path(self.path(key)).open("rb") if self.is_local else self._remote().open(self.path(key), "rb")
+        """The object as a file to read parts of; raises as `read`."""
+        if not self.is_local:
+            return self._remote().open(self.path(key), "rb")
+        try:
+            return Path(self.path(key)).open("rb")
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            raise DamagedData(f"{self.path(key)} is no file ({error.strerror}); move it away") from None
 
     def exists(self, key: str = "") -> bool:
         """Tell whether there is an object or a folder of that key."""

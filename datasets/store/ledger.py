@@ -191,12 +191,12 @@ def _ledger_keys(folder: Folder) -> list[str]:
 
 
 def _checksums(folder: Folder, keys: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 of the objects that are there."""
+    """Return the SHA-256 of the objects that are there, as files."""
 
     def of(key: str) -> tuple[str, str] | None:
         try:
             return key, checksum(folder.read(key))
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedData):
             return None
 
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:

@@ -15,7 +15,7 @@ import pytest
 
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import verify_folder
-from corrstore.datasets.errors import DamagedData, InUse
+from corrstore.datasets.errors import BadInput, DamagedData, InUse
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.storage.ownership import Owner, _this_process, one_writer
@@ -70,6 +70,33 @@ def test_a_file_that_is_gone_or_another_one_is_found_and_healed(brief, copy, key
     before = digest(copy)
     flip(copy / key, 300 if key == "zarr.json" else None)
     assert check(copy).damaged == [key]
+    build_in_process(brief[0], copy, repair=True)
+    assert digest(copy) == before
+
+
+def test_a_folder_or_a_link_to_itself_in_the_place_of_a_file_is_damage_too(brief, copy):
+    before = digest(copy)
+    folders = [
+        BUILD,
+        REPORT,
+        "lat/c/0",
+        "time/zarr.json",
+        "ledger/pairs.parquet",
+        "ledger/records/20200601T0600.parquet",
+    ]
+    links = ["lon/c/0", "valid/c/0"]
+    shard = "target/c/1/0/0/0"
+    for key in (*folders, *links, shard):
+        (copy / key).unlink()
+        if key in links:
+            (copy / key).symlink_to(copy / key)
+        else:
+            (copy / key / "within").mkdir(parents=True)
+    verdict = check(copy)
+    assert verdict.rebuild == [1] and {*folders[:-1], *links} <= set(verdict.damaged)
+    with pytest.raises(BadInput, match=rf"{shard}.*move away"):
+        build_in_process(brief[0], copy, repair=True)
+    shutil.rmtree(copy / shard)
     build_in_process(brief[0], copy, repair=True)
     assert digest(copy) == before
 

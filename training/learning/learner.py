@@ -142,7 +142,8 @@ class Learner:
                 error, residual = (predicted.mean - target) / scale, (target - base.mean) / scale
                 weight = self.channel_weights[:, None, None]
                 terms = loss_terms(error, residual, weight)
-                crps = torch.where(residual.isnan(), 0.0, normal_crps(terms.error, predicted.spread))
+                relative = normal_crps(terms.error, predicted.spread) / predicted.spread.detach()
+                crps = torch.where(residual.isnan(), 0.0, relative)
                 return terms._replace(total=terms.total + (weight * crps).sum())
             assert self.noise_levels is not None, "they are measured with the scale"
             return edm_loss(

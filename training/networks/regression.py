@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.training.networks.layers import convolution
 from corrstore.training.networks.network import UNet
 
-LARGEST = 3.0
-"""The bound of ln(spread): where the mean is all but certain, as where it seldom rains, an error is still possible."""
+LEAST, LARGEST = -4.0, 0.7
+"""The bounds of ln(spread). Where the mean is all but certain, as where it seldom rains, an error is still possible; in
+weather that was not seen, where a network guesses, it is not more than twice interpolation's."""
 
 
 class Connection(NamedTuple):
@@ -91,9 +93,11 @@ class Prediction(NamedTuple):
 
 
 class Regression(nn.Module):
-    """The conditional mean of the target, and its spread: the global residual connection and what the network adds.
+    """The conditional mean of the target, and its spread: the global residual connection and what is added to it.
 
-    The network has two output channels for each target: what is added to the connection, then ln(spread).
+    The network has two output channels for each target: what is added to the connection, then ln(spread). A linear
+    function of the condition, pixel by pixel, is added to the mean too: what is linear need not pass the network's
+    first layer, which is narrow in small networks (our choice). Both start at zero.
     Raises BadInput where the connections are not one for each target.
     """
 
@@ -106,6 +110,7 @@ class Regression(nn.Module):
             )
         self.network = network
         self.residual = GlobalResidual(connections)
+        self.linear = convolution(network.config.in_channels, len(connections), 1, gain=0.0)
 
     def forward(self, condition: Tensor) -> Prediction:
         """Map a normalised condition (batch, channels, height, width) to the prediction of the targets.
@@ -113,7 +118,8 @@ class Regression(nn.Module):
         The condition's first channels are the upsampled input's, in order; static fields and position follow.
         """
         added, log_spread = self.network(condition).chunk(2, dim=1)
-        return Prediction(self.residual(condition) + added, log_spread.float().clamp(-LARGEST, LARGEST))
+        mean = self.residual(condition) + self.linear(condition) + added
+        return Prediction(mean, log_spread.float().clamp(LEAST, LARGEST))
 
 
 def normal_crps(error: Tensor, spread: Tensor) -> Tensor:

@@ -36,6 +36,11 @@ class Land:
         """1 over land, 0 over sea."""
         return np.float32(1) - self.sea_mask
 
+    @property
+    def roughness(self) -> FieldArray:
+        """The distance from the terrain's smooth height in units of 300 m, 0 on plains and at sea."""
+        return np.abs(self.prominence)
+
 
 def land_of(seed: int, domain: SyntheticDomain) -> Land:
     """Return the land of that seed on the fine grid; it is the same for every time."""

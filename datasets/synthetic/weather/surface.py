@@ -23,8 +23,8 @@ def surface_fields(synoptic: Synoptic, land: Land, rate: FieldArray) -> dict[str
     u, v = _wind_at_10_m(synoptic, land, rate)
     soil, t2m = _temperatures(synoptic, land, rate, level_temperature, np.hypot(u, v))
     heat_low = 90 * synoptic.warmth_of_day * land.height / 4000
-    noise = synoptic.texture("pressure", 14, 400, 3.0, drift=(35, 0)).at(synoptic.time)
-    msl = 1e5 * np.exp(GRAVITY / DRY_GAS_CONSTANT * synoptic.height(1000) / level_temperature) - heat_low + 18 * noise
+    noise = (8 + 32 * synoptic.front_band) * synoptic.texture("pressure", 14, 400, 3.0, drift=(35, 0)).at(synoptic.time)
+    msl = 1e5 * np.exp(GRAVITY / DRY_GAS_CONSTANT * synoptic.height(1000) / level_temperature) - heat_low + noise
     exponent = GRAVITY / (DRY_GAS_CONSTANT * LAPSE_RATE)
     sp = msl * (1 - LAPSE_RATE * land.height / level_temperature) ** exponent
     q2m = specific_humidity(_relative_humidity(synoptic, land, rate), t2m, sp)
@@ -56,7 +56,9 @@ def _temperatures(
     cold_pool = 3 * (-land.prominence).clip(0, None) * (-day / 5).clip(0, 1) * np.exp(-((wind / 6) ** 2))
     foehn = 1.8 * np.tanh(-upslope(synoptic, land) / 0.15).clip(0, None)
     noise = synoptic.texture("temperature", 12, 300, 1.7, drift=(25, 5), lifetime=15)
-    t2m = ground + day - cold_pool + foehn - 2.8 * np.tanh(rate / 4) + 0.5 * noise.at(synoptic.time)
+    still = np.exp(-((wind / 6) ** 2)) * (1 - synoptic.cloud)
+    chance = 0.2 + 0.9 * still * (0.3 + 0.7 * land.roughness) * land.land_mask
+    t2m = ground + day - cold_pool + foehn - 2.8 * np.tanh(rate / 4) + chance * noise.at(synoptic.time)
     return (ground + 0.4 * day).astype(np.float32), t2m.astype(np.float32)
 
 
@@ -73,7 +75,7 @@ def _wind_at_10_m(synoptic: Synoptic, land: Land, rate: FieldArray) -> tuple[Fie
     )
     eddies = synoptic.texture("eddies at 10 m", 12, 400, 11 / 3, drift=(30, 0), lifetime=12)
     gust_u, gust_v = eddies.rotation(synoptic.time)
-    gusts = 0.9 + 0.08 * np.hypot(u, v)
+    gusts = 0.3 + 0.12 * np.hypot(u, v) * (1 + 0.5 * land.roughness)
     up_north, up_east = (2.2 * synoptic.warmth_of_day * np.tanh(slope / 0.05) for slope in land.slope)
     out_north, out_east = (-2.5 * np.tanh(3e3 * more) for more in gradient(rate, synoptic.domain))
     return (
@@ -91,5 +93,5 @@ def _relative_humidity(synoptic: Synoptic, land: Land, rate: FieldArray) -> Fiel
         - 0.13 * synoptic.warmth_of_day * land.land_mask
         + 0.12 * land.sea_mask
         + 0.25 * np.tanh(rate / 2)
-        + 0.04 * noise.at(synoptic.time)
+        + (0.02 + 0.04 * synoptic.front_band + 0.02 * land.roughness) * noise.at(synoptic.time)
     ).clip(0.08, 1.0)

@@ -30,13 +30,13 @@ def level_fields(synoptic: Synoptic, land: Land, rate: FieldArray, level: int) -
         - 1.2 * ascent
         - 0.5 * crests
         + heating
-        + 0.4 * _noise(synoptic, f"temperature {level}", 1.9)
+        + (0.15 + 0.6 * synoptic.front_band + 0.6 * np.abs(ascent)) * _noise(synoptic, f"temperature {level}", 1.9)
     )
     relative = (
         (0.5 + 0.16 * synoptic.moisture + 0.3 * synoptic.front_band) * (0.55 + 0.45 * level / 1000)
         + 0.1 * ascent
         + 0.12 * np.tanh(rate / 2)
-        + 0.06 * _noise(synoptic, f"humidity {level}", 1.8)
+        + (0.03 + 0.06 * synoptic.front_band) * _noise(synoptic, f"humidity {level}", 1.8)
     ).clip(0.03, 1)
     return {
         "z": (GRAVITY * (height + 1.5 * _noise(synoptic, f"height {level}", 3.2))).astype(np.float32),

@@ -41,7 +41,7 @@ def test_another_draw_of_the_law_has_the_same_long_waves_and_independent_short_o
     np.testing.assert_allclose(correlation[np.triu_indices(3, 1)], -0.5, atol=0.1)
     np.testing.assert_allclose(short.std(axis=1), short.std(axis=1).mean(), rtol=0.05)
     long = [gaussian_filter(each, 20) for each in fields]
-    assert max(np.abs(each - long[0]).max() for each in long[1:]) < 0.05 * (fields[0] - long[0]).std()
+    assert max(np.abs(each - long[0]).max() for each in long[1:]) < 0.1 * (fields[0] - long[0]).std()
 
 
 @pytest.mark.parametrize("time", ["2018-01-15T00", "2018-07-05T18", "2020-10-01T09"])

@@ -106,7 +106,7 @@ def test_a_foreign_or_older_file_is_refused_by_name(demo_store, tmp_path):
         load_checkpoint(tmp_path / "foreign.pt", demo_store)
     torch.save({"format": "corrstore checkpoint 1"}, tmp_path / "older.pt")
     with pytest.raises(
-        BadInput, match=r"older\.pt has the format 'corrstore checkpoint 1', .* reads 'corrstore checkpoint 6'"
+        BadInput, match=r"older\.pt has the format 'corrstore checkpoint 1', .* reads 'corrstore checkpoint 7'"
     ):
         load_checkpoint(tmp_path / "older.pt", demo_store)
     with pytest.raises(BadInput, match=r"no checkpoint .*best\.pt"):

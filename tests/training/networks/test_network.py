@@ -18,7 +18,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.networks.layers import Attention, NoiseEmbedding, ResidualBlock
 from corrstore.training.networks.network import NetworkConfig, UNet
-from corrstore.training.networks.regression import GlobalResidual, Regression, connections, normal_crps
+from corrstore.training.networks.regression import LARGEST, GlobalResidual, Regression, connections, normal_crps
 
 
 def unet(in_channels=3, out_channels=2, *, noise_conditioned=False, **changes):
@@ -265,6 +265,18 @@ def test_connections_travel_in_the_models_state_and_must_match_its_channels():
     assert all(map(torch.equal, other(condition), model(condition)))
     with pytest.raises(BadInput, match="has 8 output channels, two for each target, but was given 3 connections"):
         Regression(unet(in_channels=6, out_channels=8), [None] * 3)
+
+
+def test_the_linear_function_of_the_condition_adds_to_the_mean_and_the_spread_stays_in_its_bounds():
+    model = Regression(unet(in_channels=3, out_channels=2), [None])
+    condition = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        model.linear.weight[0, :, 0, 0] = torch.tensor([1.0, -2.0, 0.5])
+        model.network.last.bias += torch.tensor([0.25, 50.0])
+    found = model(condition)
+    expected = condition[:, 0] - 2 * condition[:, 1] + 0.5 * condition[:, 2] + 0.25
+    torch.testing.assert_close(found.mean[:, 0], expected, rtol=1e-5, atol=1e-5)
+    assert (found.log_spread == LARGEST).all()
 
 
 @pytest.mark.parametrize(("error", "spread"), [(0.0, 1.0), (-0.7, 0.3), (3.0, 0.5), (0.2, 4.0)])

@@ -89,6 +89,12 @@ class Folder:
             return Path(self.path(key)).exists()
         return self._remote().exists(self.path(key))
 
+    def has_object(self, key: str) -> bool:
+        """Tell whether there is an object of that key; a folder is none."""
+        if self.is_local:
+            return Path(self.path(key)).is_file()
+        return self._remote().isfile(self.path(key))
+
     def names(self, key: str) -> list[str]:
         """The sorted names of the objects directly in the folder `key`; unfinished ones are not among them."""
         if self.is_local:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,7 @@ class ResidualStatistics:
 
     def __init__(self, channels: int, size: tuple[int, int], device: torch.device) -> None:
         self.size = size
-        self.sums = torch.zeros(6 + len(octaves(*size)), channels, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(7 + len(octaves(*size)), channels, dtype=torch.float64, device=device)
 
     def add(self, error: Tensor, spread: Tensor) -> None:
         """Add a batch of residuals `error` / `spread`; in the spectrum a missing pixel counts as its patch's mean."""
@@ -59,12 +60,22 @@ class ResidualStatistics:
         of_pixels = [known.double(), *(each.nan_to_num(0.0) ** n for each in (error, residual) for n in (1, 2))]
         patches = known.any(-1).any(-1).double().sum(dim=0)
         sums = [each.sum(dim=(0, 2, 3)) for each in of_pixels]
-        self.sums += torch.stack([*sums, patches, *octave_power(filled).sum(dim=0).T])
+        absolute = residual.nan_to_num(0.0).abs().sum(dim=(0, 2, 3))
+        self.sums += torch.stack([*sums, patches, absolute, *octave_power(filled).sum(dim=0).T])
 
     @property
     def scale(self) -> ResidualScale:
         """Mean and standard deviation of each channel."""
         return self._scale(3)
+
+    @property
+    def typical_scale(self) -> ResidualScale:
+        """The mean of each channel, and the standard deviation of normal residuals that are as large in the mean.
+
+        The residuals' own is wider where a few are very large, as those of rain are, than nearly all of them need.
+        """
+        mean_absolute = self.sums[6] / self.sums[0].clamp(min=1)
+        return ResidualScale(self.scale.mean, (mean_absolute * math.sqrt(math.pi / 2)).float())
 
     @property
     def error_scale(self) -> ResidualScale:
@@ -78,9 +89,9 @@ class ResidualStatistics:
 
     @property
     def octave_variance(self) -> Tensor:
-        """The variance (channels, octaves) of standardised residuals in each octave, whose sum is `SIGMA_DATA`^2."""
+        """The variance (channels, octaves) of residuals in each octave, in units that make their sum `SIGMA_DATA`^2."""
         scale, pixels = self.scale, self.size[0] * self.size[1]
-        variance = self.sums[6:] / self.sums[5].clamp(min=1) / pixels
+        variance = self.sums[7:] / self.sums[5].clamp(min=1) / pixels
         variance[-1] -= scale.mean.double() ** 2
         return (variance.clamp(min=0) * (SIGMA_DATA / scale.divisor[:, 0, 0].double()) ** 2).T.contiguous()
 

@@ -76,8 +76,8 @@ class Forecast:
     def has(self, part: Part) -> bool:
         """Return True where the part is there."""
         if self.header.format == "netcdf":
-            return self.folder.exists(self._file(part))
-        return self.folder.exists(self._chunk(part, list(self.header.channels)[-1]))
+            return self.folder.has_object(self._file(part))
+        return self.folder.has_object(self._chunk(part, list(self.header.channels)[-1]))
 
     def write(self, part: Part, fields: NDArray[np.float32]) -> None:
         """Write a part: fields (channel, lat, lon) in physical units."""
@@ -97,8 +97,9 @@ class Forecast:
         name = variable_name(channel, part)
         try:
             if self.header.format == "zarr":
-                if not self.folder.exists(self._chunk(part, channel)):
-                    raise ValueError("its chunk is not there")
+                if not self.folder.has_object(chunk := self._chunk(part, channel)):
+                    folder = self.folder.exists(chunk)
+                    raise ValueError(f"{chunk} is a folder: remove it too" if folder else "its chunk is not there")
                 return np.asarray(self._array(name)[self.header.place(part)])
             with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
                 return np.asarray(content[name]).reshape(self.header.target_grid.shape)

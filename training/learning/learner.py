@@ -173,6 +173,7 @@ class Learner:
         self.processes.summed(found.sums)
         self.error_scale, self.residual_scale = found.error_scale, found.scale
         if isinstance(self.model, Denoiser) and isinstance(self.average, Denoiser):
+            self.residual_scale = found.typical_scale
             self.model.octave_variance = self.average.octave_variance = found.octave_variance.float()
             self.noise_levels = self.config.levels(found.noise_levels)
         self.shares = LossShares(self.features.target_names, found.size, self.noise_levels, self.device)

@@ -358,13 +358,20 @@ def flip(path):
     path.write_bytes(content)
 
 
+def replace_by_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 def test_a_damaged_part_of_a_forecast_is_drawn_anew(sampler, whole, tmp_path):
     (forecast, before), part = whole, Part(0, 1)
     chunk = tmp_path / "forecast" / "t2m/c/0/1/0/0"
-    for damage in (flip, type(chunk).unlink):
+    for damage in (flip, type(chunk).unlink, replace_by_a_folder):
         damage(chunk)
         with pytest.raises(DamagedData, match=r"t2m of .*_001 is damaged .*remove refc/c/0/1/0/0, and give the same"):
             open_forecast(forecast.folder.url).read(part, "t2m")
+        if chunk.is_dir():
+            chunk.rmdir()
         (tmp_path / "forecast" / "refc/c/0/1/0/0").unlink()
         written(sampler, tmp_path / "forecast", parts=[part])
         assert digest(tmp_path / "forecast") == before

@@ -66,7 +66,8 @@ def test_a_build_keeps_what_numpy_finds_in_both_stores(demo_store, input_store):
             found = [row[name] for name in ("mean_shift", "std_ratio", "power_ratio")]
             assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
             beyond = ((ours < theirs.min()) | (ours > theirs.max())).mean()
-            assert row["beyond"] == pytest.approx(beyond, abs=0.03) and (row["beyond"] > 0) == (beyond > 0)
+            # the share is read off a histogram, so that it has all or nothing of the bins in which the limits lie
+            assert row["beyond"] == pytest.approx(beyond, abs=0.05) and (row["beyond"] > 0) == (beyond > 0)
             assert (row["mean_shift_error"] is None) == (lead == 12)  # of one run
 
 

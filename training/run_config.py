@@ -173,7 +173,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "size": "tiny",
         "dropout": 0.1,
         "patch": (64, 64),
-        "patches": 3_600,
+        "patches": 3_000,
         "batch": 4,
         "micro_batch": 4,
         "learning_rate": 2e-3,
@@ -182,7 +182,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "residual_scale_patches": 64,
         "threads": 1,
         "save_every": 1_200,
-        "validate_every": 1_800,
+        "validate_every": 1_500,
         "validation_patches": 8,
         "validation_members": 2,
     },
@@ -192,7 +192,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 STAGE_PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("demo", "diffusion"): {
-        "patches": 2_400,
+        "patches": 1_200,
         "noise_levels": "log-uniform",
         "dropout": 0.0,
         "batch": 8,

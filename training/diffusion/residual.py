@@ -57,11 +57,11 @@ class ResidualStatistics:
         known, error = ~error.isnan(), error.double()
         residual = error / spread
         filled = torch.where(known, residual, residual.nanmean(dim=(-2, -1), keepdim=True)).nan_to_num(0.0)
-        of_pixels = [known.double(), *(each.nan_to_num(0.0) ** n for each in (error, residual) for n in (1, 2))]
+        moments = (each.nan_to_num(0.0) ** n for each in (error, residual) for n in (1, 2))
+        of_pixels = [known.double(), *moments, residual.nan_to_num(0.0).abs()]
         patches = known.any(-1).any(-1).double().sum(dim=0)
         sums = [each.sum(dim=(0, 2, 3)) for each in of_pixels]
-        absolute = residual.nan_to_num(0.0).abs().sum(dim=(0, 2, 3))
-        self.sums += torch.stack([*sums, patches, absolute, *octave_power(filled).sum(dim=0).T])
+        self.sums += torch.stack([*sums, patches, *octave_power(filled).sum(dim=0).T])
 
     @property
     def scale(self) -> ResidualScale:
@@ -72,10 +72,11 @@ class ResidualStatistics:
     def typical_scale(self) -> ResidualScale:
         """The mean of each channel, and the standard deviation of normal residuals that are as large in the mean.
 
-        The residuals' own is wider where a few are very large, as those of rain are, than nearly all of them need.
+        The residuals' own is wider where a few are very large, as those of rain are, than nearly all of them need. It
+        is taken where it is narrower, as where all residuals have one sign.
         """
-        mean_absolute = self.sums[6] / self.sums[0].clamp(min=1)
-        return ResidualScale(self.scale.mean, (mean_absolute * math.sqrt(math.pi / 2)).float())
+        scale, mean_absolute = self.scale, self.sums[5] / self.sums[0].clamp(min=1)
+        return ResidualScale(scale.mean, torch.minimum(scale.std, (mean_absolute * math.sqrt(math.pi / 2)).float()))
 
     @property
     def error_scale(self) -> ResidualScale:
@@ -91,7 +92,7 @@ class ResidualStatistics:
     def octave_variance(self) -> Tensor:
         """The variance (channels, octaves) of residuals in each octave, in units that make their sum `SIGMA_DATA`^2."""
         scale, pixels = self.scale, self.size[0] * self.size[1]
-        variance = self.sums[7:] / self.sums[5].clamp(min=1) / pixels
+        variance = self.sums[7:] / self.sums[6].clamp(min=1) / pixels
         variance[-1] -= scale.mean.double() ** 2
         return (variance.clamp(min=0) * (SIGMA_DATA / scale.divisor[:, 0, 0].double()) ** 2).T.contiguous()
 

@@ -41,6 +41,21 @@ def test_a_channel_without_residual_keeps_its_base():
     assert torch.equal(scale.divisor, torch.ones(1, 1, 1))
 
 
+def test_a_few_large_residuals_and_a_mean_do_not_widen_the_typical_scale():
+    """Normal residuals, a hundredth of them 20 times as large; as they are; far from 0; and one constant."""
+    normal = torch.randn(4, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    rare = torch.where(torch.rand(4, 64, 64, generator=torch.Generator().manual_seed(1)) < 0.01, 20.0, 1.0)
+    residual = torch.stack(
+        [normal[:, 0] * rare, normal[:, 1], normal[:, 2] + 30, torch.full_like(normal[:, 3], 7)], dim=1
+    )
+    found = statistics(residual)
+    assert found.scale.std[0] > 2
+    size = residual[:, 0].abs().double().mean() * np.sqrt(np.pi / 2)
+    torch.testing.assert_close(found.typical_scale.std[0], size.float(), rtol=1e-5, atol=0)
+    np.testing.assert_allclose(found.typical_scale.std[1:], [1, 1, 0], rtol=0.02, atol=1e-3)
+    assert torch.equal(found.typical_scale.mean, found.scale.mean)
+
+
 def test_octaves_divide_the_power_by_wavelength():
     """Mode (i, j) of SciPy's cosine transform has the wavelength 2 / hypot(i / height, j / width) pixels."""
     field = np.random.default_rng(0).normal(size=(3, 24, 40))

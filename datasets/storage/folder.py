@@ -26,7 +26,8 @@ _ABANDONED = 3600.0  # seconds
 class Folder:
     """A folder at a local path or a URL such as gs://bucket/path; keys are relative, with forward slashes.
 
-    Raises BadInput, which does not show it, for a URL with credentials: URLs are kept in stores and catalogs.
+    Raises BadInput for a URL of a bucket that names none, and, without showing it, for a URL with credentials: URLs are
+    kept in stores and catalogs.
     """
 
     url: str
@@ -38,6 +39,9 @@ class Folder:
                 f"a {self.url.partition('://')[0]}:// URL has a user or a query, in which passwords and signatures"
                 " stand; give it without them, and credentials by the environment"
             )
+        protocol, _, place = self.url.partition("://")
+        if protocol in ("gs", "gcs", "s3") and not place.partition("/")[0]:
+            raise BadInput(f"{self.url} names no bucket; give {protocol}://bucket/path")
 
     @property
     def is_local(self) -> bool:

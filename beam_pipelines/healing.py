@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from corrstore.beam_pipelines.changes import read_history
@@ -138,7 +137,7 @@ def remove_damaged(folder: Folder) -> Lost:
     keys = set(damaged_files(folder)) | set(_unreadable_records(folder))
     for key in keys:
         made_anew = key == STATIC or key.startswith((f"{RECORDS}/", f"{MEASUREMENTS}/", f"{CHECKSUMS}/"))
-        if made_anew or (folder.is_local and Path(folder.path(key)).is_dir()):
+        if made_anew or not folder.has_object(key):
             folder.remove(key)
     if keys & {HISTORY, copy_of(HISTORY)}:
         _heal_history(folder)

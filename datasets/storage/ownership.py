@@ -55,7 +55,7 @@ def one_writer(folder: Folder, place: str, work: str) -> Iterator[None]:
     `place` is the key of the folder that the file lies in, empty for the folder itself.
     Conditional writes need a local folder, or a file system of fsspec that creates exclusively (`mode="create"`).
     """
-    owner = _this_process(work)
+    owner, is_new = _this_process(work), not folder.exists(place)
     before = _owners(folder, place)
     _refuse(folder, before)
     key = _key(place, 1 + max(before, default=0))
@@ -72,6 +72,9 @@ def one_writer(folder: Folder, place: str, work: str) -> Iterator[None]:
     finally:
         with suppress(FileNotFoundError):
             folder.remove(key)
+        if is_new and folder.is_local:
+            with suppress(OSError):  # something was written
+                Path(folder.path(place)).rmdir()
 
 
 _WAIT = "wait until it ends, or stop it, and give the same command again"

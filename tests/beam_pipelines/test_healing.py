@@ -155,6 +155,7 @@ def test_a_second_writer_is_refused_and_a_dead_one_is_not_waited_for(brief, tmp_
     dead = subprocess.Popen([sys.executable, "-c", ""])
     gone = {**asdict(_this_process("builds")), "process": dead.pid, "process_start": "1"}
     dead.wait()
+    (folder / "ledger").mkdir()
     elsewhere = {**gone, "machine": "another", "fresh": time.time() - 1000}
     for number, owner in ((3, gone), (4, elsewhere)):
         (folder / f"ledger/owner-{number}.json").write_text(json.dumps(owner))

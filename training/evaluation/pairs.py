@@ -75,7 +75,7 @@ class Pair(NamedTuple):
                 sure = significant(np.array([float(each.p) for *_, each in rows]))
                 for (start, units, each), certain in zip(rows, sure, strict=True):
                     value, low, high, _, effective = map(float, each)
-                    said = reservation(effective, units)
+                    said = reservation(effective, units, self.a.unit)
                     found.append(Difference(*start, value, low, high, effective, bool(certain), said))
         return found
 
@@ -116,8 +116,8 @@ class Pair(NamedTuple):
             f" worse in {len(sure) - gained}."
         ]
         least = min((each.effective for each in found), default=np.nan)
-        if reserved := reservation(least, len(set(self.a.clusters))):
-            said.append(f"Not sure: of {'runs' if self.a.leads else 'times'}, {reserved}.")
+        if reserved := reservation(least, len(set(self.a.clusters)), self.a.unit):
+            said.append(f"Not sure: {reserved}.")
         return said
 
 

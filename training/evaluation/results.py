@@ -120,6 +120,11 @@ class Evaluation:
         """What each sample is resampled with: its run, or its time."""
         return list((self.times if np.isnat(self.inits).all() else self.inits).tolist())
 
+    @property
+    def unit(self) -> str:
+        """The word for what is resampled: a run or a time."""
+        return "run" if self.leads else "time"
+
     @cached_property
     def _block(self) -> int | None:
         """The length of a block in units; None where it is measured."""
@@ -280,7 +285,8 @@ class Evaluation:
                         row = (channel.name, unit, predictor, name, *where, float(numbers[0]), low, high, effective)
                         key = (predictor, channel.name, *group[:3])
                         sure = self._significant.get(key) if name == "bias" else None
-                        said = "" if group.period != ALL or np.isnan(numbers[0]) else reservation(numbers[3], units)
+                        told = group.period == ALL and not np.isnan(numbers[0])
+                        said = reservation(numbers[3], units, self.unit) if told else ""
                         yield ScoreRow(*row, count, *group[:3], sure, said)
 
 

@@ -95,14 +95,14 @@ def significant(p: Floats, rate: float = 0.05) -> NDArray[np.bool_]:
     return p <= passed[-1] if passed.size else np.zeros(p.shape, np.bool_)
 
 
-def reservation(effective: float, units: int) -> str:
+def reservation(effective: float, units: int, unit: str = "sample") -> str:
     """Return what has to be said beside an interval of so many effective samples and units; nothing of enough."""
     if units < LEAST_UNITS:
-        return f"{units} sample{'s are' if units != 1 else ' is'} too few for an interval; it needs {LEAST_UNITS}"
+        return f"{units} {unit}{'s are' if units != 1 else ' is'} too few for an interval; it needs {LEAST_UNITS}"
     if not effective < FEW:
         return ""
     count = round(max(effective, 1))
-    text = f"only about {count} effective sample{'s' if count != 1 else ''} of {units}, because near ones are alike"
+    text = f"only about {count} effective {unit}{'s' if count != 1 else ''} of {units}, because near ones are alike"
     return text + ("; the interval may be too narrow" if effective < FEW / 3 else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.query import Match
 from corrstore.catalog.queries.selection import Region, parse_region
 from corrstore.catalog.tables.names import location_of
-from corrstore.datasets.errors import BadInput
+from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.recipe.periods import Interval, parse_period
 from corrstore.datasets.recipe.samples import SplitsSpec
 from corrstore.datasets.storage.folder import Folder
@@ -51,11 +52,12 @@ class RunStore(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """The settings, store and query of a run: the file config.json in its folder."""
+    """The settings, store and query of a run, and the run whose weights it began with: config.json in its folder."""
 
     config: RunConfig
     store: RunStore
     query: Query | None
+    begun_from: str | None = None
 
 
 def query_for(
@@ -115,11 +117,28 @@ def store_for(query: Query, run: Path) -> str:
     return record.store.url
 
 
-def write_run_record(run: Path, store: Store, config: RunConfig, query: Query | None) -> None:
+def check_start(run: Path, start: Path | None) -> str | None:
+    """Return the run whose weights the run in this folder began with; raise BadInput where `start` is another one."""
+    asked = None if start is None else str(start.resolve())
+    begun_from = asked
+    if (run / RUN_RECORD).exists():
+        with suppress(DamagedData):
+            begun_from = read_run_record(run).begun_from
+    if asked not in (None, begun_from):
+        raise BadInput(
+            f"{run} began with {f'the weights of {begun_from}' if begun_from else 'weights of its own'}, now --from is"
+            f" {asked}; give another folder, or leave out --from"
+        )
+    return begun_from
+
+
+def write_run_record(
+    run: Path, store: Store, config: RunConfig, query: Query | None, begun_from: str | None = None
+) -> None:
     """Write the record of a run into its folder."""
     targets = [channel.name for channel in store.plan.channels("target")]
     on = RunStore(url=location_of(store.folder), fingerprint=store.fingerprint, targets=targets)
-    record = RunRecord(config=config, store=on, query=query)
+    record = RunRecord(config=config, store=on, query=query, begun_from=begun_from)
     write_json(Folder(str(run)), RUN_RECORD, record.model_dump(mode="json"))
 
 

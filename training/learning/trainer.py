@@ -28,7 +28,7 @@ from corrstore.training.learning.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from corrstore.training.learning.launching import Query, write_run_record
+from corrstore.training.learning.launching import Query, check_start, write_run_record
 from corrstore.training.learning.learner import Learner
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.run_log import RunLog
@@ -81,14 +81,13 @@ def _train(
     start: Path | None,
 ) -> int:
     """Do what `train` says, as the only writer of the folder."""
-    learner, best = _new_or_resumed(store, config, output, regression, device, processes)
-    if start is not None and not (output / LAST).exists():
-        begin_from(learner, start)
+    begun_from = check_start(output, start)
+    learner, best = _new_or_resumed(store, config, output, regression, device, processes, start)
     asked, config = config, learner.config
     order = split_order(store, "train", config)
     loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
     if processes.is_first:
-        write_run_record(output, store, asked, query)
+        write_run_record(output, store, asked, query, begun_from)
         notices.print(
             f"{len(order.samples)} samples for training, {order.skipped} skipped as not valid;"
             f" {learner.patches_seen:,} of {config.patches:,} patches seen"
@@ -171,11 +170,20 @@ def planned_noise_levels(store: Store, config: RunConfig, regression: Path | Non
 
 
 def _new_or_resumed(
-    store: Store, config: RunConfig, output: Path, regression: Path | None, device: torch.device, processes: Processes
+    store: Store,
+    config: RunConfig,
+    output: Path,
+    regression: Path | None,
+    device: torch.device,
+    processes: Processes,
+    start: Path | None,
 ) -> tuple[Learner, float | None]:
-    """Return a new learner, or the one of the folder's last checkpoint and the best score so far."""
+    """Return a new learner, begun from `start`, or that of the folder's last checkpoint and the best score so far."""
     if not (output / LAST).exists():
-        return Learner(config, store, device, _parent(store, config, regression, device), processes), None
+        learner = Learner(config, store, device, _parent(store, config, regression, device), processes)
+        if start is not None:
+            begin_from(learner, start)
+        return learner, None
     content = read_checkpoint(output / LAST)
     with content_of(output / LAST):
         return _resumed(content, store, config, output, device, processes)

@@ -25,11 +25,12 @@ from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.evaluation.scoring.pixels import fair_crps as numpy_fair_crps
 from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_checkpoint
+from corrstore.training.learning.launching import read_run_record
 from corrstore.training.learning.learner import Learner, learning_rate
 from corrstore.training.learning.models import regression_for
 from corrstore.training.learning.plan import training_plan
 from corrstore.training.learning.processes import SINGLE_PROCESS
-from corrstore.training.learning.trainer import begin_from, measure_throughput, planned_noise_levels, train
+from corrstore.training.learning.trainer import measure_throughput, planned_noise_levels, train
 from corrstore.training.learning.validation import MEASURES, fair_crps, score, validate
 from corrstore.training.patches.loader import Batch, Loader, split_order
 from corrstore.training.run_config import run_config
@@ -249,6 +250,10 @@ def test_a_run_begins_with_the_averaged_weights_of_another_and_a_clock_of_its_ow
     for kind in ("model", "ema"):
         for name, value in content[kind].items():
             torch.testing.assert_close(value, there[name], rtol=0, atol=1e-8)
+    assert train(demo_store, slow, tmp_path / "run") == 2 * CONFIG.batch
+    assert read_run_record(tmp_path / "run").begun_from == str(runs / "regression")
+    with pytest.raises(BadInput, match=f"began with the weights of {runs / 'regression'}, now --from is {tmp_path}"):
+        train(demo_store, slow, tmp_path / "run", start=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -259,11 +264,12 @@ def test_a_run_begins_with_the_averaged_weights_of_another_and_a_clock_of_its_ow
         ("diffusion", {}, "stage regression, here diffusion"),
     ],
 )
-def test_weights_of_another_network_are_no_beginning(demo_store, runs, stage, changes, message):
+def test_weights_of_another_network_are_no_beginning(demo_store, runs, tmp_path, stage, changes, message):
     config = run_config(stage, "demo", SETTINGS | changes)
-    parent = load_checkpoint(runs / "regression", demo_store) if stage == "diffusion" else None
+    parent = runs / "regression" if stage == "diffusion" else None
     with pytest.raises(BadInput, match=message):
-        begin_from(Learner(config, demo_store, CPU, parent), runs / "regression")
+        train(demo_store, config, tmp_path / "run", parent, start=runs / "regression")
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_processes_give_the_gradients_of_one_and_exchange_them_once(demo_store, runs, tmp_path):

@@ -71,8 +71,8 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
             said.append(f"It is better at first, and not at a later lead: {', '.join(lost)}.")
     known = [each.effective for card in found for _, row in card.rows for each in row if each is not None]
     least = float(np.nanmin(known)) if np.isfinite(known).any() else np.nan
-    if reserved := reservation(least, len(set(evaluation.clusters))):
-        said.append(f"Not sure: of {'runs' if evaluation.leads else 'times'}, {reserved}.")
+    if reserved := reservation(least, len(set(evaluation.clusters)), evaluation.unit):
+        said.append(f"Not sure: {reserved}.")
     return said
 
 

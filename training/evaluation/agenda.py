@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.sample_axes import sample_key
+from corrstore.datasets.recipe.sample_axes import format_lead, sample_key
 from corrstore.training.evaluation.predictors.comparison import Comparison, Opened
 from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
@@ -116,13 +116,18 @@ def make_agenda(comparison: Comparison, allow_training: bool = False, drawn: For
         )
     inits, valid = header.init_times[chosen], header.valid_times[chosen]
     leads = [str(each) for each in valid - inits]
-    others = min(Counter(leads).values()) - 1
+    runs = Counter(leads)
+    others = min(runs.values()) - 1
     kind = "runs at its lead" if header.inits else "times"
     if others < _FEW_OTHERS:
+        alone = [
+            format_lead(at) for at, text in zip(valid - inits, leads, strict=True) if header.inits and runs[text] == 1
+        ]
+        at = f" at {', '.join(alone)}" if alone else ""
         notes.append(
             f"Mean errors and residuals of a sample are measured on {others} or more other {kind}: too few to trust."
             if others
-            else f"There are samples without other {kind}, on which mean errors and residuals are measured: none are."
+            else f"Mean errors and residuals are not measured: there are samples{at} without other {kind}."
         )
     model = learned(opened, notes)
     marked = model.refuse(valid, allow_training, comparison.truth)

@@ -135,6 +135,13 @@ def test_a_baseline_that_must_have_been_there_is_an_older_run(demo_store, folder
     assert set(late.leads) == {"3h", "6h"} and any("each lacks" in note for note in late.notes)
 
 
+def test_a_lead_of_a_single_run_is_named(demo_store, tmp_path):
+    runs_of(demo_store, str(tmp_path / "one"), lambda init, lead: 1.0, INITS[:1])
+    agenda = make_agenda(compare(demo_store.folder.url, str(tmp_path / "one")))
+    assert not agenda.comparison.fitted
+    assert any("samples at 3h, 6h, 9h, 12h without other runs at its lead" in note for note in agenda.notes)
+
+
 def test_a_pixel_that_a_baseline_lacks_is_left_out_for_all_and_counted(demo_store, folder, tmp_path, found):
     def holed(init, lead):
         return np.where(np.arange(demo_store.grid("target").shape[1]) < 2, np.nan, 1.0)

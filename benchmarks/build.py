@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.by_hand import build_by_hand
-from benchmarks.full_size import full_size_archive
+from benchmarks.made.full_size import full_size_archive
 from corrstore.beam_pipelines.build import build
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, Task, spread

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.catalog_made import make_catalog
+from benchmarks.made.catalogs import make_catalog
 from corrstore.datasets.samples.probe import peak_bytes
 
 QUESTIONS = (

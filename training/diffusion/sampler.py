@@ -20,7 +20,7 @@ from corrstore.training.diffusion.levels import NoiseLevels
 
 STEPS_A_FACTOR_E = 2.0
 """Steps for each factor e between the noise levels: modes that lie inside the range get their standard deviation
-within 2 % (docs/training.md, `python -m benchmarks.samplers`)."""
+within 2 % (docs/training.md, `python -m benchmarks.science.samplers`)."""
 
 
 @dataclass(frozen=True)

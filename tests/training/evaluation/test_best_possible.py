@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.best_possible import SEEN_KM, as_seen, target_fields
+from benchmarks.science.best_possible import SEEN_KM, as_seen, target_fields
 from corrstore.datasets.synthetic.domain import domain_of
 from corrstore.datasets.synthetic.era5 import analysis_error
 from corrstore.datasets.synthetic.weather.noise import Redraw

@@ -1,6 +1,6 @@
 """How much of what can be gained a forecast gains: its CRPS beside that of the synthetic weather's own law.
 
-Run: python -m benchmarks.best_possible [--store demo/store --forecast demo/forecast --output demo/law --members 4]
+Run: python -m benchmarks.science.best_possible [--store demo/store --forecast demo/forecast --output demo/law]
 
 The archive of `corrstore synth` is one draw of a law that is known: land, large-scale flow, and Gaussian textures
 (datasets/synthetic/weather). The coarse input shows the textures' waves down to twice its grid spacing, 56 km, with an

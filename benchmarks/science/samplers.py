@@ -1,6 +1,6 @@
 """Samplers at equal network calls: on Gaussian modes, whose answer is known, and by a trained model's CRPS.
 
-Run: python -m benchmarks.samplers [--store demo/store --checkpoint demo/diffusion [--samples 6] [--members 4]]
+Run: python -m benchmarks.science.samplers [--store demo/store --checkpoint demo/diffusion [--samples 6] [--members 4]]
 
 Gaussian modes: the error of a mode's standard deviation, largest over modes of 0.02 to 100, where the noise goes from
 500 to 0.002. Trained: the gain in fair CRPS over the regression with white noise of the residual's mean and standard

@@ -1,6 +1,6 @@
 """A measurement of flicker: the correlation of drawn residuals from one time to the next, beside the truth's.
 
-Run: python -m benchmarks.temporal_noise --store demo/store --checkpoint demo/diffusion [--samples 8]
+Run: python -m benchmarks.science.temporal_noise --store demo/store --checkpoint demo/diffusion [--samples 8]
 
 The residual is a member, or the truth, minus the regression's mean. The first samples of the test split, which follow
 one another, are drawn with each kind of temporal noise. The last column is the e-folding time that gives the truth's

@@ -4,7 +4,7 @@ Real HRRR fields at 3 km are averaged to 0.125 degree, which stands for a finer 
 stands for the training input. Each way from 0.125 to 0.25 degree is compared with the latter, for a finer grid that
 has the coarse points among its own, and for one that lies half a cell off them, as CMA-GFS does.
 
-Run: python -m benchmarks.coarsening [--data ../shared/data/km]
+Run: python -m benchmarks.science.coarsening [--data ../shared/data/km]
 """
 
 from __future__ import annotations

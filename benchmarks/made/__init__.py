@@ -1,0 +1,1 @@
+"""SYNTHETIC archives and catalogs of full size, which the benchmarks read."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import xarray as xr
 
 from corrstore.datasets.archives.contents.files import ArchiveFile
+from corrstore.datasets.archives.grib.index import Problem
 from corrstore.datasets.archives.gridded import horizontal
 from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import open_file
@@ -77,6 +78,13 @@ def references(
                 }
                 found.append(_table(common, columns, has_no_run=bool(table.analysis)))
     return pa.concat_tables(found or [REFERENCE_SCHEMA.empty_table()])
+
+
+def missing_times(file: ArchiveFile, dims: Dimensions, options: dict[str, Any]) -> list[Problem]:
+    """Return as a problem that some of a file's times have no value: the fields at those are not read."""
+    text = Axes(open_file(file, options), dims).missing_times()
+    advice = "the fields there are not read; write the times into the file"
+    return [Problem(str(file), 0, "not_read", f"{text}: {advice}")] if text else []
 
 
 def read_grid(reference: FieldReference, options: dict[str, Any]) -> Grid:

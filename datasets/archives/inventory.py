@@ -65,6 +65,7 @@ def take_inventory(
         group = ArchiveFile(path, "", "zarr")
         try:
             found, problems = _on_one_grid(_gridded(group, spec, table, channels, period), spec)
+            problems += gridded_archive.missing_times(group, table.dims, spec.opening)
         except CorrstoreError:
             raise
         except Exception as error:
@@ -88,6 +89,7 @@ def take_inventory(
         for file in files:
             if file.is_gridded:
                 try:
+                    problems += gridded_archive.missing_times(file, table.dims, spec.opening)
                     references.append(_gridded(file, spec, table, channels, period))
                 except UnknownLayout:
                     raise

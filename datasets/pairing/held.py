@@ -64,6 +64,12 @@ class HeldChannel:
         ]
 
     @cached_property
+    def of_any_run(self) -> HeldChannel:
+        """The channel as of an archive whose runs are not told apart."""
+        together = {window: number for best in self.best.values() for window, number in best.items()}
+        return HeldChannel(self.channel, {None: together})
+
+    @cached_property
     def lengths(self) -> list[int]:
         """The lengths of the windows that are held, in seconds, ascending."""
         windows = {window for best in self.best.values() for window in best}

@@ -22,6 +22,7 @@ from corrstore.datasets.recipe.sample_axes import SampleAxes, format_lead
 from corrstore.datasets.variables.channels import Channel
 
 _RUNS_NAMED = 4
+_NO_RUNS = "analysis: true"
 _LAST = np.iinfo(np.int64).max
 
 
@@ -168,21 +169,26 @@ def _text(time: Time) -> str:
 
 def _reason(recipe: Recipe, source: str, archive: Archive, choice: Choice, name: str, time: Time) -> str:
     """Return why a channel is missing at a valid time, with the run that was taken and those that were not."""
-    windowed = archive.channels[name].channel.variable.windowed
+    channel, window = archive.channels[name], int(recipe.window_length.astype(np.int64))
+    windowed = channel.channel.variable.windowed
     over = f" over {recipe.accumulation_window}" if windowed else ""
     reason = f"{source} holds no {name}{over} at {_text(time)}"
-    lengths = archive.channels[name].lengths if windowed else []
-    if lengths and int(recipe.window_length.astype(np.int64)) < lengths[0]:
+    lengths = channel.lengths if windowed else []
+    if lengths and window < lengths[0]:
         reason += f" (the shortest window that it holds is of {format_lead(np.timedelta64(lengths[0], 's'))})"
-    elif lengths and int(recipe.window_length.astype(np.int64)) % (step := math.gcd(*lengths)):
+    elif lengths and window % (step := math.gcd(*lengths)):
         reason += f" (the windows that it holds are multiples of {format_lead(np.timedelta64(step, 's'))})"
     runs = archive.runs(time)
     if recipe.forecast is not None and choice.run is not None:
-        if windowed and time - int(recipe.window_length.astype(np.int64)) < choice.run:
+        if windowed and time - window < choice.run:
             return f"{reason}: the window begins before the run of {_text(choice.run)}"
         return f"{reason} in the run of {_text(choice.run)}"
-    if choice.run is not None and len(runs) > 1 and not archive.channels[name].belongs_to_no_run:
-        return f"{reason} in the run of {_text(choice.run)}"
+    if choice.run is not None and not channel.belongs_to_no_run:
+        if len(runs) > 1:
+            reason += f" in the run of {_text(choice.run)}"
+        if time in runs and channel.of_any_run.terms(None, window, time) is not None:
+            reason += f"; another run does: for a reanalysis write in a source table of your own {_NO_RUNS}"
+        return reason
     if choice.run is None and runs:
         held = ", ".join(_text(run) for run in runs[:_RUNS_NAMED])
         lead = recipe.sources[source].lead

@@ -198,7 +198,7 @@ def _missing(
     lacking = pairs.filter(pc.and_(pc.equal(pairs["sign"], 0), pc.greater(pairs["index"], -1)))
     missing: dict[int, list[str]] = {}
     channels: dict[tuple[int, str], set[str]] = {}
-    reasons: dict[str, str] = {}  # the first of each channel
+    reasons: dict[str, str] = {}  # of each channel the longest, which says most
     wanted = {role: set(spec.channels) for role, spec in recipe.specs.items()}
     sources = {role: archive_source(recipe, spec.source) for role, spec in recipe.specs.items()}
     of_read: dict[tuple[str, str], set[str]] = defaultdict(set)  # source and channel read -> the recipe's channels
@@ -224,7 +224,7 @@ def _missing(
         if lost:
             missing.setdefault(row["index"], []).append(row["missing"])
             channels.setdefault((row["index"], row["source"]), set()).update(lost)
-            reasons = dict.fromkeys(lost, row["missing"]) | reasons
+            reasons |= {name: max(reasons.get(name, ""), row["missing"], key=len) for name in lost}
     for name in sorted(reasons):
         without = [index for (index, _), lost in channels.items() if name in lost]
         if len(set(without)) == len(recipe.axes.due_samples):

@@ -21,7 +21,7 @@ from corrstore.datasets.storage.cache import file_key
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".zst", ".Z", ".lz4", ".7z", ".rar")
 """Suffixes that a container adds to the name of what is in it, those that are told and not read among them."""
-HEAD = 512
+HEAD, _BLOCK = 512, 1 << 20
 _SIGNATURES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 _OPEN: dict[str, Callable[[IO[bytes], str], IO[bytes]]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}  # type: ignore[dict-item]
 _MOST_BYTES, _LARGEST_RATIO = 1 << 30, 100  # of what is in a container: bytes, or times its own bytes
@@ -36,13 +36,24 @@ def container_kind(head: bytes) -> str | None:
     return next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), None)
 
 
+def first_bytes(file: IO[bytes]) -> bytes:
+    """Return HEAD bytes of a file from the first that is not NUL on: a transfer may fill a file with NUL beforehand.
+
+    Of a file of NUL alone, some of them.
+    """
+    padding = b""
+    while (part := file.read(_BLOCK if padding else HEAD)) and not part.strip(b"\0"):
+        padding = part
+    return (part.lstrip(b"\0") + file.read(HEAD))[:HEAD] or padding[-HEAD:]
+
+
 def heads(path: str, kind: str) -> dict[str, bytes]:
-    """Return the first HEAD bytes of each file in a container of that kind, by the file's name in it.
+    """Return the first bytes, as of `first_bytes`, of each file in a container of that kind, by the file's name in it.
 
     Raises DamagedData where the container is damaged, BadInput where it is encrypted.
     """
     with _errors(path, kind):
-        found = {name: file.read(HEAD) for name, file in islice(_files(path, kind), _MOST_FILES + 1)}
+        found = {name: first_bytes(file) for name, file in islice(_files(path, kind), _MOST_FILES + 1)}
     if len(found) > _MOST_FILES:
         raise BadInput(f"{path} holds more than {_MOST_FILES:,} files; unpack it, and give what is in it")
     return found
@@ -65,7 +76,7 @@ def unpacked_folder(path: str) -> tempfile.TemporaryDirectory[str]:
 def _unpacked(path: str, _state: str) -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory(prefix="corrstore-")
     with Path(path).open("rb") as file:
-        kind = container_kind(file.read(HEAD))
+        kind = container_kind(first_bytes(file))
     if kind is None:
         raise DamagedData(f"{path} is no container any more; give the same command again")
     left = max(_MOST_BYTES, _LARGEST_RATIO * Path(path).stat().st_size)
@@ -80,7 +91,7 @@ def _unpacked(path: str, _state: str) -> tempfile.TemporaryDirectory[str]:
 
 def _copied(path: str, source: IO[bytes], target: IO[bytes], left: int) -> int:
     """Copy a file and return how many bytes more the container may hold; raises DamagedData for too many."""
-    while part := source.read(1 << 20):
+    while part := source.read(_BLOCK):
         left -= len(part)
         if left < 0:
             raise DamagedData(
@@ -125,9 +136,12 @@ def _members(path: str, own_name: str, file: IO[bytes], kind: str) -> Iterator[t
 
 
 def _is_tar(file: IO[bytes]) -> bool:
-    """Return whether what is compressed in a file is a tar archive; the file is at its start again."""
+    """Return whether what is compressed in a file is a tar archive with files; the file is at its start again."""
     try:
-        return tarfile.is_tarfile(file)
+        with tarfile.open(fileobj=file, mode="r:*") as tar:
+            return tar.next() is not None
+    except tarfile.TarError:
+        return False
     finally:
         file.seek(0)
 

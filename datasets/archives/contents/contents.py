@@ -16,6 +16,7 @@ from corrstore.datasets.archives.grib_archive import index_files
 from corrstore.datasets.archives.gridded import horizontal
 from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import groups_of, open_file
+from corrstore.datasets.archives.gridded_archive import missing_times
 from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
 from corrstore.datasets.archives.table import Dimensions
@@ -130,6 +131,7 @@ def _of_variables(
     """Return the variables of a NetCDF file or Zarr group that lie on latitudes and longitudes."""
     axes = Axes(open_file(file, options), dims)
     held: list[HeldField] = []
+    problems += missing_times(file, dims, options)
     if not axes.dataset.variables and (groups := groups_of(file)):
         line = f"engine: netcdf4, engine_options: {{group: {groups[0]}}}"
         text = f"its variables are in groups, {', '.join(groups)}; write under the source {line}"

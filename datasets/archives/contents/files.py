@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from corrstore.datasets.archives.grib.index import OTHER_FORMATS, Problem
 from corrstore.datasets.errors import BadInput, fault_of_file
-from corrstore.datasets.storage.containers import HEAD, container_kind, heads
+from corrstore.datasets.storage.containers import container_kind, first_bytes, heads
 from corrstore.datasets.storage.listing import ZARR_MARKERS, files_below, is_zarr
 
 READ = ("grib", "netcdf", "zarr")
@@ -88,7 +88,7 @@ def files_at(path: Path, engine: str | None = None) -> tuple[list[ArchiveFile], 
         if path.is_dir():
             return [ArchiveFile(str(path), "", "zarr")], []
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            head = first_bytes(file)
     except OSError as error:
         leads = f"is a link to {path.readlink()}: " if path.is_symlink() else ""
         return [], [Problem(str(path), 0, "not_read", f"{leads}{error.strerror}; correct it")]
@@ -133,6 +133,8 @@ def _format(head: bytes) -> str:
             return format
     if b"GRIB" in head:  # behind a WMO bulletin header
         return "grib"
+    if head and not head.strip(b"\0"):
+        return "nothing but NUL bytes, as a transfer leaves that was cut: fetch it again"
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     known = next((text for each, text in OTHER_FORMATS.items() if start.startswith(each.lower())), None)
     return known or (f"begins with {head[:16]!r}, neither GRIB nor NetCDF" if head else "empty file")

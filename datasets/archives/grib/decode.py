@@ -95,6 +95,9 @@ def _decoded(name: str, offset: int, message: bytes) -> Iterator[int]:
     try:
         with message_handle(message) as handle:
             yield handle
+    except (eccodes.FunctionNotImplementedError, eccodes.FunctionalityNotEnabledError) as error:
+        reason = f"this ecCodes does not decode its packing: {error}; ask for another packing, as simple"
+        raise CorruptMessage(name, offset, "not_read", reason) from error
     except eccodes.CodesInternalError as error:
         raise CorruptMessage(name, offset, "corrupt", f"ecCodes cannot decode it: {error}") from error
     except CorruptMessage:

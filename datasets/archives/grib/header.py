@@ -77,9 +77,14 @@ def reference_time(field: FieldSections) -> datetime:
 def field_header(field: FieldSections) -> FieldHeader:
     """Return the content of a field's header.
 
-    Raises BadInput or eccodes.CodesInternalError where the header contradicts itself.
+    Raises BadInput or eccodes.CodesInternalError where the header contradicts itself, and BadInput for a packing that
+    ecCodes does not know.
     """
-    return _decoded_header(_grib2_timeless(field) if field.edition == 2 else _grib1_timeless(field), field.grid)
+    header = _decoded_header(_grib2_timeless(field) if field.edition == 2 else _grib1_timeless(field), field.grid)
+    if header.packing == "unknown":
+        template = f"template 5.{int.from_bytes(field.header[5][9:11])}" if field.edition == 2 else "flags of GRIB1"
+        raise BadInput(f"it is packed by {template}, which ecCodes does not know; ask for another packing, as simple")
+    return header
 
 
 def _grib2_timeless(field: FieldSections) -> bytes:

@@ -59,7 +59,7 @@ is for people to read. Level types are WMO's codes (GRIB2 table 4.5, GRIB1 table
 as coded where the type has no unit, null where the header gives none. A field whose `process` is not 'instant'
 is stated to hold over `window_start` to `valid_time`."""
 
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 """Another number where the same bytes give other rows or problems: indices that are kept are then taken again."""
 _HEAD = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

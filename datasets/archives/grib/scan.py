@@ -83,7 +83,8 @@ def _next_message(read: Read, position: int, size: int) -> int:
 def _gap_kind(read: Read, start: int, length: int) -> ProblemKind | None:
     """Return `padding` or `not_grib` for the bytes between two messages; None where they are allowed."""
     if length > _LARGE_GAP:
-        return "not_grib"
+        blocks = (read(at, min(_LARGE_GAP, start + length - at)) for at in range(start, start + length, _LARGE_GAP))
+        return "not_grib" if any(block.strip(b"\0") for block in blocks) else "padding"
     gap = read(start, length)
     if not gap.strip(b"\0"):
         return "padding" if length >= _PADDING_UNIT else None

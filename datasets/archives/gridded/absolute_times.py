@@ -10,6 +10,7 @@ from corrstore.datasets.errors import BadInput
 
 _DAY = "day as %Y%m%d"
 _SECONDS = 86400
+_MISSING = np.iinfo(np.int64).min
 _OTHER = "write its times since a date, as with `cdo -r copy IN OUT`"
 
 
@@ -24,12 +25,14 @@ def with_relative_times(raw: xr.Dataset) -> xr.Dataset:
         units, numbers = str(variable.attrs["units"]), np.asarray(variable.values)
         if not units.startswith(_DAY) or numbers.dtype.itemsize < (8 if numbers.dtype.kind == "f" else 4):
             raise BadInput(f"{name} holds {units!r} in {numbers.dtype}, in which times are not exact; {_OTHER}")
+        missing = ~np.isfinite(numbers) | (numbers == variable.attrs.get("_FillValue"))
+        numbers = np.where(missing, 19700101, numbers)
         days = np.floor(numbers).astype(np.int64)
         dates = pd.to_datetime(pd.Series(days.ravel().astype(str)), format="%Y%m%d", errors="coerce")
         if dates.isna().any():
             raise BadInput(f"{name} holds {days.ravel()[dates.isna()][0]}, which is no date ({units!r}); {_OTHER}")
         midnight = dates.to_numpy().astype("M8[s]").astype(np.int64).reshape(days.shape)
-        seconds = midnight + np.round((numbers - days) * _SECONDS).astype(np.int64)
-        attributes = {**variable.attrs, "units": "seconds since 1970-01-01"}
+        seconds = np.where(missing, _MISSING, midnight + np.round((numbers - days) * _SECONDS).astype(np.int64))
+        attributes = {**variable.attrs, "units": "seconds since 1970-01-01", "_FillValue": _MISSING}
         raw = raw.assign({name: (variable.dims, seconds, attributes)})
     return raw

@@ -86,6 +86,17 @@ class Axes:
         sizes = self.dataset[variable].sizes
         return {str(each): size for each, size in sizes.items() if size > 1 and str(each) not in {*names, *named}}
 
+    def missing_times(self) -> str:
+        """Return where the times along a dimension have no value, in words; nothing where all have one."""
+        said = []
+        for name in dict.fromkeys(self.name(axis) for axis in ("time", "init", "lead")):
+            if name is not None and self.dataset[name].ndim == 1:
+                lost = np.flatnonzero(self.dataset[name].isnull())
+                if len(lost):
+                    others = f", nor have {len(lost) - 1} others" if len(lost) > 1 else ""
+                    said.append(f"{name}[{lost[0]}] of 0 to {self.dataset.sizes[name] - 1} has no value{others}")
+        return "; ".join(said)
+
     @cached_property
     def _by_convention(self) -> dict[str, str]:
         """The coordinates that state what they are, by axis; of several, the first."""

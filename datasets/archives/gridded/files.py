@@ -83,11 +83,26 @@ def _by_engine(file: ArchiveFile, engine: str, options: dict[str, Any]) -> xr.Da
         raise BadInput(f"{file} cannot be opened by xarray's engine {engine}: {fault_of_file(error)}{advice}") from None
 
 
+def _with_default_fill(raw: xr.Dataset) -> xr.Dataset:
+    """Return a NetCDF dataset, not yet decoded, whose times that were never written state what stands for them."""
+    from netCDF4 import default_fillvals
+
+    for name, variable in raw.variables.items():
+        fill = default_fillvals.get(variable.dtype.str[1:])
+        stated = {"_FillValue", "missing_value"} & variable.attrs.keys()
+        is_time = any(word in str(variable.attrs.get("units")) for word in (" since ", " as %Y"))
+        if is_time and not stated and (variable.values == fill).any():
+            raw[name].attrs["_FillValue"] = variable.dtype.type(fill)
+    return raw
+
+
 def _decoded(file: ArchiveFile, raw: xr.Dataset) -> xr.Dataset:
     if file.format == "zarr":
         for variable in raw.variables.values():
             if not variable.attrs.get("_FillValue", 1) and "scale_factor" not in variable.attrs:
                 del variable.attrs["_FillValue"]
+    if file.format == "netcdf":
+        raw = _with_default_fill(raw)
     try:
         dataset = xr.decode_cf(with_relative_times(raw), decode_timedelta=False)
     except BadInput as error:

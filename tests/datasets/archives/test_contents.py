@@ -1,5 +1,6 @@
 """What an archive holds, without a recipe: every real file, and what a refusal tells of it."""
 
+import gzip
 import json
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from tests.grib_made import made
 from tests.paths import ROOT, SHARED, needs_shared
 
 FIELDS = 5
+NUL = "nothing but NUL bytes, as a transfer leaves that was cut: fetch it again"
 GOLDEN = ROOT / "tests" / "datasets" / "archives" / "real_files.txt"
 
 
@@ -48,6 +50,16 @@ def folder(tmp_path_factory):
     (folder / "a.grib").write_bytes(b"".join([*hours, maximum]))
     (folder / "note.txt").write_text("a text", encoding="utf-8")
     return folder
+
+
+def test_bytes_that_a_transfer_filled_up_are_told_and_what_follows_is_read(tmp_path):
+    (tmp_path / "a.grib").write_bytes(bytes(70_000) + made())
+    with gzip.open(tmp_path / "b.grib.gz", "wb") as file:
+        file.write(bytes(70_000) + made())
+    (tmp_path / "c.grib").write_bytes(bytes(70_000))
+    contents, _ = survey(str(tmp_path))
+    assert contents.files == {"grib": 2, NUL: 1} and contents.fields[0].count == 2
+    assert sorted(problem.kind for problem in contents.problems) == ["not_grib", "padding", "padding"]
 
 
 def test_fields_are_told_apart_and_compared_with_a_table(folder):

@@ -60,7 +60,12 @@ def test_what_may_stand_between_messages_is_no_problem(between):
 
 @pytest.mark.parametrize(
     ("between", "kind"),
-    [(b"\0" * 5000, "padding"), (b"no such tape\n", "not_grib"), (b"\0" * 5000 + b"GRIB of old", "not_grib")],
+    [
+        (b"\0" * 5000, "padding"),
+        (b"\0" * 3000000, "padding"),
+        (b"no such tape\n", "not_grib"),
+        (b"\0" * 5000 + b"GRIB of old", "not_grib"),
+    ],
 )
 def test_other_bytes_between_messages_are_reported(between, kind):
     index = index_bytes(TEMPERATURE + between + TEMPERATURE)

@@ -380,7 +380,7 @@ def test_winds_along_a_polar_stereographic_grid_are_told(edition, flags, tmp_pat
     assert row["uv_relative_to_grid"] == bool(flags)
 
 
-@pytest.mark.parametrize(("section", "at"), [(3, 12), (4, 7)])
+@pytest.mark.parametrize(("section", "at"), [(3, 12), (4, 7), (5, 9)])
 def test_a_template_that_eccodes_does_not_know_is_not_read_and_what_it_logs_is_counted(section, at, capfd):
     message = bytearray(made())
     start = 16

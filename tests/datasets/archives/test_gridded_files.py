@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import netCDF4
 import numpy as np
 import pytest
@@ -265,6 +267,27 @@ def test_absolute_times_that_are_not_exact_are_no_times(numbers, units, says, tm
     spec = SourceSpec(type="era5", path=str(tmp_path))
     (problem,) = take_inventory("a", spec, [channel_named("t2m")], PERIOD).problems
     assert problem.kind == "not_read" and says in problem.text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "units"),
+    [
+        ([0, 1, np.nan, 3], "hours since 2020-03-01"),
+        ([0, 1, netCDF4.default_fillvals["f8"], 3], "hours since 2020-03-01"),
+        ([20200301, 20200301.25, np.nan, 20200301.5], "day as %Y%m%d.%f"),
+    ],
+)
+def test_a_time_without_a_value_is_told_and_the_others_are_read(numbers, units, tmp_path):
+    with_times(tmp_path, np.array(numbers), units)
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file.renameVariable("time", "written")  # with xarray's fill value, which a file need not state
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time[:] = units, numbers
+    found = take_inventory("a", SourceSpec(type="era5", path=str(tmp_path)), [channel_named("t2m")], PERIOD)
+    positions = [json.loads(each)["time"] for each in found.references["indexers"].to_pylist()]
+    assert positions == [0, 1, 3]
+    (problem,) = found.problems
+    assert problem.kind == "not_read" and "time[2] of 0 to 3 has no value" in problem.text
 
 
 @pytest.mark.parametrize("along_grid", [None, True, False])

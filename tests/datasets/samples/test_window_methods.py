@@ -13,6 +13,7 @@ from corrstore.datasets.pairing.sample_plan import sample_plans
 from corrstore.datasets.pairing.sources import with_cell_methods
 from corrstore.datasets.samples.sample import physical_fields
 from corrstore.datasets.store.description import describe
+from tests.grib_made import changed
 from tests.small_archives import SHAPE, grib2, hour, netcdf, prepared, recipe_of, store_of
 
 GUST, FLUX = (0, 2, 22), (0, 4, 7)
@@ -76,6 +77,30 @@ def test_a_longer_maximum_is_no_hourly_one_and_maxima_have_no_differences(tmp_pa
         prepared(recipe_of(tmp_path, ["gust"], type=kind, **every_three_hours(window="1h")))
     with pytest.raises(BadInput, match=r"has gust: a holds no gust over 4h .* that it holds are multiples of 3h\)"):
         prepared(recipe_of(tmp_path, ["gust"], type=kind, **every_three_hours(window="4h")))
+
+
+def test_a_maximum_of_another_run_than_the_analysis_is_told_with_the_line_that_takes_both(tmp_path):
+    """Temperatures are analyses, runs of their own hour; the gusts are of two runs, the second one from hour 4 on."""
+    temperatures = [grib2((0, 0, 0), hour(i), WINDS[i] + 270) for i in range(7)]
+    gusts = [
+        changed(
+            grib2(GUST, hour(i), WINDS[i], 1, 2, level=(103, 10)),
+            dataTime=run * 100,
+            stepRange=f"{i - run - 1}-{i - run}",
+        )
+        for i, run in [(1, 0), (2, 0), (3, 0), (4, 0), (5, 3), (6, 3)]
+    ]
+    (tmp_path / "a.grib2").write_bytes(b"".join(temperatures + gusts))
+    fields = {"gust": {"grib": [numbers(GUST, "max")]}}
+    kind = table(tmp_path, fields=fields)
+    with pytest.raises(
+        BadInput,
+        match=r"no sample .* has gust: .* at 2020-03-01T03:00Z in the run of .*; another run does: .* analysis: true",
+    ):
+        prepared(recipe_of(tmp_path, ["t2m", "gust"], type=kind, **every_three_hours()))
+    kind = table(tmp_path, fields=fields, analysis=True)
+    _, preparation = prepared(recipe_of(tmp_path, ["t2m", "gust"], type=kind, **every_three_hours()))
+    assert [*preparation.missing] == [0]
 
 
 def test_means_since_the_start_of_the_run_give_those_of_each_window(tmp_path):

@@ -11,6 +11,7 @@ from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.periods import parse_period
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_value
+from corrstore.training.diffusion.edm import Loss
 from corrstore.training.diffusion.levels import Distribution, NoiseLevels
 from corrstore.training.networks.network import SIZES, NetworkConfig
 
@@ -58,6 +59,10 @@ class RunConfig(BaseModel):
     channel_weights: dict[str, float] = Field(
         default_factory=dict, description="weights of the loss by target channel; 1 where none is given"
     )
+    loss: Loss = Field("squared", description="loss of an error: squared, huber or log-cosh")
+    base: Literal["regression", "interpolation"] = Field(
+        "regression", description="what a diffusion draws the error of: a regression, or the interpolated input"
+    )
     predicted_outright: list[str] = Field(default_factory=list, description="targets without the residual connection")
     noise_levels: Distribution = Field("log-normal", description="distribution of the noise levels (diffusion)")
     sigma_min: Annotated[float, Field(gt=0)] | None = Field(
@@ -71,6 +76,9 @@ class RunConfig(BaseModel):
     )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="precision of the network's arithmetic")
     compile: bool = False
+    recompute: bool = Field(
+        False, description="compute a block's activations again in the backward pass: less memory, a third more time"
+    )
     threads: Count | None = Field(None, description="threads of PyTorch on the CPU; sums depend on their number")
     seed: Annotated[int, Field(ge=0)] = 0
     prefetch: Count = Field(2, description="micro-batches that are read ahead")
@@ -156,7 +164,7 @@ class RunConfig(BaseModel):
         return [self.channel_weights.get(name, 1.0) for name in targets]
 
 
-CHANGEABLE_SETTINGS = frozenset({"micro_batch", "compile", "threads", "prefetch", "save_every"})
+CHANGEABLE_SETTINGS = frozenset({"micro_batch", "compile", "recompute", "threads", "prefetch", "save_every"})
 """Settings that a resumed run may change: they change its speed, and its weights only by rounding."""
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.spectrum import cosine_modes, from_modes, modes_of_octaves, octave_of_modes
-from corrstore.training.networks.network import UNet
+from corrstore.training.networks.network import Network
 
 SIGMA_DATA = 0.5
 """Standard deviation of the data that the preconditioning assumes (EDM, table 1), where none is measured."""
@@ -39,7 +40,7 @@ class Denoiser(nn.Module):
     octave_variance: Tensor | None
 
     def __init__(
-        self, network: UNet, sigma_data: float | Sequence[float] = SIGMA_DATA, octave_variance: Tensor | None = None
+        self, network: Network, sigma_data: float | Sequence[float] = SIGMA_DATA, octave_variance: Tensor | None = None
     ) -> None:
         super().__init__()
         self.network = network
@@ -122,11 +123,36 @@ class LossTerms(NamedTuple):
         return self.total / self.known.clamp(min=1)
 
 
-def loss_terms(error: Tensor, residual: Tensor, weight: Tensor, sigma: Tensor | None = None) -> LossTerms:
-    """Return the terms of weight times error squared, over the pixels where `residual` is not NaN."""
+Loss = Literal["squared", "huber", "log-cosh"]
+
+
+def loss_terms(
+    error: Tensor,
+    residual: Tensor,
+    weight: Tensor,
+    sigma: Tensor | None = None,
+    *,
+    channel_weights: Tensor | None = None,
+    loss: Loss = "squared",
+) -> LossTerms:
+    """Return the terms of the loss of the error times the root of `weight`, over the pixels where `residual` is known.
+
+    That error z is of unit size in an untrained network. Its loss is z^2; Huber's, 2 |z| - 1 beyond 1; or
+    2 ln(cosh z), both of the same curvature at 0. `channel_weights` (channels,) multiply it. `residual` is NaN where
+    it is missing.
+    """
     known = ~residual.isnan()
     error = torch.where(known, error, 0.0)
-    return LossTerms((weight * error**2).sum(), known.sum(), error.detach(), residual.nan_to_num(0.0), sigma)
+    if loss == "squared":
+        each = weight * error**2
+    elif loss == "huber":
+        each = 2 * F.huber_loss(error * weight.sqrt(), torch.zeros_like(error), reduction="none")
+    else:
+        size = (error * weight.sqrt()).abs()
+        each = 2 * (size + F.softplus(-2 * size) - math.log(2))
+    if channel_weights is not None:
+        each = each * channel_weights[:, None, None]
+    return LossTerms(each.sum(), known.sum(), error.detach(), residual.nan_to_num(0.0), sigma)
 
 
 def edm_loss(
@@ -139,15 +165,16 @@ def edm_loss(
     sigma_data: Tensor,
     octave_variance: Tensor | None = None,
     channel_weights: Tensor | None = None,
+    loss: Loss = "squared",
 ) -> LossTerms:
     """Return the terms of lambda(sigma) w (D(y + n; sigma) - y)^2, n ~ N(0, sigma^2), sigma drawn from `levels`.
 
     Equation 2, weighted and drawn as in section 5; its minimum is the mean of w for Gaussian pixels of
-    standard deviation `sigma_data`; with `octave_variance` the errors c_out^2 differ by mode: lambda is 1 over their
-    mean. `residual` y is (batch, channels, height, width), NaN where it is missing: there
-    the network sees noise alone, and nothing is learned. `channel_weights` w (channels,). Each sample of the batch
-    draws its noise from a generator of its own, on the residual's device, so that the draw does not depend on how a
-    batch is shared among processes.
+    standard deviation `sigma_data`; another `loss` than the squared one is as in `loss_terms`. With `octave_variance`
+    the errors c_out^2 differ by mode: lambda is 1 over their mean. `residual` y is (batch, channels, height, width),
+    NaN where it is missing: there the network sees noise alone, and nothing is learned. `channel_weights` w
+    (channels,). Each sample of the batch draws its noise from a generator of its own, on the residual's device, so that
+    the draw does not depend on how a batch is shared among processes.
     """
     normal = torch.stack([torch.randn((), generator=each, device=each.device) for each in generators])
     noise = torch.stack(
@@ -161,6 +188,4 @@ def edm_loss(
     else:
         _, c_out, _ = preconditioning(sigma[:, None, None, None], std_of_modes(octave_variance, *residual.shape[-2:]))
         weight = 1 / (c_out**2).mean(dim=(2, 3), keepdim=True).clamp(min=_LEAST_VARIANCE)
-    if channel_weights is not None:
-        weight = weight * channel_weights[:, None, None]
-    return loss_terms(error, residual, weight, sigma)
+    return loss_terms(error, residual, weight, sigma, channel_weights=channel_weights, loss=loss)

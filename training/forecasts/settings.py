@@ -52,9 +52,9 @@ def tile_size(trained: Trained, wanted: tuple[int, int] | None = None) -> tuple[
     Raises BadInput for a wanted tile that exceeds the domain, or that the networks cannot halve often enough.
     """
     domain = trained.features.geometry.domain
-    stride = trained.regression.network.config.stride
+    stride = trained.regression.network.stride
     if trained.denoiser is not None:
-        stride = max(stride, trained.denoiser.network.config.stride)
+        stride = max(stride, trained.denoiser.network.stride)
     largest = domain.height // stride * stride, domain.width // stride * stride
     if wanted is None:
         height, width = trained.config.patch or largest

@@ -24,7 +24,7 @@ from corrstore.training.diffusion.residual import ResidualScale
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.networks.regression import Prediction, Regression
 from corrstore.training.patches.features import Features
-from corrstore.training.patches.fixed import StaticScale
+from corrstore.training.patches.fixed import StaticScale, static_scales
 from corrstore.training.run_config import RunConfig
 
 FORMAT = "corrstore checkpoint 7"
@@ -130,6 +130,24 @@ def trained_model(content: dict[str, Any], store: Store, device: torch.device | 
 def parent_model(content: dict[str, Any], store: Store, device: torch.device | str = "cpu") -> Trained:
     """Return the regression that a diffusion model was trained on, from the content of the diffusion's checkpoint."""
     return trained_model({**content, **content["regression"], "regression": None}, store, device)
+
+
+def interpolation(config: RunConfig, store: Store, device: torch.device | str = "cpu") -> Trained:
+    """Return the interpolated input as a regression that was never trained: it adds nothing, its spread is 1."""
+    own, extra = config.model_copy(update={"stage": "regression", "size": "tiny"}), config.extra_features
+    features = Features(store, static_scales(store, extra), device, extra=extra)
+    regression = regression_for(own, store.attributes["fingerprint_fields"])
+    return Trained(own, 0, recorded_store(store), features, frozen(regression, device))
+
+
+def recorded_store(store: Store) -> dict[str, Any]:
+    """Return what a checkpoint keeps of the store that it was trained on."""
+    attributes = store.attributes
+    return {
+        "url": store.folder.url,
+        "fingerprint": store.fingerprint,
+        "fingerprint_fields": attributes["fingerprint_fields"],
+    }
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser, LossTerms, edm_loss, loss_terms
 from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.diffusion.residual import ResidualScale, ResidualStatistics
-from corrstore.training.learning.checkpoint import Trained, autocast
+from corrstore.training.learning.checkpoint import Trained, autocast, recorded_store
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.shares import LossShares
@@ -140,11 +140,11 @@ class Learner:
             if isinstance(self.model, Regression):
                 predicted, scale = forward(condition), self.residual_scale.divisor
                 error, residual = (predicted.mean - target) / scale, (target - base.mean) / scale
-                weight = self.channel_weights[:, None, None]
-                terms = loss_terms(error, residual, weight)
+                one, weights = torch.ones_like(scale), self.channel_weights
+                terms = loss_terms(error, residual, one, channel_weights=weights, loss=self.config.loss)
                 relative = normal_crps(terms.error, predicted.spread) / predicted.spread.detach()
                 crps = torch.where(residual.isnan(), 0.0, relative)
-                return terms._replace(total=terms.total + (weight * crps).sum())
+                return terms._replace(total=terms.total + (weights[:, None, None] * crps).sum())
             assert self.noise_levels is not None, "they are measured with the scale"
             return edm_loss(
                 forward,
@@ -155,6 +155,7 @@ class Learner:
                 sigma_data=self.model.sigma_data,
                 octave_variance=self.model.octave_variance,
                 channel_weights=self.channel_weights,
+                loss=self.config.loss,
             )
 
     @torch.no_grad()
@@ -180,7 +181,7 @@ class Learner:
 
     def trained(self) -> Trained:
         """Return the model with its averaged weights of now."""
-        common = (self.config, self.patches_seen, self._store(), self.features)
+        common = (self.config, self.patches_seen, recorded_store(self.store), self.features)
         if isinstance(self.average, Regression):
             return Trained(*common, self.average)
         assert self.parent is not None
@@ -192,7 +193,7 @@ class Learner:
         return {
             "config": self.config.model_dump(mode="json"),
             "patches_seen": self.patches_seen,
-            "store": self._store(),
+            "store": recorded_store(self.store),
             "static": [list(scale) for scale in self.features.scales],
             "ema": self.average.state_dict(),
             "regression": parent
@@ -238,14 +239,6 @@ class Learner:
         assert self.parent is not None
         predicted = self.parent.prediction(condition)
         return torch.cat([condition, *predicted], dim=1), predicted, target
-
-    def _store(self) -> dict[str, Any]:
-        attributes = self.store.attributes
-        return {
-            "url": self.store.folder.url,
-            "fingerprint": self.store.fingerprint,
-            "fingerprint_fields": attributes["fingerprint_fields"],
-        }
 
     def _generator(self, position: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(_seed(self.config.seed, position))

@@ -49,7 +49,9 @@ def frozen(module: Module, device: torch.device | str) -> Module:
 
 def _network(config: RunConfig, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> UNet:
     from_size = NetworkConfig.from_size(config.size, in_channels, out_channels, noise_conditioned=noise_conditioned)
-    return UNet(from_size if config.dropout is None else replace(from_size, dropout=config.dropout))
+    network = UNet(from_size if config.dropout is None else replace(from_size, dropout=config.dropout))
+    network.recompute = config.recompute
+    return network
 
 
 def _normalisations(role: Mapping[str, Sequence[Any]]) -> dict[str, Normalisation]:

@@ -15,6 +15,7 @@ from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.learning.models import condition_channels, denoiser_for, regression_for
+from corrstore.training.networks.layers import ResidualBlock
 from corrstore.training.networks.regression import Regression
 from corrstore.training.patches.loader import ReadCost, split_order
 from corrstore.training.patches.patches import Geometry, Patch
@@ -24,6 +25,8 @@ _FLOAT = 4
 _PER_PARAMETER = 5 * _FLOAT
 """The bytes of a parameter's weight, gradient, AdamW's two moments and average."""
 _DRAWS = 256
+
+Storages = dict[int, torch.UntypedStorage]
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,12 @@ def training_plan(store: Store, config: RunConfig, noise_levels: NoiseLevels | N
     with torch.device("meta"):
         model: Regression | Denoiser
         fields = store.attributes["fingerprint_fields"]
-        model = (denoiser_for if config.stage == "diffusion" else regression_for)(config, fields)
+        whole = config.model_copy(update={"recompute": False})
+        model = (denoiser_for if config.stage == "diffusion" else regression_for)(whole, fields)
     parameters = sum(each.numel() for each in model.parameters())
     config.weights(fields["target"]["channels"])
-    kept = _kept_for_backward(model, condition_channels(config, fields), len(fields["target"]["channels"]), order.patch)
+    channels = condition_channels(config, fields), len(fields["target"]["channels"])
+    kept = _kept_for_backward(model, *channels, order.patch, config.recompute)
     return TrainingPlan(
         parameters,
         len(order.samples),
@@ -94,26 +99,45 @@ def training_plan(store: Store, config: RunConfig, noise_levels: NoiseLevels | N
     )
 
 
-def _kept_for_backward(model: Regression | Denoiser, condition: int, targets: int, patch: Patch) -> int:
+def _kept_for_backward(
+    model: Regression | Denoiser, condition: int, targets: int, patch: Patch, recompute: bool
+) -> int:
     """Bytes that one patch's backward pass needs, beside the parameters."""
     own = {id(each.untyped_storage()) for each in [*model.parameters(), *model.buffers()]}
-    kept: dict[int, torch.UntypedStorage] = {}
+    parts: list[Storages] = [{}]  # before the first block, in it, between it and the second, and so on
+    inputs: Storages = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()  # without data every address is 0: the object tells storages apart
         if id(storage) not in own:
-            kept[id(storage)] = storage
+            parts[-1][id(storage)] = storage
         return tensor
+
+    def begin(x: Tensor) -> None:
+        storage = x.untyped_storage()
+        inputs[id(storage)] = storage
+        parts.append({})
 
     def fields(channels: int) -> Tensor:
         return torch.empty(1, channels, patch.height, patch.width, device="meta")
 
+    for block in model.modules():
+        if isinstance(block, ResidualBlock):
+            block.register_forward_pre_hook(lambda *given: begin(given[1][0]))
+            block.register_forward_hook(lambda *_: parts.append({}))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         if isinstance(model, Denoiser):
             model(fields(targets), torch.empty(1, device="meta"), fields(condition + 2 * targets))
         else:
             model(fields(condition))
-    return sum(each.nbytes() for each in kept.values())
+    if recompute:  # the blocks' inputs, what lies between them, and one block at a time
+        held = {key: storage for part in parts[::2] for key, storage in part.items()} | inputs
+        return _bytes(held) + max(map(_bytes, parts[1::2]))
+    return _bytes({key: storage for part in parts for key, storage in part.items()})
+
+
+def _bytes(storages: Storages) -> int:
+    return sum(each.nbytes() for each in storages.values())
 
 
 def _compressed_share(store: Store) -> float:

@@ -23,6 +23,7 @@ from corrstore.training.learning.checkpoint import (
     Trained,
     check_store,
     content_of,
+    interpolation,
     load_checkpoint,
     parent_model,
     read_checkpoint,
@@ -157,7 +158,7 @@ def measure_throughput(
 
 def planned_noise_levels(store: Store, config: RunConfig, regression: Path | None) -> NoiseLevels | None:
     """Return a diffusion's noise levels, measured on few patches; None for a regression, or where none is named."""
-    if config.stage == "regression" or regression is None:
+    if config.stage == "regression" or (regression is None and config.base == "regression"):
         return None
     device = torch.device("cpu")
     learner = Learner(config, store, device, _parent(store, config, regression, device))
@@ -240,8 +241,15 @@ def _parent(store: Store, config: RunConfig, regression: Path | None, device: to
         if regression is not None:
             raise BadInput("the stage regression needs no --regression; leave it out, or give --stage diffusion")
         return None
+    if config.base == "interpolation":
+        if regression is not None:
+            raise BadInput("base=interpolation needs no --regression; leave out one of the two")
+        return interpolation(config, store, device)
     if regression is None:
-        raise BadInput("the stage diffusion needs --regression, the folder of a run of the stage regression")
+        raise BadInput(
+            "the stage diffusion needs --regression, the folder of a run of the stage regression; or, to draw the error"
+            " of the interpolated input, --set base=interpolation"
+        )
     parent = load_checkpoint(regression, store, device)
     if parent.denoiser is not None:
         raise BadInput(f"{regression} is a diffusion run; name a run of the stage regression")

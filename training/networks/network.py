@@ -1,14 +1,15 @@
-"""The U-Net that both models are made of, and its sizes."""
+"""The network that both models are made of: what is asked of it, the U-Net, and its sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from corrstore.datasets.errors import BadInput
 from corrstore.training.networks.layers import NoiseEmbedding, ResidualBlock, convolution, group_norm
@@ -83,6 +84,28 @@ class NetworkConfig:
         return int(2 ** (len(self.multipliers) - 1))
 
 
+class Network(Protocol):
+    """What both models need of a network, a module of PyTorch: any that has this can stand in the U-Net's place.
+
+    A regression has two output channels for each target and no noise; a denoiser has one, and is told the noise.
+    """
+
+    @property
+    def in_channels(self) -> int:
+        """The number of channels that it takes."""
+
+    @property
+    def out_channels(self) -> int:
+        """The number of channels that it returns."""
+
+    @property
+    def stride(self) -> int:
+        """The number that height and width must be divisible by."""
+
+    def __call__(self, x: Tensor, c_noise: Tensor | None = None) -> Tensor:
+        """Map fields (batch, in_channels, height, width) to (batch, out_channels, height, width)."""
+
+
 class UNet(nn.Module):
     """A U-Net of the DDPM++ kind (arXiv 2011.13456, appendix H) for fields of any size it can halve.
 
@@ -130,6 +153,9 @@ class UNet(nn.Module):
 
         self.norm = group_norm(channels)
         self.last = convolution(channels, config.out_channels, 3, gain=0.0)
+        self.in_channels, self.out_channels, self.stride = config.in_channels, config.out_channels, config.stride
+        self.recompute = False
+        """Whether a block's activations are computed again in the backward pass, in place of being kept for it."""
 
     def forward(self, x: Tensor, c_noise: Tensor | None = None) -> Tensor:
         """Map fields (batch, in_channels, height, width) to (batch, out_channels, height, width).
@@ -142,15 +168,20 @@ class UNet(nn.Module):
         x = self.first(x)
         skips = [x]
         for block in self.encoder:
-            x = block(x, embedding)
+            x = self._run(block, x, embedding)
             skips.append(x)
         for block in self.middle:
-            x = block(x, embedding)
+            x = self._run(block, x, embedding)
         for block in self.decoder:
             if block.resample is None:
                 x = torch.cat([x, skips.pop()], dim=1)
-            x = block(x, embedding)
+            x = self._run(block, x, embedding)
         return self.last(F.silu(self.norm(x)))
+
+    def _run(self, block: nn.Module, x: Tensor, embedding: Tensor | None) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, x, embedding, use_reentrant=False)
+        return block(x, embedding)
 
     def _check(self, x: Tensor, c_noise: Tensor | None) -> None:
         channels, height, width = x.shape[1:]

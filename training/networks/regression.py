@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.normalisation import Normalisation
 from corrstore.training.networks.layers import convolution
-from corrstore.training.networks.network import UNet
+from corrstore.training.networks.network import Network
 
 LEAST, LARGEST = -4.0, 0.7
 """The bounds of ln(spread). Where the mean is all but certain, as where it seldom rains, an error is still possible; in
@@ -101,16 +101,16 @@ class Regression(nn.Module):
     Raises BadInput where the connections are not one for each target.
     """
 
-    def __init__(self, network: UNet, connections: Sequence[Connection | None]) -> None:
+    def __init__(self, network: Network, connections: Sequence[Connection | None]) -> None:
         super().__init__()
-        if 2 * len(connections) != network.config.out_channels:
+        if 2 * len(connections) != network.out_channels:
             raise BadInput(
-                f"the network has {network.config.out_channels} output channels, two for each target, but was given "
+                f"the network has {network.out_channels} output channels, two for each target, but was given "
                 f"{len(connections)} connections; give one, or None, for each target channel"
             )
         self.network = network
         self.residual = GlobalResidual(connections)
-        self.linear = convolution(network.config.in_channels, len(connections), 1, gain=0.0)
+        self.linear = convolution(network.in_channels, len(connections), 1, gain=0.0)
 
     def forward(self, condition: Tensor) -> Prediction:
         """Map a normalised condition (batch, channels, height, width) to the prediction of the targets.

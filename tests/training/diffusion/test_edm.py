@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.fft import dctn, idctn
+from scipy.integrate import quad
+from scipy.special import huber as scipy_huber
+from scipy.stats import norm
 from torch import nn
 
 from corrstore.training.diffusion.edm import Denoiser, edm_loss, loss_weight, preconditioning, std_of_modes
@@ -102,6 +105,22 @@ def test_an_untrained_denoiser_of_a_spectrum_is_the_wiener_filter_and_draws_that
         octave_variance=variance,
     )  # fmt: skip
     assert loss.mean.item() == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "of_error"),
+    [("huber", lambda z: 2 * scipy_huber(1, z)), ("log-cosh", lambda z: 2 * np.log(np.cosh(z)))],
+)
+def test_another_loss_of_the_perfect_denoiser_is_the_integral_over_its_normal_error(loss, of_error):
+    torch.manual_seed(0)
+    residual = MEAN[:, None, None] + SIGMA_DATA[:, None, None] * torch.randn(16, 2, 64, 64)
+    denoise, condition = Denoiser(PerfectForGaussian(), STD), torch.zeros(16, 1, 64, 64)
+    settings = {"levels": LEVELS, "sigma_data": SIGMA_DATA, "loss": loss}
+    found = edm_loss(denoise, residual, condition, generators(16), **settings).mean.item()
+    expected, square = (quad(lambda z, power=power: of_error(z) ** power * norm.pdf(z), -12, 12)[0] for power in (1, 2))
+    assert abs(found - expected) < 5 * math.sqrt((square - expected**2) / residual.numel())
+    none = edm_loss(denoise, torch.full_like(residual, np.nan), condition, generators(16), **settings)
+    assert none.mean.item() == 0 and none.known.item() == 0
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([3.0, 0.5])])

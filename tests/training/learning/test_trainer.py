@@ -256,6 +256,21 @@ def test_a_run_begins_with_the_averaged_weights_of_another_and_a_clock_of_its_ow
         train(demo_store, slow, tmp_path / "run", start=tmp_path)
 
 
+def test_a_diffusion_of_the_interpolations_error_needs_no_regression(demo_store, runs, tmp_path):
+    config = run_config("diffusion", "demo", SETTINGS | {"base": "interpolation"})
+    assert planned_noise_levels(demo_store, config, None).sigma_max > 0
+    train(demo_store, config, tmp_path)
+    trained = load_checkpoint(tmp_path, demo_store)
+    loader = Loader(demo_store, split_order(demo_store, "validation", trained.config))
+    batch = next(loader.batches([(0, 2)]))
+    condition = trained.features.condition(batch.input, batch.patches)
+    predicted = trained.prediction(condition)
+    torch.testing.assert_close(predicted.mean, trained.regression.residual(condition))
+    assert (predicted.spread == 1).all()
+    with pytest.raises(BadInput, match="base=interpolation needs no --regression"):
+        train(demo_store, config, tmp_path / "both", runs / "regression")
+
+
 @pytest.mark.parametrize(
     ("stage", "changes", "message"),
     [
@@ -405,6 +420,8 @@ def test_a_plan_tells_parameters_and_bytes_before_anything_is_read(demo_store):
     assert plan.memory_activations > plan.bytes_used_a_patch
     four_times = training_plan(demo_store, CONFIG.model_copy(update={"patch": (32, 32)}))
     assert four_times.memory_activations == pytest.approx(4 * plan.memory_activations, rel=0.1)
+    again = training_plan(demo_store, CONFIG.model_copy(update={"recompute": True}))
+    assert plan.memory_activations / 5 < again.memory_activations < plan.memory_activations / 2
 
 
 def test_the_plan_of_a_diffusion_has_the_noise_levels_of_the_run_and_settings_have_their_way(demo_store, runs):

@@ -16,9 +16,18 @@ from torch import nn
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.variables.normalisation import Normalisation
+from corrstore.training.diffusion.edm import Denoiser, edm_loss
+from corrstore.training.diffusion.levels import NoiseLevels
 from corrstore.training.networks.layers import Attention, NoiseEmbedding, ResidualBlock
 from corrstore.training.networks.network import NetworkConfig, UNet
-from corrstore.training.networks.regression import LARGEST, GlobalResidual, Regression, connections, normal_crps
+from corrstore.training.networks.regression import (
+    LARGEST,
+    Connection,
+    GlobalResidual,
+    Regression,
+    connections,
+    normal_crps,
+)
 
 
 def unet(in_channels=3, out_channels=2, *, noise_conditioned=False, **changes):
@@ -44,6 +53,51 @@ def parameters(size, **channels):
 
 def test_the_papers_size_has_the_80_million_parameters_that_the_paper_states():
     assert parameters("paper", in_channels=24, out_channels=4) == pytest.approx(80e6, rel=0.01)
+
+
+def test_activations_that_are_computed_again_give_the_same_gradients_with_the_same_dropout():
+    def gradients(recompute):
+        network = awake(unet(noise_conditioned=True, dropout=0.3))
+        network.recompute = recompute
+        torch.manual_seed(1)
+        network(torch.randn(2, 3, 8, 8), torch.tensor([0.1, 0.2])).square().mean().backward()
+        return [each.grad for each in network.parameters()]
+
+    for kept, again in zip(gradients(False), gradients(True), strict=True):
+        torch.testing.assert_close(again, kept)
+
+
+class OneConvolution(nn.Module):
+    """A network that is no U-Net, with what the protocol asks for."""
+
+    stride = 1
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.all = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x, c_noise=None):
+        return self.all(x)
+
+
+def test_another_network_stands_in_the_place_of_the_unet_in_both_models():
+    torch.manual_seed(0)
+    condition, residual = torch.randn(4, 3, 9, 7), torch.randn(4, 2, 9, 7)
+    regression = Regression(OneConvolution(3, 4), [None, Connection(0, 1.0, 0.0)])
+    predicted = regression(condition)
+    assert predicted.mean.shape == predicted.spread.shape == residual.shape
+    denoiser = Denoiser(OneConvolution(2 + 3, 2))
+    levels, generators = NoiseLevels(0.01, 10.0), [torch.Generator().manual_seed(n) for n in range(4)]
+    optimiser = torch.optim.Adam(denoiser.parameters(), 1e-2)
+    losses = []
+    for _ in range(20):
+        optimiser.zero_grad()
+        loss = edm_loss(denoiser, residual, condition, generators, levels=levels, sigma_data=denoiser.sigma_data).mean
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 def test_tiny_has_about_a_hundred_thousand_parameters():

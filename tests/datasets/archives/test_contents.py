@@ -52,10 +52,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_bytes_that_a_transfer_filled_up_are_told_and_what_follows_is_read(tmp_path):
-    (tmp_path / "a.grib").write_bytes(bytes(70_000) + made())
+@pytest.mark.parametrize("count", [510, 70_000])
+def test_bytes_that_a_transfer_filled_up_are_told_and_what_follows_is_read(count, tmp_path):
+    (tmp_path / "a.grib").write_bytes(bytes(count) + made())
     with gzip.open(tmp_path / "b.grib.gz", "wb") as file:
-        file.write(bytes(70_000) + made())
+        file.write(bytes(count) + made())
     (tmp_path / "c.grib").write_bytes(bytes(70_000))
     contents, _ = survey(str(tmp_path))
     assert contents.files == {"grib": 2, NUL: 1} and contents.fields[0].count == 2

@@ -1,13 +1,16 @@
-"""Every command and snippet of the documents, run as it stands where `make demo` has been run, on fewer samples."""
+"""Every command and snippet of the documents is known here; the slow tests run them where `make demo` has been run."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable, Sized
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -109,24 +112,6 @@ def short_forecast(name: str) -> dict:
     return content
 
 
-def run(line: str) -> None:
-    """Run a line of a shell in this folder; a command that this machine has no cluster for is parsed."""
-    words = shlex.split(line, comments=True)
-    match words:
-        case []:
-            pass
-        case ["export", assignment]:
-            os.environ.update([assignment.split("=", 1)])
-        case ["make", target]:
-            assert target in TARGETS, target
-        case ["corrstore", *rest] if not any(mark in line for mark in ELSEWHERE):
-            run_command(rest)
-        case ["corrstore", *rest] | ["torchrun", "--nproc-per-node", _, "-m", "corrstore", *rest]:
-            parse(rest)
-        case _:
-            pytest.fail(f"nothing here knows how to run {line!r}")
-
-
 def run_command(words: list[str]) -> None:
     """Run a command of corrstore, made brief; it must end with 0."""
     name = words[0]
@@ -147,10 +132,32 @@ def planned(*words: str) -> subprocess.CompletedProcess[str]:
 def parse(words: list[str]) -> None:
     """Raise an error where the command does not know one of its words, nor Beam the options that are passed on."""
     name, *rest = words
-    refuse_unknown(tuple(COMMANDS.commands[name].make_context(name, rest).args), [])
+    command = COMMANDS.commands[name]
+    if name == "catalog":
+        name, *rest = rest
+        command = command.commands[name]
+    refuse_unknown(tuple(command.make_context(name, rest).args), [])
 
 
-def load(text: str) -> None:
+def run(line: str, command: Callable[[list[str]], None] = run_command) -> None:
+    """Run a line of a shell in this folder; a command that this machine has no cluster for is parsed."""
+    words = shlex.split(line, comments=True)
+    match words:
+        case []:
+            pass
+        case ["export", assignment]:
+            os.environ.update([assignment.split("=", 1)])
+        case ["make", target]:
+            assert target in TARGETS, target
+        case ["corrstore", *rest] if not any(mark in line for mark in ELSEWHERE):
+            command(rest)
+        case ["corrstore", *rest] | ["torchrun", "--nproc-per-node", _, "-m", "corrstore", *rest]:
+            parse(rest)
+        case _:
+            pytest.fail(f"nothing here knows how to run {line!r}")
+
+
+def load(text: str, dataset: Callable[..., Sized] = CorrDiffDataset) -> None:
     """Load YAML as what it is: an addition to a recipe, a source table, or physicsnemo's configuration."""
     content = yaml.safe_load(text)
     if "fields" in content:
@@ -163,19 +170,48 @@ def load(text: str) -> None:
     else:
         training = {key: value for key, value in content["dataset"].items() if key != "type"}
         for settings in (training, training | content["validation"]):
-            assert len(CorrDiffDataset(**settings)) > 0
+            assert len(dataset(**settings)) > 0
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a shell, each of them whole."""
+    return text.replace("\\\n", "").splitlines()
+
+
+def lines_of_demo() -> list[str]:
+    """The commands of `make demo`."""
+    (lines,) = re.findall(r"^demo: install\n((?:\t.+\n)+)", MAKEFILE.replace("\\\n", ""), re.MULTILINE)
+    return [line.replace("$(BIN)/corrstore", "corrstore") for line in lines.splitlines() if "$(BIN)" in line]
 
 
 RUNNERS = {
-    "sh": lambda text: [run(line) for line in text.replace("\\\n", "").splitlines()],
+    "sh": lambda text: [run(line) for line in lines_of(text)],
     "python": lambda text: exec(text, {}),
     "yaml": load,
     "sql": lambda text: duckdb.sql(text).fetchall(),
 }
 """The functions that run a block of each language in this folder."""
 
-LONG = ("evaluation.md", "forecasts.md", "protocols.md", "training.md")
-"""The documents that train, draw and score again what the README, or the demonstration before it, does too."""
+
+def import_names(text: str) -> None:
+    """Parse a snippet of Python, and import what it imports."""
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            exec(ast.unparse(statement), {})
+
+
+def arguments_of_dataset(**settings: object) -> dict:
+    """The settings, each of which is one of physicsnemo's data set."""
+    return inspect.signature(CorrDiffDataset).bind(**settings).arguments
+
+
+READERS = {
+    "sh": lambda text: [run(line, parse) for line in lines_of(text)],
+    "python": import_names,
+    "yaml": lambda text: load(text, arguments_of_dataset),
+    "sql": duckdb.extract_statements,
+}
+"""The functions that read a block of each language and run nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -186,13 +222,11 @@ def demonstration(tmp_path_factory) -> Path:
     (folder / SHORT_FORECAST).write_text(yaml.safe_dump(short_forecast("demo_forecast")))
     (folder / SHORT_BASELINE).write_text(yaml.safe_dump(short_forecast("demo_cma_meso")))
     shutil.unpack_archive(OLD_STORE, folder / "old")
-    (lines,) = re.findall(r"^demo: install\n((?:\t.+\n)+)", MAKEFILE.replace("\\\n", ""), re.MULTILINE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 1)
         patch.chdir(folder)
-        for line in lines.splitlines():
-            if "$(BIN)" in line:
-                run(line.replace("$(BIN)/corrstore", "corrstore").replace(" --processes 2", ""))
+        for line in lines_of_demo():
+            run(line.replace(" --processes 2", ""))
     return folder
 
 
@@ -209,14 +243,32 @@ def beside(demonstration, monkeypatch) -> None:
         shutil.rmtree(made) if made.is_dir() else made.unlink()
 
 
-@pytest.mark.parametrize(
-    "document",
-    [pytest.param(each, marks=[pytest.mark.slow] * (each.name in LONG)) for each in DOCUMENTS],
-    ids=lambda each: each.name,
-)
-def test_every_block_of_a_document_runs_where_the_demonstration_was_run(beside, document):
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> None:
+    """Work in an empty folder, and leave the environment as it was."""
+    monkeypatch.chdir(tmp_path)
+    environment = os.environ.copy()
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+def test_every_command_option_and_import_of_a_document_is_known(elsewhere, document):
     for block in blocks(document):
         assert block.language or "corrstore " not in block.text, f"{block.place}: say that this is sh"
+        if block.language:
+            READERS[block.language](block.text)
+
+
+def test_every_command_of_the_demonstration_is_known(elsewhere):
+    assert len([run(line, parse) for line in lines_of_demo()]) > 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+def test_every_block_of_a_document_runs_where_the_demonstration_was_run(beside, document):
+    for block in blocks(document):
         if block.language:
             RUNNERS[block.language](block.text)
 
@@ -233,9 +285,12 @@ def test_every_block_of_a_document_runs_where_the_demonstration_was_run(beside, 
         "curl example.org",
     ],
 )
-def test_a_wrong_command_would_be_noticed(beside, line):
+def test_a_wrong_command_would_be_noticed(elsewhere, line):
     with pytest.raises((AssertionError, CorrstoreError, UsageError, KeyError, pytest.fail.Exception)):
         run(line)
+    if "no-store" not in line:
+        with pytest.raises((CorrstoreError, UsageError, KeyError, pytest.fail.Exception, AssertionError)):
+            run(line, parse)
 
 
 @pytest.mark.parametrize("document", [CONTRIBUTING, *DOCUMENTS], ids=lambda each: each.name)

@@ -41,11 +41,11 @@ def arrays_digest(store: Store) -> str:
     return whole.hexdigest()
 
 
-def forecast_of(store: Store, url: str, times: list[int]) -> Forecast:
-    """A SYNTHETIC forecast of four members: the truth and seeded noise, half of it the same in all members."""
+def header_of(store: Store, times: list[int]) -> Header:
+    """The header of a SYNTHETIC forecast of four members at these times of the store."""
     sampler = {key: value for key, value in asdict(SamplerConfig()).items() if isfinite(value)}
     settings = {"model": "none", "input": "none", "input_ledger": "none", "tile": [48, 64], "overlap": 8, "seed": 0}
-    header = Header(
+    return Header(
         title="SYNTHETIC",
         format="zarr",
         times=[format_time(store.times[index]) for index in times],
@@ -54,6 +54,11 @@ def forecast_of(store: Store, url: str, times: list[int]) -> Forecast:
         channels={str(name): dict(each.attrs) for name, each in store.dataset("target").data_vars.items()},
         settings={**settings, "sampler": sampler},
     )
+
+
+def forecast_of(store: Store, url: str, times: list[int]) -> Forecast:
+    """A SYNTHETIC forecast of four members: the truth and seeded noise, half of it the same in all members."""
+    header = header_of(store, times)
     forecast = Forecast(Folder(url), header)
     forecast.create()
     for part in header.parts:

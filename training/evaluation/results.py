@@ -242,9 +242,10 @@ class Evaluation:
         if key in self._found:
             return self._found[key]
         tally, units = self.regional[group.region, channel, predictor], self.units(group)
+        total = tally.total
         (variable,) = (each.variable for each in self.channels if each.name == channel)
         every = functions(self.domain, variable)
-        shapes = {name: function(tally.total).shape[1:] for name, function in every.items()}
+        shapes = {name: function(total).shape[1:] for name, function in every.items()}
 
         def scored(counts: Floats) -> Floats:
             sums = tally.summed(counts @ units)

@@ -27,17 +27,16 @@ from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Header
 from tests.command import corrstore
 from tests.conftest import QUIET
-from tests.results import forecast_of
+from tests.results import header_of
 
 CHANNELS = ("t2m", "u10m")
 
 
 def scored(store, folder, seed, times, louder=1.0):
     """The evaluation of a regression whose error is noise of that seed, `louder` for t2m."""
-    like = forecast_of(store, f"{folder}-like", [times[0]]).header
+    like = header_of(store, times)
     content = {
         **like.content,
-        "times": [str(store.times[index])[:16] for index in times],
         "members": 0,
         "channels": {name: like.channels[name] for name in CHANNELS},
         "settings": {**like.settings, "seed": seed},

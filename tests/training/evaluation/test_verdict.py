@@ -27,7 +27,7 @@ from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.scoring.tallies import Domain, merged, tally
 from corrstore.training.forecasts.files import Forecast
 from corrstore.training.forecasts.header import Header, Part
-from tests.results import forecast_of
+from tests.results import header_of
 
 INITS = np.array(["2020-06-01T06", "2020-06-01T12", "2020-06-01T18", "2020-06-02T00"], "datetime64[s]")
 LEADS = np.array([3, 6, 9, 12]).astype("timedelta64[h]")
@@ -47,7 +47,7 @@ def mean_absolute(lead):
 
 def runs_of(store, url, error, inits=INITS):
     """A forecast of t2m without members: the truth and `error(init, lead)` at each pixel."""
-    like = forecast_of(store, f"{url}-like", [11]).header
+    like = header_of(store, [11])
     times = [(init, lead) for init in inits for lead in LEADS]
     content = {
         **like.content,

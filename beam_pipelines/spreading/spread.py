@@ -37,19 +37,28 @@ class Runner:
     options: tuple[str, ...] = ()
     workers: int | None = None
 
+    @property
+    def is_embedded(self) -> bool:
+        """Return whether no option names another runner."""
+        return not any(option.startswith("--runner") for option in self.options)
+
+    def processes(self, samples: int) -> int:
+        """Return the number of processes that the embedded runner works with on that many samples."""
+        return min(self.workers or os.cpu_count() or 1, -(-samples // _MANY))
+
     def pipeline(self, samples: int, worker_command: str) -> beam.Pipeline:
         """Return a pipeline on the runner that the options name, else on the embedded one.
 
         The embedded one starts processes by the command where there is enough to do.
         """
         options = PipelineOptions(list(self.options), save_main_session=False)
-        if any(option.startswith("--runner") for option in self.options):
+        if not self.is_embedded:
             try:
                 return beam.Pipeline(options=options)
             except ValueError as error:
                 raise BadInput(f"Beam does not accept {' '.join(self.options)}: {error}") from None
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # a failure is raised, once
-        workers = min(self.workers or os.cpu_count() or 1, -(-samples // _MANY))
+        workers = self.processes(samples)
         if workers == 1:
             return beam.Pipeline(runner=FnApiRunner(), options=options)
         options.view_as(DirectOptions).direct_num_workers = workers
@@ -77,8 +86,8 @@ class WriteTaskRecord(beam.DoFn):
 def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: Runner, progress: Progress) -> None:
     """Do the task for every index and leave its record in `place`; return when all are there.
 
-    Linear: keys, a reshuffle, the work. Raises what a task raised, with all its lines, and OutOfResources where a
-    worker process died.
+    Linear: keys, a reshuffle where others than this process work, the work. Raises what a task raised, with all its
+    lines, and OutOfResources where a worker process died.
     """
     if not indices:
         return
@@ -92,12 +101,10 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
             watching_workers() as worker_command,
             runner.pipeline(len(indices), worker_command) as pipeline,
         ):
-            _ = (
-                pipeline
-                | "Keys" >> beam.Create(keys, reshuffle=False)
-                | "Spread" >> beam.Reshuffle()
-                | "Do" >> beam.ParDo(WriteTaskRecord(task, folder, place, failures))
-            )
+            work = pipeline | "Keys" >> beam.Create(keys, reshuffle=False)
+            if not runner.is_embedded or runner.processes(len(indices)) > 1:
+                work |= "Spread" >> beam.Reshuffle()
+            _ = work | "Do" >> beam.ParDo(WriteTaskRecord(task, folder, place, failures))
     except CorrstoreError:
         raise
     except Exception:

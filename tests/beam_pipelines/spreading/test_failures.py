@@ -34,21 +34,28 @@ class Failing:
         raise ERRORS[self.error][0]
 
 
-def failed(task: Failing, folder: Folder, samples: int, workers: int) -> CorrstoreError:
+def failed(task: Failing, folder: Folder, samples: int, runner: Runner) -> CorrstoreError:
     """The error of a run of that task, of which nothing is left in the folder."""
     with pytest.raises(CorrstoreError) as raised:
-        spread(task, list(range(samples)), folder, "records", Runner(workers=workers), Progress("failing", QUIET))
+        spread(task, list(range(samples)), folder, "records", runner, Progress("failing", QUIET))
     assert folder.all_keys() == []
     return raised.value
 
 
 @pytest.mark.parametrize("error", range(len(ERRORS)))
 def test_an_error_in_the_drivers_process(tmp_path, error):
-    found = failed(Failing(error), Folder(str(tmp_path / "store")), 1, 1)
+    found = failed(Failing(error), Folder(str(tmp_path / "store")), 1, Runner(workers=1))
     assert type(found) is ERRORS[error][1] and str(found).startswith(ERRORS[error][2])
+
+
+def test_an_error_on_a_runner_that_an_option_names(tmp_path):
+    """Beam's own name of the embedded runner: the samples are reshuffled as for any other one."""
+    runner = Runner(("--runner=apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner",))
+    found = failed(Failing(1), Folder(str(tmp_path / "store")), 3, runner)
+    assert type(found) is DamagedData and str(found) == LINES
 
 
 @pytest.mark.slow
 def test_an_error_in_a_worker_process(tmp_path):
-    found = failed(Failing(1), Folder(str(tmp_path / "store")), 8, 2)
+    found = failed(Failing(1), Folder(str(tmp_path / "store")), 8, Runner(workers=2))
     assert type(found) is DamagedData and str(found) == LINES

@@ -75,14 +75,14 @@ def test_a_flipped_bit_in_a_store_is_never_another_number(recipe, store, tmp_pat
     copy = Path(shutil.copytree(store, tmp_path / "store"))
     check(
         flips_in_shards(copy, 1000 if whole else 40),
-        flips_in_other_files(copy, recipe, *((1000, 20) if whole else (40, 40))),
+        flips_in_other_files(copy, recipe, *((1000, 20) if whole else (20, 20))),
     )
 
 
 @pytest.mark.parametrize("whole", SIZES)
 def test_a_flipped_bit_in_what_is_made_of_a_store_is_never_another_number(store, run, tmp_path, whole):
     """But in a run's tables and TensorBoard files, and in scores and pages: corrstore takes no number from them."""
-    few, many = (1000, 2000) if whole else (10, 40)
+    few, many = (1000, 2000) if whole else (6, 12)
     forecast = forecast_of(open_store(str(store)), str(tmp_path / "forecast"), [1, 2])
     agenda, place = make_agenda(compare(str(store), forecast.folder.url)), tmp_path / "evaluation"
     evaluate(agenda, Folder(str(place)), Runner(workers=1), QUIET)
@@ -104,7 +104,7 @@ def test_a_damaged_file_of_an_archive_is_a_problem_with_a_name(recipe, archive, 
     netcdf, group = gridded(tmp_path)
     (tmp_path / "packed").mkdir()
     packed = containers(netcdf, tmp_path / "packed")
-    few, some, many = (20, 300, 3000) if whole else (2, 10, 40)
+    few, some, many = (20, 300, 3000) if whole else (2, 5, 20)
 
     def reading(file: Path, has_checksums: bool = False) -> Reading:
         return Reading.of(alone(file, tmp_path / "whole" / file.name), recipe, "era5", has_checksums)
@@ -122,7 +122,7 @@ def test_a_damaged_file_of_an_archive_is_a_problem_with_a_name(recipe, archive, 
 
 @pytest.mark.parametrize("whole", SIZES)
 def test_a_hostile_recipe_is_one_message(archive, tmp_path, whole):
-    check(hostile_recipes(small_recipe_content(archive), tmp_path, 500 if whole else 60))
+    check(hostile_recipes(small_recipe_content(archive), tmp_path, 500 if whole else 25))
 
 
 @pytest.fixture(scope="module")

@@ -110,50 +110,48 @@ FAINT_TEXTS = """() => {
 """Count the visible texts, and list those with less contrast than 4.5 to 1 (WCAG 2.2, 1.4.3)."""
 
 
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ("", EVERY),
-        ("t2m", EVERY),
-        ("tp", ["small"]),
-        ("u_8", sorted(["year", HOSTILE])),
-        ("t2m, u_850", sorted(["year", HOSTILE])),
-        ("refc u_850", []),
-        ("u_850000", []),
-        ("<img", [HOSTILE]),
-    ],
-)
-def test_stores_are_filtered_by_variable(open_page, variables, expected):
-    page = open_page()
-    page.get_by_label("Variables").fill(variables)
-    assert found(page) == expected
+VARIABLES = {
+    "": EVERY,
+    "t2m": EVERY,
+    "tp": ["small"],
+    "u_8": sorted(["year", HOSTILE]),
+    "t2m, u_850": sorted(["year", HOSTILE]),
+    "refc u_850": [],
+    "u_850000": [],
+    "<img": [HOSTILE],
+}
+PERIODS = [
+    ("2020-06-01", "2020-06-02", ["small"], "holds 87.5 % of these days"),  # 03 UTC to 21 UTC of the next
+    ("2019-02-01", "2019-02-28", ["year"], "holds all of these days"),
+    ("2019-01-11", "2019-01-13", [], ""),  # twelve samples are not valid
+    ("2019-01-10", "2019-01-13", ["year"], "holds 25.0 % of these days"),
+    ("2021-01-01", "2021-02-01", [], ""),
+    ("2019-06-05", "2019-06-01", [], ""),
+    ("2020-01-01", "", ["small"], None),
+    ("", "2019-03-31", ["year"], None),
+]
 
 
-@pytest.mark.parametrize(
-    ("first", "last", "expected", "holds"),
-    [
-        ("2020-06-01", "2020-06-02", ["small"], "holds 87.5 % of these days"),  # 03 UTC to 21 UTC of the next
-        ("2019-02-01", "2019-02-28", ["year"], "holds all of these days"),
-        ("2019-01-11", "2019-01-13", [], ""),  # twelve samples are not valid
-        ("2019-01-10", "2019-01-13", ["year"], "holds 25.0 % of these days"),
-        ("2021-01-01", "2021-02-01", [], ""),
-        ("2019-06-05", "2019-06-01", [], ""),
-        ("2020-01-01", "", ["small"], None),
-        ("", "2019-03-31", ["year"], None),
-    ],
-)
-def test_stores_are_filtered_by_period(open_page, first, last, expected, holds):
+def test_stores_are_filtered_by_variable(open_page):
     page = open_page()
-    page.get_by_label("From").fill(first)
-    page.get_by_label("To, that day included").fill(last)
-    assert found(page) == expected
-    if expected and holds:
-        assert page.locator(".holds:visible").all_inner_texts() == [holds]
-    page.get_by_label("Only stores that hold all").check()
-    assert found(page) == (expected if holds == "holds all of these days" else [])
-    page.get_by_role("button", name="Clear").click()
-    playwright_api.expect(page.locator("#found")).to_have_text("3 of 3 stores")
-    assert found(page) == EVERY
+    for variables, expected in VARIABLES.items():
+        page.get_by_label("Variables").fill(variables)
+        assert found(page) == expected, variables
+
+
+def test_stores_are_filtered_by_period(open_page):
+    page = open_page()
+    for first, last, expected, holds in PERIODS:
+        page.get_by_label("From").fill(first)
+        page.get_by_label("To, that day included").fill(last)
+        assert found(page) == expected, (first, last)
+        if expected and holds:
+            assert page.locator(".holds:visible").all_inner_texts() == [holds]
+        page.get_by_label("Only stores that hold all").check()
+        assert found(page) == (expected if holds == "holds all of these days" else []), (first, last)
+        page.get_by_role("button", name="Clear").click()
+        playwright_api.expect(page.locator("#found")).to_have_text("3 of 3 stores")
+        assert found(page) == EVERY
 
 
 def test_the_keyboard_is_enough(open_page):

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from corrstore.datasets.synthetic import (
     synthesise_forecasts,
 )
 from corrstore.datasets.synthetic.forecasts.errors import FORECAST_ERRORS, correlation
-from tests.datasets.synthetic.test_synthetic import FINE, messages
+from tests.datasets.synthetic.test_synthetic import FINE, Encoded, messages
 
 HOUR = np.timedelta64(1, "h")
 NIGHT = SyntheticSpec(
@@ -55,8 +56,7 @@ GRID = ("Nj", "Ni", "latitudeOfFirstGridPoint", "longitudeOfFirstGridPoint", "iD
 
 def fields(path: Path, *names: str) -> dict[str, np.ndarray]:
     """Return fields of a GRIB file by name, as ecCodes decodes them."""
-    held = {message[FINE]: message for message in messages(path)}
-    return {name: held[NUMBERS[name]].values for name in names}
+    return {name: numbered(path)[NUMBERS[name]].values for name in names}
 
 
 def grid_of(path: Path) -> tuple[int, ...]:
@@ -84,6 +84,12 @@ def of_model(archive: ForecastArchive, model: str) -> Iterator[tuple[Path, np.da
             yield path, parse_time(f"{date // 10000}-{date // 100 % 100:02}-{date % 100:02}T{clock // 100:02}"), lead
 
 
+@cache
+def numbered(path: Path) -> dict[tuple, Encoded]:
+    """The messages of a GRIB file by their numbers."""
+    return {message[FINE]: message for message in messages(path)}
+
+
 @pytest.fixture(scope="module")
 def weeks(tmp_path_factory) -> ForecastArchive:
     """The fine archive and twelve runs of two leads, twelve hours apart, so that errors average out."""
@@ -101,9 +107,9 @@ def lacking(tmp_path_factory) -> ForecastArchive:
     )
 
 
-def truth(archive: ForecastArchive, valid_time: np.datetime64) -> Path:
+def truth(directory: Path, valid_time: np.datetime64) -> Path:
     digits = str(valid_time.astype("M8[h]")).replace("-", "").replace("T", "")
-    return next((archive.directory / "cma_rra").rglob(f"*{digits}0000*"))
+    return next((directory / "cma_rra").rglob(f"*{digits}0000*"))
 
 
 def test_a_file_for_each_run_and_lead_is_named_as_at_cma(forecasts):
@@ -147,12 +153,27 @@ def test_sff_has_init_lead_and_level_axes(forecasts):
     assert "SYNTHETIC" in opened.title
 
 
+def test_the_errors_of_two_runs_of_cma_meso_are_about_those_that_are_told(forecasts, archive):
+    """The mean square over the domain, in units of what is told, of three variables at four leads of two runs."""
+    names, growths = ("t2m", "u10m", "msl"), FORECAST_ERRORS["cma_meso"]
+    squares = defaultdict(list)
+    for path, init, lead in of_model(forecasts, "cma_meso"):
+        true = fields(truth(archive, init + lead * HOUR), *names)
+        for name, field in fields(path, *names).items():
+            growth = growths.growth_of(name)
+            told = growth.bias_at(lead * HOUR) ** 2 + growth.deviation_at(lead * HOUR) ** 2
+            squares[name].append(((field - true[name]) ** 2).mean() / told)
+    assert {len(each) for each in squares.values()} == {8}
+    assert all(0.5 < np.mean(each) < 2 for each in squares.values()), squares
+
+
+@pytest.mark.slow
 def test_the_errors_of_cma_meso_are_those_that_are_told(weeks):
     """Bias and growth come out within four standard errors, which the spread of the runs gives."""
     names = ("t2m", "u10m", "msl", "refc", "t_850")
     errors = defaultdict(list)
     for path, init, lead in of_model(weeks, "cma_meso"):
-        true = fields(truth(weeks, init + lead * HOUR), *names)
+        true = fields(truth(weeks.directory, init + lead * HOUR), *names)
         for name, field in fields(path, *names).items():
             errors[name, lead].append(field - true[name])
     assert {lead for _, lead in errors} == {12, 24}
@@ -165,9 +186,12 @@ def test_the_errors_of_cma_meso_are_those_that_are_told(weeks):
             assert abs(found.mean() - expected) < error < 0.7, (name, lead)
 
 
+@pytest.mark.slow
 def test_the_errors_of_a_run_correlate_along_its_leads_and_those_of_two_runs_do_not(weeks):
     errors = {
-        (init, lead): (fields(path, "t2m")["t2m"] - fields(truth(weeks, init + lead * HOUR), "t2m")["t2m"]).ravel()
+        (init, lead): (
+            fields(path, "t2m")["t2m"] - fields(truth(weeks.directory, init + lead * HOUR), "t2m")["t2m"]
+        ).ravel()
         for path, init, lead in of_model(weeks, "cma_meso")
     }
     runs = sorted({init for init, _ in errors})
@@ -193,13 +217,14 @@ def coarse_fields(archive: ForecastArchive, model: str, names: tuple[str, ...]) 
             yield opened.init_time.values, int(lead), grid, {name: each.values for name, each in held.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["cma_gfs", "sff"])
 def test_the_errors_of_coarse_models_are_those_that_are_told(weeks, model):
     """The box means of the truth are made by the test; errors of four variables in units of their deviation."""
     names = ("t2m", "u10m", "msl", "t_850")
     scaled = defaultdict(list)
     for init, lead, grid, held in coarse_fields(weeks, model, names):
-        fine = truth(weeks, init + lead * HOUR)
+        fine = truth(weeks.directory, init + lead * HOUR)
         true = fields(fine, *names)
         of_run = []
         for name, field in held.items():
@@ -219,13 +244,14 @@ def test_the_errors_of_coarse_models_are_those_that_are_told(weeks, model):
             assert found.std() / np.sqrt(found.size) < 0.2
 
 
+@pytest.mark.slow
 def test_the_rain_of_cma_meso_is_a_known_share_too_much(weeks):
     """Amounts over twelve hours, where it rained; a run is one draw, because its errors go along."""
     factors = defaultdict(list)
     totals = {(init, lead): fields(path, "rain")["rain"] for path, init, lead in of_model(weeks, "cma_meso")}
     for (init, lead), total in totals.items():
         amount = total - totals.get((init, lead - 12), 0)
-        true = fields(truth(weeks, init + lead * HOUR), "rain")["rain"]
+        true = fields(truth(weeks.directory, init + lead * HOUR), "rain")["rain"]
         expected = 1 + FORECAST_ERRORS["cma_meso"].growth_of("tp").bias_at(lead * HOUR)
         if (wet := true > 0.5).sum() > 50:
             factors[init].append((amount[wet] / true[wet]).mean() / expected)

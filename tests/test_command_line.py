@@ -68,21 +68,29 @@ def test_the_schema_is_json():
     assert json.loads(corrstore("schema").stdout)["title"] == "Recipe"
 
 
-def test_beside_another_package_named_datasets_both_are_imported(tmp_path):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import datasets, corrstore.datasets.errors; assert datasets.theirs"],
+        ["-m", "corrstore", "schema"],
+        pytest.param(
+            ["-m", "torch.distributed.run", "--standalone", "-m", "corrstore", "schema"], marks=pytest.mark.slow
+        ),
+    ],
+    ids=["an import", "the module", "torchrun"],
+)
+def test_beside_another_package_named_datasets_both_are_imported(tmp_path, command):
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "__init__.py").write_text("theirs = True\n")
-    code = "import datasets, corrstore.datasets.errors; assert datasets.theirs"
-    torchrun = ["-m", "torch.distributed.run", "--standalone"]
-    for command in (["-c", code], ["-m", "corrstore", "schema"], [*torchrun, "-m", "corrstore", "schema"]):
-        ended = subprocess.run(
-            [sys.executable, *command],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (ended.returncode, ended.stderr) == (0, "")
+    ended = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_processes_of_a_command_import_nothing_from_the_folder_that_it_is_given_in(tmp_path):

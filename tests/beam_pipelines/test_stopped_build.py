@@ -94,7 +94,10 @@ def test_a_worker_killed_before_it_has_registered_ends_the_build(written_by_work
     assert process.returncode == 75 and "fewer --workers" in said and len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("name", "workers"), [("SIGTERM", 2), pytest.param("SIGINT", 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "workers"),
+    [("SIGTERM", 1), *(pytest.param(name, 2, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGINT"))],
+)
 def test_a_build_stopped_by_a_signal_says_so_and_leaves_no_worker(written_by_workers, tmp_path, name, workers):
     file, whole = written_by_workers
     store = tmp_path / "store"

@@ -42,6 +42,7 @@ def hrrr_store(hrrr_build):
     return open_store(url), result
 
 
+@pytest.mark.slow
 def test_hrrr_fills_every_hour_and_equals_its_source(hrrr_store):
     store, result = hrrr_store
     assert (result.written, result.report.valid) == (41, 41)
@@ -131,6 +132,7 @@ def iceland_recipe():
     )
 
 
+@pytest.mark.slow
 def test_era5_builds_with_its_coarsened_twin(iceland_recipe, tmp_path):
     build_in_process(iceland_recipe, tmp_path / "store")
     store = open_store(str(tmp_path / "store"))

@@ -93,6 +93,7 @@ def packing_error(archive) -> float:
 
 
 @needs_shared
+@pytest.mark.slow
 def test_dew_points_of_real_hrrr_are_its_own_within_their_packing():
     """HRRR packs humidity to 1e-5; the driest pixel, of 2e-5, has another dew point there."""
     for path in sorted((SHARED / "km" / "hrrr_rme_hourly").rglob("*.grib2")):

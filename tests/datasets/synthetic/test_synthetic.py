@@ -234,6 +234,7 @@ def test_every_file_is_told_once_and_counted_beforehand(tmp_path):
     assert len(told) == spec.files == 4
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_give_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr("corrstore.datasets.synthetic.archive._POINTS_OF_A_PROCESS", 1)
     two_runs = replace(SPEC, start=parse_time("2018-08-01"), end=parse_time("2018-08-01T06"), levels=(850,))

@@ -30,6 +30,7 @@ def test_another_error_passes_unchanged():
         torch.zeros(2) + torch.zeros(3)
 
 
+@pytest.mark.slow
 def test_training_that_needs_more_than_there_is_ends_with_75(demo_store, tmp_path):
     """The process may take 150 MB more than it has when its libraries are loaded; the network wants more."""
     code = """

@@ -186,8 +186,8 @@ def _reason(recipe: Recipe, source: str, archive: Archive, choice: Choice, name:
     if choice.run is not None and not channel.belongs_to_no_run:
         if len(runs) > 1:
             reason += f" in the run of {_text(choice.run)}"
-        if time in runs and channel.of_any_run.terms(None, window, time) is not None:
-            reason += f"; another run does: for a reanalysis write in a source table of your own {_NO_RUNS}"
+        if channel.of_any_run.terms(None, window, time) is not None:
+            reason += f"; all runs together do: for a reanalysis write in a source table of your own {_NO_RUNS}"
         return reason
     if choice.run is None and runs:
         held = ", ".join(_text(run) for run in runs[:_RUNS_NAMED])

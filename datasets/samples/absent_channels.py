@@ -117,7 +117,12 @@ def _what_is_there(recipe: Recipe, source: str, channels: list[Channel]) -> list
         )
     if not lines:
         names = list(dict.fromkeys(f"{held.name} ({held.numbers_text})" for held in contents.fields))
-        lines.append(f"in {sum(contents.files.values())} files it holds {shown(names) or 'no field'}")
+        count = sum(contents.files.values())
+        told = f"in {count} {'file' if count == 1 else 'files'} it holds {shown(names) or 'no field'}"
+        if any(not held.numbers for held in contents.fields):
+            like = f"{{{channels[0].variable.name}: {{names: NAME}}}}"
+            told += f"; if one of them is it, write in a source table of your own fields: {like}"
+        lines.append(told)
     return lines
 
 

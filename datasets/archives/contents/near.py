@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from corrstore.datasets.archives.contents.held import HeldField, shown
-from corrstore.datasets.archives.table import GribNumbers, SourceTable, load_table, shipped_tables
+from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable, load_table, shipped_tables
 from corrstore.datasets.variables.channels import Channel
 from corrstore.datasets.variables.table import Variables
 
@@ -49,7 +49,7 @@ def variables_of(held: HeldField, table: SourceTable) -> list[Near]:
                     (f"the variable is called {held.name}, the table asks for {' or '.join(rule.names) or 'none'}",)
                 ]
         if told:
-            found.append(Near(variable, min(told, key=len), line(variable, held)))
+            found.append(Near(variable, min(told, key=len), line(variable, held, _rule_of(variable, held, table))))
     exact = [near for near in found if not near.differences]
     return exact or sorted(found, key=lambda near: len(near.differences))
 
@@ -121,18 +121,45 @@ def _is_name(held: str, name: str) -> bool:
     )
 
 
-def line(variable: str, held: HeldField) -> str:
-    """Return what a table would have under `fields` for a field to be the variable."""
+def line(variable: str, held: HeldField, rule: FieldRule | None = None) -> str:
+    """Return what a table would have under `fields` for a field to be the variable.
+
+    `rule` is one of another table that knows the field: its units, and the window of a field of its process.
+    """
+    known = rule or FieldRule()
+    said = known.model_dump(exclude_unset=True)
+    stated = {name: said[name] for name in ("scale", "offset", "method") if name in said}
     if not held.format.startswith("grib"):
-        return f"{variable}: {{names: {held.name}}}"
+        name = next((f'"{each}"' for each in known.names if "{" in each and _is_name(held.name, each)), held.name)
+        stated |= {key: said[key] for key in ("units", "accumulates", "rate") if key in said}
+        return f"{variable}: {{names: {name}{_text_of(stated)}}}"
     keys = {**held.numbers, "level_type": held.level_type}
     if held.level_type != 100 and len(held.levels) == 1:
         keys["level"] = held.levels[0]  # type: ignore[assignment]
     if held.process != "instant":
         keys["process"] = held.process  # type: ignore[assignment]
     numbers = ", ".join(f"{name}: {_plain(value)}" for name, value in keys.items() if value is not None)
-    window = ", accumulates: encoded" if held.window else ""
-    return f"{variable}: {{grib: [{{{numbers}}}]{window}}}"
+    if held.window:
+        of_process = any(each.process == held.process for each in known.grib)
+        stated["accumulates"] = (of_process and known.accumulates) or "encoded"
+    return f"{variable}: {{grib: [{{{numbers}}}]{_text_of(stated)}}}"
+
+
+def _text_of(stated: dict[str, object]) -> str:
+    return "".join(f", {name}: {'true' if value is True else value}" for name, value in stated.items())
+
+
+def _rule_of(variable: str, held: HeldField, table: SourceTable) -> FieldRule | None:
+    """Return the rule for a variable, of the table or else of a shipped one, that has the field's numbers or name."""
+    for each in (table, *map(load_table, shipped_tables())):
+        rule = each.fields.get(variable)
+        if rule is None:
+            continue
+        if any(_same_parameter(held, numbers) for numbers in rule.grib):
+            return rule
+        if not held.numbers and any(_is_name(held.name, name) for name in rule.names):
+            return rule
+    return None
 
 
 def types_that_know(channels: list[Channel], fields: list[HeldField], variables: Variables) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 from corrstore.datasets.archives.contents.contents import Contents
@@ -20,7 +21,7 @@ def as_dict(contents: Contents, table: SourceTable) -> dict[str, Any]:
         near = variables_of(held, table)
         exact = [each.variable for each in near if not each.differences]
         nearly = {each.variable: list(each.differences) for each in near if each.differences}
-        fields.append({**held.as_dict(), "is": exact, "is_nearly": nearly, "line": line(_variable(held, near), held)})
+        fields.append({**held.as_dict(), "is": exact, "is_nearly": nearly, "line": _line(held, near)})
     return {"files": contents.files, "fields": fields, "problems": [str(problem) for problem in contents.problems]}
 
 
@@ -45,23 +46,29 @@ def as_lines(contents: Contents, table: SourceTable) -> Iterator[str]:
 
 
 def as_table(contents: Contents, table: SourceTable, name: str) -> str:
-    """Return a source table, YAML, with a line for each field; those that are no known variable are comments."""
-    lines = [f"name: {name}", f"like: {table.name}", "fields:"]
-    known = []
-    for held in contents.fields:
-        near = variables_of(held, table)
-        variable = _variable(held, near)
-        text = line(variable, held)
-        if near and variable not in known:
-            known.append(variable)
-            lines.append(f"  {text}")
+    """Return a source table, YAML, with a line for each field that is nearly a variable of the table.
+
+    Fields that are one, which `like` takes, and those that are no known variable, are comments.
+    """
+    near_to = [(held, variables_of(held, table)) for held in contents.fields]
+    taken = {near[0].variable for _, near in near_to if near and not near[0].differences}
+    suffixes = sorted({PurePath(held.first.path).suffix for held in contents.fields if held.first})
+    patterns = ", ".join(f'"**/*{suffix}"' for suffix in suffixes)
+    known, comments = [], []
+    for held, near in near_to:
+        if near and not near[0].differences:
+            comments.append(f"  # {near[0].variable} is as in {table.name}  # {_described(held)}")
+        elif near and near[0].variable not in taken:
+            taken.add(near[0].variable)
+            known.append(f"  {near[0].line}  # {_described(held)}")
         else:
-            lines.append(f"  # {text}  # {_described(held)}")
-    return "\n".join([*lines[:2], "fields: {}" if not known else "fields:", *lines[3:], ""])
+            comments.append(f"  # {_line(held, near)}  # {_described(held)}")
+    head = [f"name: {name}", f"like: {table.name}", *([f"files: [{patterns}]"] if patterns else [])]
+    return "\n".join([*head, "fields:" if known else "fields: {}", *known, *comments, ""])
 
 
-def _variable(held: HeldField, near: list[Near]) -> str:
-    return near[0].variable if near else held.name
+def _line(held: HeldField, near: list[Near]) -> str:
+    return near[0].line if near else line(held.name, held)
 
 
 def _described(held: HeldField) -> str:

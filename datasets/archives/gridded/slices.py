@@ -129,9 +129,10 @@ def _rest(axes: Axes, name: str, known: set[str | None]) -> dict[str, int]:
     rest = [each for each in map(str, axes.dataset[name].dims) if each not in {*known, *plane(axes, name)}]
     for dimension in rest:
         if (size := axes.dataset.sizes[dimension]) > 1:
+            axis = "time" if axes.dataset[dimension].dtype.kind == "M" else "member"
             raise UnknownLayout(
                 f"variable {name} has dimension {dimension} of {size}, which the source's table does not name;"
-                f" write in it what the dimension is, such as dims: {{member: {dimension}}}"
+                f" write in it what the dimension is, such as dims: {{{axis}: {dimension}}}"
             )
     return dict.fromkeys(rest, 0)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from corrstore.datasets.archives.contents.near import variables_of
 from corrstore.datasets.archives.contents.printing import as_lines, as_table
 from corrstore.datasets.archives.contents.survey import survey
 from corrstore.datasets.archives.inventory import take_inventory
@@ -75,11 +76,27 @@ def test_fields_are_told_apart_and_compared_with_a_table(folder):
 def test_a_table_to_start_from_is_a_table(folder, tmp_path):
     written = tmp_path / "mine.yaml"
     assert corrstore("archive", folder, "--table", written).returncode == 0
-    assert yaml.safe_load(written.read_text(encoding="utf-8"))["fields"]["t2m"]["grib"][0]["level"] == 2
+    content = yaml.safe_load(written.read_text(encoding="utf-8"))
+    assert content["files"] == ["**/*.grib"] and list(content["fields"]) == ["gust"]  # t2m is of what it is like
+    assert content["fields"]["gust"]["grib"][0]["process"] == "max"
     contents, table = survey(str(folder), str(written))
     assert "  is t2m of the table mine" in list(as_lines(contents, table))
     assert load_table(str(written)).name == "mine"
     assert as_table(contents, table, "again").startswith("name: again\nlike: mine\n")
+
+
+def test_a_line_to_write_has_the_units_of_the_table_that_knows_the_field(tmp_path):
+    """Geopotential height in metres is known to the table of CMA, and not to that of ERA5."""
+    height = {"discipline": 0, "parameterCategory": 3, "parameterNumber": 5, "typeOfFirstFixedSurface": 100}
+    (tmp_path / "a.grib2").write_bytes(made(**height, level=500))
+    contents, table = survey(str(tmp_path), "era5")
+    (near,) = variables_of(contents.fields[0], table)
+    assert near.differences
+    (tmp_path / "mine.yaml").write_text(f"name: mine\nlike: era5\nfields: {{{near.line}}}\n", encoding="utf-8")
+    spec = SourceSpec(type=str(tmp_path / "mine.yaml"), path=str(tmp_path))
+    ever = Interval(parse_time("2000-01-01"), parse_time("2030-01-01"))
+    (row,) = take_inventory("a", spec, [channel_named("z_500")], ever).references.to_pylist()
+    assert row["scale"] == 9.80665
 
 
 def test_what_is_no_data_is_told_by_its_first_bytes(folder):

@@ -290,6 +290,19 @@ def test_a_time_without_a_value_is_told_and_the_others_are_read(numbers, units, 
     assert problem.kind == "not_read" and "time[2] of 0 to 3 has no value" in problem.text
 
 
+@pytest.mark.parametrize(("axis", "of_time"), [("member", False), ("time", True)])
+def test_a_dimension_without_a_name_in_the_table_is_told_by_what_it_holds(axis, of_time, tmp_path):
+    content = xr.Dataset(
+        {"t2m": (("when", "latitude", "longitude"), np.full((2, 9, 9), 280.0), {"units": "K"})},
+        {"latitude": LAT, "longitude": LON, "when": [0, 1]},
+    )
+    if of_time:
+        content = content.assign_coords(when=np.array(["2020-03-01T00", "2020-03-01T01"], "M8[ns]"))
+    content.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(BadInput, match=rf"dims: \{{{axis}: when\}}"):
+        fields(tmp_path, "t2m")
+
+
 @pytest.mark.parametrize("along_grid", [None, True, False])
 def test_a_wind_on_a_turned_grid_that_does_not_say_what_it_is_along_is_refused(along_grid, tmp_path):
     axes = {"rlat": np.arange(-2.0, 2.5), "rlon": np.arange(-2.0, 2.5)}

@@ -95,12 +95,23 @@ def test_a_maximum_of_another_run_than_the_analysis_is_told_with_the_line_that_t
     kind = table(tmp_path, fields=fields)
     with pytest.raises(
         BadInput,
-        match=r"no sample .* has gust: .* at 2020-03-01T03:00Z in the run of .*; another run does: .* analysis: true",
+        match=r"has gust: .*T03:00Z in the run of .*; all runs together do: .* analysis: true",
     ):
         prepared(recipe_of(tmp_path, ["t2m", "gust"], type=kind, **every_three_hours()))
     kind = table(tmp_path, fields=fields, analysis=True)
     _, preparation = prepared(recipe_of(tmp_path, ["t2m", "gust"], type=kind, **every_three_hours()))
     assert [*preparation.missing] == [0]
+
+
+def test_amounts_of_an_hour_each_of_a_run_of_its_own_make_no_window_without_that_line(tmp_path):
+    rain = [grib2((0, 1, 8), hour(i), np.full(SHAPE, i), 1, level=(1, 0)) for i in range(-2, 7)]
+    (tmp_path / "a.grib2").write_bytes(b"".join(rain))
+    fields = {"tp": {"grib": [numbers((0, 1, 8), "accum", (1, 0))], "accumulates": "encoded"}}
+    with pytest.raises(BadInput, match=r"no tp over 3h at .*; all runs together do: .* analysis: true"):
+        prepared(recipe_of(tmp_path, ["tp"], type=table(tmp_path, fields=fields), **every_three_hours(window="3h")))
+    kind = table(tmp_path, fields=fields, analysis=True)
+    _, second, _ = fields_of(recipe_of(tmp_path, ["tp"], type=kind, **every_three_hours(window="3h")))
+    np.testing.assert_allclose(second, 1 + 2 + 3, atol=1e-3)
 
 
 def test_means_since_the_start_of_the_run_give_those_of_each_window(tmp_path):

@@ -105,6 +105,8 @@ def parse_period(text: str | Interval) -> Interval:
     elif not slash:
         later = start + np.timedelta64(1, "D")
         raise BadInput(f"period {text!r} is one moment; write a start and an end, such as {first}/{later}")
+    if end <= start:
+        raise BadInput(f"period {text!r} does not end after it starts; write the earlier date first")
     return Interval(start.astype("datetime64[s]"), end.astype("datetime64[s]"))
 
 

@@ -78,7 +78,7 @@ def _key(mistake: ErrorDetails, content: Any) -> list[str]:
 def _problem(mistake: ErrorDetails, keys: str) -> str:
     kind, context = mistake["type"], mistake.get("ctx", {})
     if kind == "missing":
-        return "is missing"
+        return f"is missing in {mistake['input']}" if isinstance(mistake["input"], list | tuple) else "is missing"
     if kind == "extra_forbidden":
         return "no such key; remove it or correct its spelling" + (f" ({keys})" if keys else "")
     if kind == "value_error":

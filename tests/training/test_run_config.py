@@ -21,6 +21,7 @@ def test_presets_are_valid(preset, stage):
         ({"learnig_rate": 1}, "learnig_rate: no such key; .*there are stage"),
         ({"patches": 0}, "patches: expected 1 or more, got 0"),
         ({"precision": "float8"}, "precision: .*'float8'"),
+        ({"patch": [64]}, r"patch.1: is missing in \[64\]"),
         ({"patch": [20, 16]}, r"patch 20 x 16 does not fit .* 'tiny': .*by 8; give --set patch=\[16,16\]"),
     ],
 )

@@ -67,7 +67,10 @@ def faulty_page(site, catalog) -> Element:
 
 
 def test_the_index_leads_to_a_page_for_each_store(site, catalog, index):
-    links = [item.one("h3").one("a") for item in index.all("li", class_="store")]
+    items = index.all("li", class_="store")
+    links = [item.one("h3").one("a") for item in items]
+    marked = [bool(item.all("p", class_="synthetic")) for item in items]
+    assert marked == ["SYNTHETIC" in link.text for link in links] and any(marked) and not all(marked)
     titles = [link.text.replace("\ufffd", "\u202e") for link in links]
     assert sorted(titles) == sorted(row["title"] for row in catalog.listing())
     for link in links:

@@ -126,9 +126,9 @@ def line(variable: str, held: HeldField, rule: FieldRule | None = None) -> str:
 
     `rule` is one of another table that knows the field: its units, and the window of a field of its process.
     """
-    known = rule or FieldRule()
+    known = rule or FieldRule.model_validate({})
     said = known.model_dump(exclude_unset=True)
-    stated = {name: said[name] for name in ("scale", "offset", "method") if name in said}
+    stated: dict[str, object] = {name: said[name] for name in ("scale", "offset", "method") if name in said}
     if not held.format.startswith("grib"):
         name = next((f'"{each}"' for each in known.names if "{" in each and _is_name(held.name, each)), held.name)
         stated |= {key: said[key] for key in ("units", "accumulates", "rate") if key in said}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 START, END = "2020-06-01T03", "2020-06-02T21"
 SHAPE = (48, 64)
 QUIET = Console(file=io.StringIO())
-hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.register_profile("no clock", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("no clock")
 multiprocessing.set_forkserver_preload(["tests.catalog_made", "tests.two_processes"])
 

@@ -49,7 +49,7 @@ def test_what_files_lack_is_named_before_anything_is_read(faulty):
     assert problems == [("corrupt", str(root / corrupt.file)), ("truncated", str(root / truncated.file))]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     name=st.sampled_from([*DEMO["float16"].target.channels, "q_850", "z_500"]),
     dtype=st.sampled_from(sorted(DEMO)),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corrstore.datasets.archives.inventory import SOURCES_SCHEMA, Inventory
@@ -87,7 +87,6 @@ def fields_of(held: dict[int, set[int]]) -> list[dict]:
     ]
 
 
-@settings(max_examples=150)
 @given(schedules, st.sampled_from(["3h", "6h", "12h"]))
 def test_no_sample_has_fields_of_two_runs_and_no_window_is_short(schedule, window):
     fields = fields_of({hour: {3 * step for step in steps} for hour, steps in schedule})
@@ -103,7 +102,6 @@ def test_no_sample_has_fields_of_two_runs_and_no_window_is_short(schedule, windo
             assert {row["valid_time"] for row in rain if row["sign"] == 1} == {START + 3 * index * HOUR}
 
 
-@settings(max_examples=100)
 @given(schedules)
 def test_a_sample_is_whole_wherever_one_run_has_all_of_it(schedule):
     held = {hour: {3 * step for step in steps} for hour, steps in schedule}
@@ -121,7 +119,6 @@ def test_a_sample_is_whole_wherever_one_run_has_all_of_it(schedule):
             assert leads_of(rows[index]) == {min(whole)}
 
 
-@settings(max_examples=100)
 @given(schedules, st.sampled_from(["3h", "6h"]))
 def test_a_forecast_has_the_fields_of_its_run_alone_and_lacks_what_the_run_lacks(schedule, window):
     held = {hour: {3 * step for step in steps} for hour, steps in schedule}

@@ -63,11 +63,16 @@ def test_a_definition_is_part_of_the_recipe_wherever_it_stands(archive, tmp_path
     assert "cape" in recipe.content["variables"]
 
 
-def test_a_variable_of_the_users_own_goes_the_whole_way(archive, tmp_path):
-    recipe = recipe_with_cape(archive, tmp_path, in_table=True)
-    store, run, forecast = tmp_path / "store", tmp_path / "run", tmp_path / "forecast"
-    said_by("build", recipe, "--output", store, "--workers=1")
-    (tmp_path / "mine.yaml").unlink()  # the store knows it all
+@pytest.fixture(scope="module")
+def store(archive, tmp_path_factory):
+    """The folder of a store with CAPE, whose table is gone: the store knows it all."""
+    folder = tmp_path_factory.mktemp("cape")
+    said_by("build", recipe_with_cape(archive, folder, in_table=True), "--output", folder / "store", "--workers=1")
+    (folder / "mine.yaml").unlink()
+    return folder / "store"
+
+
+def test_a_variable_of_the_users_own_is_built_shown_and_found(store, tmp_path):
     opened = open_store(str(store))
     assert opened.dataset("target")["cape"].attrs["units"] == "J kg-1"
     assert "cape" in said_by("inspect", store)
@@ -76,6 +81,11 @@ def test_a_variable_of_the_users_own_goes_the_whole_way(archive, tmp_path):
     said_by("catalog", "add", store, "--catalog", tmp_path / "catalog")
     found = json.loads(said_by("catalog", "query", "--catalog", tmp_path / "catalog", "--variable", "cape", "--json"))
     assert "small" in json.dumps(found)
+
+
+@pytest.mark.slow
+def test_a_variable_of_the_users_own_is_learned_drawn_and_scored(store, tmp_path):
+    run, forecast = tmp_path / "run", tmp_path / "forecast"
     settings = {**BRIEF_RUN, "patches": 16, "save_every": 16, "validate_every": 16}
     changes = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
     said_by("train", "--stage", "regression", "--store", store, "--preset", "demo", "--output", run, *changes)

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corrstore.beam_pipelines.plan import plan
+from corrstore.beam_pipelines.plan import changed_since
 from corrstore.beam_pipelines.printing import print_verdict
 from corrstore.beam_pipelines.spreading.spread import Runner
 from corrstore.beam_pipelines.verify import Verdict, verify
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.pairing.sample_plan import sample_plans
+from corrstore.datasets.pairing.sources import with_cell_methods
 from corrstore.datasets.recipe.recipe import Recipe, recipe_from
 from corrstore.datasets.samples.checksums import refuse_changed_files
+from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import PAIRS, SOURCES
 from corrstore.datasets.store.opening import open_store
@@ -66,11 +68,11 @@ def verdict_of(folder: Folder, **settings) -> Verdict:
 
 
 def test_a_file_that_was_replaced_is_told_and_refreshed(archive, two_archives, tmp_path):
-    recipe, folder = recipe_of(archive), Folder(str(tmp_path / "store"))
+    recipe, folder = with_cell_methods(recipe_of(archive)), Folder(str(tmp_path / "store"))
     build_in_process(recipe, folder.url)
     before = whole(folder)
     path = replace_last_file(archive, two_archives)
-    assert plan(recipe, folder).changed == {path: 1}
+    assert changed_since(recipe, prepare(recipe), folder).files == {path: 1}
     result = build_in_process(recipe, folder.url)
     assert (result.written, result.changed) == (0, {path: 1})
     assert whole(folder) == before, "a finished store is not touched"

@@ -87,7 +87,9 @@ def test_a_training_store_whose_statistics_are_damaged_is_named_before_anything_
 
 def test_plan_and_build_print_it(input_store, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    assert plan(input_store.recipe).shift == read_shift(input_store.folder)  # so few samples are all measured
+    planned = plan(input_store.recipe)
+    assert planned.shift == read_shift(input_store.folder)  # so few samples are all measured
+    assert planned.samples == len(input_store.axes.due_samples) < len(input_store.axes)
     path = Path(input_store.folder.path()).parent / "recipe.yaml"
     printed = corrstore("build", path, "--output", input_store.folder.url).stdout
     assert "ratio of std" in printed and "compared with all 8 of them" in printed

@@ -84,6 +84,9 @@ def test_arco_era5_is_read_by_level_and_time(arco):
     assert rain["window_start"].hour == 8 and rain["scale"] == 1000
 
 
+@pytest.mark.parametrize(
+    "place", [pytest.param(each, marks=[pytest.mark.slow] * (each == "s3")) for each in PROTOCOLS], indirect=True
+)
 def test_a_store_is_built_in_a_bucket_from_an_archive_in_a_bucket(arco, place, archive):
     """ARCO on the emulator as the input, GRIB on disk as the target, the store on the emulator; then verified."""
     url, options, dataset = arco

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from corrstore.datasets.recipe.recipe import recipe_from
+from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import MEASUREMENTS, RECORDS
 from tests.command import corrstore
 from tests.conftest import build_in_process, few_are_measured, small_recipe_content
@@ -94,10 +95,27 @@ def test_a_worker_killed_before_it_has_registered_ends_the_build(written_by_work
     assert process.returncode == 75 and "fewer --workers" in said and len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "workers"),
-    [("SIGTERM", 1), *(pytest.param(name, 2, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGINT"))],
-)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_build_in_one_process_is_stopped_by_a_signal(written_by_workers, tmp_path, monkeypatch, name):
+    """The signal comes when the first sample is written."""
+    (file, whole), store, write = written_by_workers, tmp_path / "store", Folder.write
+
+    def write_and_stop(folder: Folder, key: str, *rest: object) -> None:
+        write(folder, key, *rest)
+        if key.startswith(f"{RECORDS}/2"):
+            os.kill(os.getpid(), getattr(signal, name))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "write", write_and_stop)
+        ended = corrstore("build", file, "--output", store, "--workers=1")
+    assert ended.returncode == 75, ended.stderr
+    assert ended.stderr.splitlines()[-1] == f"corrstore: stopped by {name}; the same command continues"
+    assert records(store) == 1 and not (store / "zarr.json").exists()
+    assert continued(file, store) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "workers"), [("SIGTERM", 2), ("SIGINT", 1)])
 def test_a_build_stopped_by_a_signal_says_so_and_leaves_no_worker(written_by_workers, tmp_path, name, workers):
     file, whole = written_by_workers
     store = tmp_path / "store"

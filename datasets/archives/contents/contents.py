@@ -134,6 +134,8 @@ def _of_variables(
     problems += missing_times(file, dims, options)
     if not axes.dataset.variables and (groups := groups_of(file)):
         line = f"engine: netcdf4, engine_options: {{group: {groups[0]}}}"
+        if file.format == "zarr":
+            line = f"path: {file.path}/{groups[0]}"
         text = f"its variables are in groups, {', '.join(groups)}; write under the source {line}"
         problems.append(Problem(str(file), 0, "not_read", text))
     for name in map(str, axes.dataset.data_vars):

@@ -28,10 +28,14 @@ def open_file(file: ArchiveFile, options: dict[str, Any]) -> xr.Dataset:
 
 
 def groups_of(file: ArchiveFile) -> list[str]:
-    """Return the names of the groups in a NetCDF file."""
-    if file.format != "netcdf":
+    """Return the names of the groups in a NetCDF file, or in a Zarr group on a disk."""
+    if file.engine is not None or "://" in file.path:
         return []
-    import netCDF4  # only here: few files have groups alone
+    if file.format == "zarr":
+        import zarr  # only here: few files have groups alone
+
+        return sorted(zarr.open_group(unpacked(file.path, file.inside), mode="r").group_keys())
+    import netCDF4
 
     with netCDF4.Dataset(unpacked(file.path, file.inside)) as opened:
         return list(opened.groups)

@@ -141,6 +141,9 @@ def test_a_file_without_times_and_one_whose_variables_are_in_a_group_are_told_ap
     fields.to_netcdf(tmp_path / "two" / "a.nc", group="deep")
     _, reason, *_ = refusal(tmp_path / "two", "t2m")
     assert "its variables are in groups, deep" in reason and "engine_options: {group: deep}" in reason
+    fields.to_zarr(str(tmp_path / "three.zarr"), group="deep", zarr_format=2)
+    _, reason, *_ = refusal(tmp_path / "three.zarr", "t2m")
+    assert f"its variables are in groups, deep; write under the source path: {tmp_path}/three.zarr/deep" in reason
 
 
 def test_a_parameter_that_another_shipped_table_knows_is_near_though_eccodes_does_not_name_it(tmp_path):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 import corrstore.beam_pipelines.commands
 import corrstore.beam_pipelines.evaluation.commands
@@ -59,6 +62,12 @@ def schema() -> None:
     print(recipe_schema())
 
 
+@cache
+def command() -> Callable[[], Any]:
+    """Return the command with its groups and options, which takes a moment to make."""
+    return get_command(app)
+
+
 def _is_no_beam_import_notice(record: logging.LogRecord) -> bool:
     """Return False for Beam's warning of a BigQuery client, which nothing here uses."""
     return "bigquery client libraries are not available" not in record.getMessage()
@@ -74,7 +83,7 @@ def main() -> None:
     logging.getLogger().addFilter(_is_no_beam_import_notice)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads that spin while they wait starve the others
     try:
-        app()
+        command()()
     except CorrstoreError as error:
         _end(error)
     except (OSError, MemoryError) as error:

@@ -177,6 +177,7 @@ def test_roles_are_announced(open_page):
     assert page.get_by_role("search", name="Filter the stores").is_visible()
     assert page.get_by_role("status").inner_text() == "3 of 3 stores"
     page.get_by_role("link", name="Small SYNTHETIC store").click()
+    page.wait_for_url("**/stores/*.html")
     assert page.get_by_role("img", name="Map of the residual 2 m temperature (t2m)").is_visible()
     assert page.get_by_role("table", name="days, by hour, UTC").get_by_role("rowheader").count() == 2
     assert page.get_by_role("navigation", name="Sections").is_visible()
@@ -217,6 +218,7 @@ def test_a_calendar_is_to_be_seen_whole_on_a_phone(open_page, site):
 def test_hostile_names_are_shown_as_text(open_page):
     page = open_page()
     page.get_by_role("link", name=HOSTILE).click()
+    page.wait_for_url("**/stores/*.html")
     assert page.locator("h1").inner_text() == HOSTILE
     assert page.get_by_text("Vanished.").is_visible()
 

@@ -134,11 +134,15 @@ def archive(
     Example: `corrstore archive /data/era5 --type era5 --table mine.yaml`
     """
     from corrstore.datasets.archives.contents.printing import as_dict, as_lines, as_table
-    from corrstore.datasets.archives.contents.survey import survey
-    from corrstore.datasets.errors import writing
+    from corrstore.datasets.archives.contents.survey import other_readings, survey
+    from corrstore.datasets.errors import BadInput, writing
 
     contents, known = survey(path, type, engine)
+    for each in [] if type else other_readings(contents, known):
+        notices.print(f"note: {each}", highlight=False, markup=False, soft_wrap=True)
     if table is not None:
+        if table.exists():
+            raise BadInput(f"--table {table} is there already; give another name, or remove it")
         with writing(table):
             table.write_text(as_table(contents, known, table.stem), encoding="utf-8")
         notices.print(f"wrote {table}: check each line, and give its path as the source's type", highlight=False)

@@ -18,7 +18,7 @@ from corrstore.datasets.archives.accumulation import window_start
 from corrstore.datasets.archives.grib.index import INDEX_SCHEMA, INDEX_VERSION, GribIndex, Problem, index_file
 from corrstore.datasets.archives.grib.sections import ProblemKind
 from corrstore.datasets.archives.references import REFERENCE_SCHEMA
-from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable
+from corrstore.datasets.archives.table import FieldRule, GribNumbers, SourceTable, shipped_rules
 from corrstore.datasets.errors import BadInput, DamagedData, fault_of_file
 from corrstore.datasets.recipe.periods import parse_duration
 from corrstore.datasets.storage.cache import cache_path, read_from_cache, tell_unwritable, write_to_cache
@@ -77,6 +77,7 @@ def select(messages: pa.Table, table: SourceTable, channels: Iterable[Channel]) 
             matches = messages.filter(pa.array(_matches(columns, is_of_process, numbers, channel)))
             if rule and len(matches):
                 _refuse_other_window(matches, channel, rule)
+                _refuse_other_runs(matches, channel, rule)
                 found.append(_references(matches, channel, rule, bool(table.analysis)))
     return pa.concat_tables(found).combine_chunks()
 
@@ -150,6 +151,29 @@ def _refuse_other_window(matches: pa.Table, channel: Channel, rule: FieldRule) -
             f"{channel.name}: {row['path']}, message at byte {row['offset']}, states a window of"
             f" {row['stated'] / 3600:g}h ({first:g}-{first + row['stated'] / 3600:g} h of its run), the source's table"
             f" says accumulates: {rule.accumulates}; write in a source table of your own accumulates: encoded"
+        )
+
+
+def _refuse_other_runs(matches: pa.Table, channel: Channel, rule: FieldRule) -> None:
+    """Raise BadInput where a message is of a run at an hour of another archive, whose windows have other lengths.
+
+    A window of the rule's length that begins with its run is the same in both.
+    """
+    if not rule.run_hours:
+        return
+    init, stated = (pc.cast(matches[name], pa.timestamp("s")) for name in ("init_time", "window_start"))
+    start = _window_start(pc.cast(matches["valid_time"], pa.timestamp("s")), init, stated, rule)
+    same = pc.fill_null(pc.and_(pc.equal(start, init), pc.equal(stated, init)), False)
+    other = matches.filter(pc.invert(pc.or_(same, pc.is_in(pc.hour(init), pa.array(rule.run_hours)))))
+    if len(other):
+        row = other.slice(0, 1).to_pylist()[0]
+        hour, variable = row["init_time"].hour, channel.variable.name
+        types = [name for name, each in shipped_rules(variable).items() if hour in each.run_hours]
+        line = f"the source's type: {types[0]}" if types else "run_hours in a source table of your own"
+        hours = ", ".join(f"{each:02}" for each in rule.run_hours)
+        raise BadInput(
+            f"{channel.name}: {row['path']}, message at byte {row['offset']}, is of a run at {hour:02} UTC, the"
+            f" source's table says accumulates: {rule.accumulates} of runs at {hours} UTC; write {line}"
         )
 
 

@@ -86,7 +86,8 @@ class FieldRule(BaseModel):
     Zarr group, or a length such as 6h that ends at the valid time. With `rate`, the field is the mean per second over
     that window, and the amount is the mean times the window's seconds. In GRIB, an amount over the past hour or day
     belongs to no run. In NetCDF and Zarr it is of the run that its init tells. A number is the sum, mean, maximum or
-    minimum of its window as the GRIB `process` says, or as `method` does; else a sum.
+    minimum of its window as the GRIB `process` says, or as `method` does; else a sum. `run_hours` are the hours of the
+    runs (UTC) whose GRIB messages hold what `accumulates` says; those of other runs are refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -98,6 +99,7 @@ class FieldRule(BaseModel):
     units: str | None = Field(None, description="in NetCDF and Zarr; of the numbers, in place of those the file states")
     accumulates: Accumulates | None = None
     method: WindowMethod | None = None
+    run_hours: list[int] = Field([], description="in GRIB; hours of the runs that `accumulates` is of; all by default")
     rate: bool = False
     along_grid: bool | None = Field(
         None, description="in NetCDF and Zarr; whether a wind is along the grid's axes, where the file does not say"
@@ -158,6 +160,12 @@ def shipped_tables() -> list[str]:
     """The names of the tables that come with corrstore."""
     folder = resources.files("corrstore.datasets.archives") / "tables"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def shipped_rules(variable: str) -> dict[str, FieldRule]:
+    """Return the rules of the shipped tables for a variable, by the name of the table."""
+    tables = {name: load_table(name) for name in shipped_tables()}
+    return {name: table.fields[variable] for name, table in tables.items() if variable in table.fields}
 
 
 def load_table(name_or_path: str, variables: Variables = VARIABLES) -> SourceTable:

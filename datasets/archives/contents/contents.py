@@ -16,6 +16,7 @@ from corrstore.datasets.archives.grib_archive import index_files
 from corrstore.datasets.archives.gridded import horizontal
 from corrstore.datasets.archives.gridded.axes import Axes, UnknownLayout
 from corrstore.datasets.archives.gridded.files import groups_of, open_file
+from corrstore.datasets.archives.gridded.windows import stated_method
 from corrstore.datasets.archives.gridded_archive import missing_times
 from corrstore.datasets.archives.one_grid import read_grid
 from corrstore.datasets.archives.references import FieldReference
@@ -30,6 +31,7 @@ _KEY = [
     *("edition", "discipline", "category", "number", "table", "parameter", "short_name", "level_type"),
     *("process", "window", "centre", "expver", "grid_hash"),
 ]
+_PROCESS = {"sum": "accum", "mean": "avg", "maximum": "max", "minimum": "min"}
 _NOTHING = FieldReference("", "", "", 0, 0, 0, "", "{}", 1.0, 0.0, False)
 _DISTINCT = ("level", "member", "valid_time", "init_time", "lead")
 
@@ -161,6 +163,7 @@ def _of_variables(
                 numbers={},
                 name=name,
                 units=variable.attrs.get("units"),
+                process=_PROCESS.get(stated_method(axes, variable) or "", ""),
                 level_type=None if pressures is None else 100,
                 count=max(int(np.prod(variable.shape[:-2])), 1),
                 levels=sorted((pressures * 100).tolist()) if pressures is not None else [],

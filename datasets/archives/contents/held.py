@@ -28,11 +28,11 @@ _SHOWN = 12
 class HeldField:
     """The messages, or the variable, that differ in nothing but level, member, run and time.
 
-    `numbers` are those of GRIB; `levels` are in Pa where the level type is 100, else as the files have them;
-    `window` is the length of the statistical process in seconds, None of an instantaneous field. `times`, `runs` and
-    `leads` (seconds) ascend; `grid` is told by its coordinates, `unread` says why one is not read. `levels_in` are the
-    units of levels that are no pressures; `unnamed` has the dimensions, of several positions, that the table does not
-    name.
+    `numbers` are those of GRIB; `levels` are in Pa where the level type is 100, else as the files have them; `process`
+    is empty of a variable that states none; `window` is its length in seconds, None where there is none or no file
+    tells it. `times`, `runs` and `leads` (seconds) ascend; `grid` is told by its coordinates, `unread` says why one is
+    not read. `levels_in` are the units of levels that are no pressures; `unnamed` has the dimensions, of several
+    positions, that the table does not name.
     """
 
     format: str

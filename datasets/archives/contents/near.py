@@ -37,7 +37,7 @@ def variables_of(held: HeldField, table: SourceTable) -> list[Near]:
     for variable, rule in table.fields.items():
         if held.format.startswith("grib"):
             of_numbers = [numbers for numbers in rule.grib if _same_parameter(held, numbers)]
-            told = [_differences(held, numbers) for numbers in of_numbers]
+            told = [(*_differences(held, numbers), *_other_runs(held, rule)) for numbers in of_numbers]
             if not told and (held.name in _short_names(variable) or variable in known_elsewhere):
                 asked = " or ".join(_numbers_text(numbers) for numbers in rule.grib) or "no GRIB"
                 told = [(f"it is {held.numbers_text}, the table asks for {asked}",)]
@@ -69,10 +69,8 @@ def reasons_for(channel: Channel, fields: list[HeldField], table: SourceTable) -
             if not differences:
                 continue
             advice = advice or f"write in a source table of your own: fields: {{{near.line}}}"
-            what = f"{held.name} ({held.numbers_text}, {held.process_text}" + (
-                f", {held.level_type_text}" if held.level_type is not None else ""
-            )
-            told = f"{what}) is there, but {'; '.join(differences)}; {advice}"
+            what = ", ".join(filter(None, (held.numbers_text, held.process_text, held.level_type_text)))
+            told = f"{held.name} ({what}) is there, but {'; '.join(differences)}; {advice}"
             is_another = any(not each.startswith(_ON_A_LEVEL) for each in near.differences)
             said.append((len(differences), told, is_another))
     return [(text, certain) for _, text, certain in sorted(dict.fromkeys(said), key=lambda each: each[0])]
@@ -155,7 +153,7 @@ def _rule_of(variable: str, held: HeldField, table: SourceTable) -> FieldRule | 
         rule = each.fields.get(variable)
         if rule is None:
             continue
-        if any(_same_parameter(held, numbers) for numbers in rule.grib):
+        if any(_same_parameter(held, numbers) for numbers in rule.grib) and not _other_runs(held, rule):
             return rule
         if not held.numbers and any(_is_name(held.name, name) for name in rule.names):
             return rule
@@ -197,6 +195,15 @@ def _differences(held: HeldField, numbers: GribNumbers) -> tuple[str, ...]:
             f"{_ON_A_LEVEL}level {shown(held.level_texts()) or 'none'}, the table asks for level {numbers.level:g}"
         )
     return tuple(told)
+
+
+def _other_runs(held: HeldField, rule: FieldRule) -> tuple[str, ...]:
+    """Return in words that a field is of runs at other hours than the rule's, and goes on beyond their first window."""
+    hours = sorted({int(hour) for hour in (held.runs - held.runs.astype("M8[D]")).astype(int) // 3600})
+    if not rule.run_hours or set(hours) <= set(rule.run_hours) or held.leads.max() <= (held.window or 0):
+        return ()
+    told, asked = (", ".join(f"{hour:02}" for hour in each) for each in (hours, rule.run_hours))
+    return (f"its runs start at {told} UTC, the table asks for {asked}",)
 
 
 def _numbers_text(numbers: GribNumbers) -> str:

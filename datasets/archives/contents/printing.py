@@ -9,19 +9,19 @@ from typing import Any
 from corrstore.datasets.archives.contents.contents import Contents
 from corrstore.datasets.archives.contents.held import HeldField, shown, time_span
 from corrstore.datasets.archives.contents.near import Near, line, variables_of
-from corrstore.datasets.archives.table import SourceTable
+from corrstore.datasets.archives.table import FieldRule, SourceTable
 
 _PROBLEMS = 20
 
 
 def as_dict(contents: Contents, table: SourceTable) -> dict[str, Any]:
     """Return the contents as plain values: files by format, fields with the variables that they are, problems."""
-    fields = []
+    fields, windows = [], _windows(contents, table)
     for held in contents.fields:
         near = variables_of(held, table)
         exact = [each.variable for each in near if not each.differences]
         nearly = {each.variable: list(each.differences) for each in near if each.differences}
-        fields.append({**held.as_dict(), "is": exact, "is_nearly": nearly, "line": _line(held, near)})
+        fields.append({**held.as_dict(), "is": exact, "is_nearly": nearly, "line": _line(held, near, windows)})
     return {"files": contents.files, "fields": fields, "problems": [str(problem) for problem in contents.problems]}
 
 
@@ -51,6 +51,7 @@ def as_table(contents: Contents, table: SourceTable, name: str) -> str:
     Fields that are one, which `like` takes, and those that are no known variable, are comments.
     """
     near_to = [(held, variables_of(held, table)) for held in contents.fields]
+    windows = _windows(contents, table)
     taken = {near[0].variable for _, near in near_to if near and not near[0].differences}
     suffixes = sorted({PurePath(held.first.path).suffix for held in contents.fields if held.first})
     patterns = ", ".join(f'"**/*{suffix}"' for suffix in suffixes)
@@ -62,17 +63,35 @@ def as_table(contents: Contents, table: SourceTable, name: str) -> str:
             taken.add(near[0].variable)
             known.append(f"  {near[0].line}  # {_described(held)}")
         else:
-            comments.append(f"  # {_line(held, near)}  # {_described(held)}")
+            comments.append(f"  # {_line(held, near, windows)}  # {_described(held)}")
     head = [f"name: {name}", f"like: {table.name}", *([f"files: [{patterns}]"] if patterns else [])]
-    return "\n".join([*head, "fields:" if known else "fields: {}", *known, *comments, ""])
+    fields = "fields:" if known else "fields: {}  # without {} where a line below is taken"
+    return "\n".join([*head, fields, *known, *comments, ""])
 
 
-def _line(held: HeldField, near: list[Near]) -> str:
-    return near[0].line if near else line(held.name, held)
+def _windows(contents: Contents, table: SourceTable) -> dict[str, FieldRule]:
+    """Return by process the rule of a field that the table knows: ERA5-Land's messages do not tell their windows."""
+    return {
+        held.process: table.fields[near.variable]
+        for held in contents.fields
+        if held.window
+        for near in variables_of(held, table)
+        if not near.differences
+    }
+
+
+def _line(held: HeldField, near: list[Near], windows: dict[str, FieldRule]) -> str:
+    if near:
+        return near[0].line
+    known = windows.get(held.process) if held.window else None
+    rule = known and FieldRule.model_validate(known.model_dump(include={"grib", "accumulates"}))
+    return line(held.name, held, rule)
 
 
 def _described(held: HeldField) -> str:
-    parts = [held.numbers_text if held.numbers else held.format, held.process_text]
+    parts = [held.numbers_text if held.numbers else held.format]
+    if held.process:
+        parts.append(held.process_text)
     if held.units:
         parts.append(f"in {held.units}")
     if held.level_type is not None:

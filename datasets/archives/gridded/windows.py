@@ -46,7 +46,7 @@ def _refuse_other_method(rule: FieldRule, axes: Axes, field: xr.DataArray) -> No
 
     It states that by `cell_methods` of time, or by the attribute that cfgrib writes. A mean rate is its table's to say.
     """
-    stated = _stated(axes, field)
+    stated = stated_method(axes, field)
     if stated is None or rule.rate or stated == rule.window_method:
         return
     taken = f"a {rule.window_method} over it" if rule.window_method else "instantaneous"
@@ -56,7 +56,7 @@ def _refuse_other_method(rule: FieldRule, axes: Axes, field: xr.DataArray) -> No
     )
 
 
-def _stated(axes: Axes, field: xr.DataArray) -> str | None:
+def stated_method(axes: Axes, field: xr.DataArray) -> str | None:
     """Return the method that a variable states of the file's axis of time; of several, the last that was applied."""
     times = {"time", *(str(axes.name(axis)) for axis in ("time", "init", "lead"))}
     found = _CELL_METHOD.findall(_COMMENT.sub("", str(field.attrs.get("cell_methods", ""))))

@@ -4,7 +4,9 @@ import gzip
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 from corrstore.datasets.archives.contents.near import variables_of
@@ -17,7 +19,7 @@ from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.variables.channels import channel_named
 from tests.command import corrstore
-from tests.grib_made import made
+from tests.grib_made import changed, made
 from tests.paths import ROOT, SHARED, needs_shared
 
 FIELDS = 5
@@ -111,3 +113,51 @@ def test_a_window_that_a_message_states_is_not_overruled(tmp_path):
     spec = SourceSpec(type="era5", path=str(tmp_path))
     with pytest.raises(BadInput, match=r"tp: .*states a window of 3h \(0-3 h of its run\).* accumulates: hour; write"):
         take_inventory("a", spec, [channel_named("tp")], Interval(parse_time("2000-01-01"), parse_time("2030-01-01")))
+
+
+def rain(hour: int, step: int) -> bytes:
+    """Rain in GRIB1 over the hour before a step of the run of an hour, as ERA5 and ERA5-Land have it."""
+    keys = {"indicatorOfParameter": 228, "table2Version": 128, "centre": 98, "indicatorOfTypeOfLevel": 1, "level": 0}
+    window = {"timeRangeIndicator": 4, "P1": step - 1, "P2": step}
+    return made("regular_ll_pl_grib1", **keys, dataDate=20200101, dataTime=100 * hour, **window)
+
+
+@pytest.mark.parametrize(("hour", "type", "other"), [(0, "era5", "era5_land"), (6, "era5_land", "era5")])
+def test_hourly_rain_of_era5_and_totals_since_midnight_of_era5_land_are_told_apart_by_their_runs(
+    hour, type, other, tmp_path
+):
+    (tmp_path / "a.grib").write_bytes(rain(hour, 1) + rain(hour, 2))
+    ever = Interval(parse_time("2000-01-01"), parse_time("2030-01-01"))
+    with pytest.raises(BadInput, match=rf"tp: .*a run at {hour:02} UTC, .* write the source's type: {other}$"):
+        take_inventory("a", SourceSpec(type=type, path=str(tmp_path)), [channel_named("tp")], ever)
+    found = take_inventory("a", SourceSpec(type=other, path=str(tmp_path)), [channel_named("tp")], ever)
+    assert len(found.references) == 2
+    contents, table = survey(str(tmp_path))
+    assert table.name == other
+    (near,) = variables_of(contents.fields[0], load_table(type))
+    assert near.differences and load_table(other).fields["tp"].accumulates in near.line
+
+
+def test_a_first_hour_is_the_same_by_either_table(tmp_path):
+    (tmp_path / "a.grib").write_bytes(rain(0, 1))
+    ever = Interval(parse_time("2000-01-01"), parse_time("2030-01-01"))
+    assert len(take_inventory("a", SourceSpec(type="era5", path=str(tmp_path)), [channel_named("tp")], ever).references)
+
+
+def test_a_field_that_the_table_does_not_know_has_the_windows_of_those_that_it_knows(tmp_path):
+    (tmp_path / "a.grib").write_bytes(rain(0, 2) + changed(rain(0, 2), indicatorOfParameter=182))
+    contents, table = survey(str(tmp_path))
+    assert "process: accum}], accumulates: day}" in as_table(contents, table, "mine")
+
+
+def test_a_tie_of_two_tables_is_told_and_a_table_that_is_there_is_kept(tmp_path):
+    xr.Dataset(
+        {"tp": (("valid_time", "latitude", "longitude"), np.zeros((1, 2, 2)), {"units": "m"})},
+        {"valid_time": [np.datetime64("2020-01-01", "ns")], "latitude": [1.0, 0.9], "longitude": [1.0, 1.1]},
+    ).to_netcdf(tmp_path / "a.nc")
+    mine = tmp_path / "mine.yaml"
+    ran = corrstore("archive", tmp_path / "a.nc", "--table", mine)
+    assert "era5_land knows as many fields as era5, and reads tp (scale: 1000.0, accumulates: day, not" in ran.stderr
+    mine.write_text("edited", encoding="utf-8")
+    again = corrstore("archive", tmp_path / "a.nc", "--table", mine)
+    assert again.returncode == 2 and "is there already" in again.stderr and mine.read_text(encoding="utf-8") == "edited"

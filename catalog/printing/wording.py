@@ -52,6 +52,12 @@ def short_number(value: float) -> str:
     return _signed(f"{int(text):,}".replace(",", _THIN_SPACE) if abs(value) >= 1e4 else text)
 
 
+def gained(share: float, digits: int = 0) -> str:
+    """A share that is gained or lost, in per cent with its sign, such as +12 or −3; 0 for what rounds to it."""
+    text = f"{100 * share:+.{digits}f}"
+    return _signed(text) if float(text) else text[1:]
+
+
 def _signed(text: str) -> str:
     return text.replace("-", "−", 1)
 

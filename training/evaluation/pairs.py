@@ -112,7 +112,7 @@ class Pair(NamedTuple):
         gained = sum(each.difference < 0 for each in sure)
         said = [
             f"By the {BY_NAME[self.score].title or self.score} of the {self.predictor}, B is better than A in"
-            f" {len(better)} of {len(found)} pairs of channel and lead; significantly better in {gained}, significantly"
+            f" {len(better)} of {len(found)} {self.a.pairs}; significantly better in {gained}, significantly"
             f" worse in {len(sure) - gained}."
         ]
         least = min((each.effective for each in found), default=np.nan)

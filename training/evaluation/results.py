@@ -125,6 +125,11 @@ class Evaluation:
         """The word for what is resampled: a run or a time."""
         return "run" if self.leads else "time"
 
+    @property
+    def pairs(self) -> str:
+        """The words for what is compared one by one: channels, or where there are leads, pairs of the two."""
+        return "pairs of channel and lead" if self.leads else "channels"
+
     @cached_property
     def _block(self) -> int | None:
         """The length of a block in units; None where it is measured."""

@@ -206,6 +206,8 @@ def test_numbers_have_four_digits(value, text):
 
 
 def test_the_wording_of_units_sizes_shares_and_places():
+    assert [wording.gained(each) for each in (0.123, -0.031, -0.001, 0.0)] == ["+12", "−3", "0", "0"]
+    assert wording.gained(-0.0312, 1) == "−3.1"
     assert wording.units("kg m-2") == "kg m⁻²"
     assert wording.units("m2 s-2") == "m² s⁻²"
     assert wording.units("1") == ""

@@ -63,8 +63,8 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
         median = float(np.median([each.value for each in gains]))
         size = f"{number(100 * abs(median), 2)} % {'lower' if median > 0 else 'higher'}"
         said.append(
-            f"The {card.predictor} has a lower CRPS than {card.reference} in {len(better)} of {len(gains)} pairs of"
-            f" channel and lead, and in the middle one it is {size}; {sure or 'none'} of the differences"
+            f"The {card.predictor} has a lower CRPS than {card.reference} in {len(better)} of {len(gains)}"
+            f" {evaluation.pairs}, and in the middle one it is {size}; {sure or 'none'} of the differences"
             f" {'is' if sure < 2 else 'are'} significant."
         )
         if lost := crossing(card):

@@ -15,6 +15,7 @@ from corrstore.beam_pipelines.healing import Lost, healthy_build_record, refuse_
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.spread import Runner, spread
 from corrstore.beam_pipelines.tasks import ChecksumFile, MeasureSample, WriteSample
+from corrstore.beam_pipelines.verify import verify_folder
 from corrstore.datasets.archives.contents.state import archive_state
 from corrstore.datasets.errors import BadInput, CorrstoreError
 from corrstore.datasets.pairing.sources import used_rules, with_cell_methods
@@ -80,8 +81,8 @@ def build(
 ) -> BuildResult:
     """Build the recipe's store in the folder, or continue, extend, repair or refresh the one that is there.
 
-    To `repair` is to build again what the last `verify` named; to `refresh`, the samples whose files in the archives
-    are other ones now. A finished store with nothing to do is not touched.
+    To `repair` is to build again what `verify` named, which runs first where there is no verdict; to `refresh`, the
+    samples whose files in the archives are other ones now. A finished store with nothing to do is not touched.
     Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store, and InUse
     where another process builds there; a folder that this call made and wrote no sample into is then removed again.
     """
@@ -129,7 +130,7 @@ def _build(
     refresh: bool,
 ) -> BuildResult:
     """Do what `build` says, as the only writer of the folder."""
-    verdict = _read_verdict(folder) if repair else {}
+    verdict = _verdict(folder, runner, console) if repair else {}
     lost = remove_damaged(folder) if repair else Lost()
     if build_record is not None and folder.exists("zarr.json") and (changed := changed_splits(build_record, recipe)):
         for key, (was, now) in changed.items():
@@ -141,6 +142,8 @@ def _build(
     changes = find_changes(recipe, build_record.recipe if build_record else recipe, recorded.pairs, pairs)
     work = _work(recipe, folder, recorded, changes, verdict, lost, refresh)
     if constants is not None and not work.any and is_finished(folder, StorePlan(recipe, constants.normalisations)):
+        if repair:
+            folder.remove(VERDICT)
         return BuildResult(0, read_report(folder), changes.files, read_shift(folder), changes.gone)
     _begin(recipe, folder, constants, work, pairs)
     if constants is None:
@@ -262,10 +265,11 @@ def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _W
     write_plans(folder, planned)
 
 
-def _read_verdict(folder: Folder) -> dict[str, Any]:
-    """Return what the last `verify` found; raises BadInput where there is nothing."""
+def _verdict(folder: Folder, runner: Runner, console: Console) -> dict[str, Any]:
+    """Return what the last `verify` found; the store is verified where there is no verdict since the last repair."""
     if not folder.exists(VERDICT):
-        raise BadInput(f"{folder.url} has no verdict to repair by; run `corrstore verify {folder.url}` first")
+        console.print(f"{folder.url} has no verdict to repair by: it is verified first", soft_wrap=True)
+        verify_folder(folder.url, runner, console)
     verdict = read_json(folder, VERDICT)
     rebuild, others = (verdict.get(key) if isinstance(verdict, dict) else None for key in ("rebuild", "damaged"))
     if not (

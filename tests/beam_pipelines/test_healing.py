@@ -65,6 +65,16 @@ def test_a_flip_in_any_file_that_is_no_shard_is_found_and_healed(brief, copy):
     assert digest(copy) == before
 
 
+def test_without_a_verdict_a_repair_verifies_first_and_may_be_repeated(brief, copy):
+    before = digest(copy)
+    flip(copy / "target/c/1/0/0/0")
+    (copy / "target/c/2/0/0/0").unlink()
+    assert build_in_process(brief[0], copy, repair=True).written == 2
+    assert digest(copy) == before
+    assert build_in_process(brief[0], copy, repair=True).written == 0
+    assert digest(copy) == before
+
+
 @pytest.mark.parametrize("key", ["zarr.json", "ledger/copies/build.json", BUILD, MANIFEST, REPORT, "valid/c/0"])
 def test_a_file_that_is_gone_or_another_one_is_found_and_healed(brief, copy, key):
     before = digest(copy)

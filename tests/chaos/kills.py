@@ -16,20 +16,28 @@ from tests.chaos.running import Command
 
 
 class Writing(NamedTuple):
-    """A command that writes a folder: its words, the folder, and a digest of what it has made there."""
+    """A command that writes a folder: its words, the folder, a digest of what it makes, and what lies there before."""
 
     words: list[str]
     folder: Path
     made: Callable[[Path], str]
+    before: Path | None = None
 
     @property
     def name(self) -> str:
         """What the table calls it."""
-        return " ".join(each for each in self.words[:2] if each.isalpha())
+        options = (each.removeprefix("--") for each in self.words[2:] if each.startswith("--") and "=" not in each)
+        return " ".join([*(each for each in self.words[:2] if each.isalpha()), *options])
+
+    def prepare(self) -> None:
+        """Lay what lies there before into the folder."""
+        if self.before is not None:
+            shutil.copytree(self.before, self.folder)
 
 
 def once(writing: Writing) -> tuple[str, float]:
     """Return the digest of what the command makes undisturbed, and the seconds that it takes."""
+    writing.prepare()
     begin = time.monotonic()
     command = Command.begun(writing.words, _said(writing))
     assert command.ended() == 0, command.words
@@ -45,6 +53,7 @@ def kills(writing: Writing, count: int, seed: int = 0) -> Outcomes:
     whole, seconds = once(writing)
     for _ in range(count):
         moment = float(random.uniform(0, seconds))
+        writing.prepare()
         killed = Command.begun(writing.words, _said(writing))
         killed.ended(moment)
         killed.kill()
@@ -59,6 +68,7 @@ def full_disks(writing: Writing, count: int, seed: int = 0) -> Outcomes:
     whole, _ = once(writing)
     for _ in range(count):
         size = int(10 ** random.uniform(2, 5.5))
+        writing.prepare()
         full = Command.begun(writing.words, _said(writing), size)
         code, words = full.ended(), full.words
         if code == 0 and writing.made(writing.folder) == whole:

@@ -6,10 +6,12 @@ import json
 import multiprocessing
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+from eccodes import codes_get_message, codes_get_values
 
 from corrstore.beam_pipelines.evaluation.evaluate import evaluate
 from corrstore.beam_pipelines.spreading.spread import Runner
@@ -30,13 +32,17 @@ from tests.chaos.recipes import hostile_recipes
 from tests.chaos.running import IMPORTED
 from tests.command import corrstore
 from tests.conftest import QUIET, brief_content, build_in_process, few_are_measured, small_recipe_content
+from tests.datasets.samples.test_conversion import OLD_STORE
 from tests.digests import digest
 from tests.full_disk import no_file_larger_than
+from tests.grib_made import changed, eccodes_handles
 from tests.results import forecast_of
 
 SIZES = [pytest.param(False, id="brief"), pytest.param(True, id="whole", marks=pytest.mark.slow)]
 SIZE = int(os.environ.get("CHAOS", "100"))
 """The number of kills of each command; of races a fifth."""
+WRITING = ["build", "build of two", "extend", "repair", "refresh", "convert", "train", "sample", "evaluate", "catalog"]
+WRITING += ["page", "synth"]
 SETTINGS = {**BRIEF_RUN, "patches": 32, "save_every": 8, "validate_every": 16}
 
 
@@ -158,8 +164,42 @@ def writings(archive, tmp_path_factory) -> dict[str, Writing]:
         registered = store if name == "catalog" else shutil.copytree(store, root / "other-store")
         add = ["catalog", "add", str(registered), f"--catalog={root}/catalog"]
         found[name] = Writing(add, root / "catalog", artefacts.of_catalog)
+    found["page"] = Writing(["catalog", "page", f"{root}/site", f"--catalog={root}/stores"], root / "site", digest)
+    register_store(str(root / "stores"), str(store))
     synth = ["synth", f"{root}/archive", "--shape=48x64", "--end=2020-07-04T12"]
-    return {**found, "synth": Writing(synth, root / "archive", digest)}
+    return {**found, "synth": Writing(synth, root / "archive", digest), **changes_of_a_store(archive, root)}
+
+
+def changes_of_a_store(archive: Path, root: Path) -> dict[str, Writing]:
+    """The commands that change a store: it grows, is healed, is made anew of a file that was replaced, or converted."""
+    own, old, content = root / "own-archive", root / "layout-2", brief_content(archive)
+    contents = {"extend": content, "repair": content, "refresh": {**brief_content(own), "static": []}}
+    short = {**content, "period": {**content["period"], "end": "2020-06-01T15"}}
+    shutil.copytree(archive, own)
+    for name, each in contents.items():
+        (root / f"{name}.yaml").write_text(yaml.safe_dump(each))
+        build_in_process(recipe_from(short if name == "extend" else each), root / f"before-{name}")
+    for key in ("target/c/2/0/0/0", "ledger/records/20200601T0300.parquet", "static/c/0/0/0"):
+        assert (root / "before-repair" / key).exists()
+        (root / "before-repair" / key).write_bytes(b"damaged")
+    assert corrstore("verify", root / "before-repair", "--workers=1").returncode == 1
+    replaced = sorted((own / "cma_rra").rglob("*.grib2"))[4]
+    fields = [(codes_get_message(each), codes_get_values(each)) for each in eccodes_handles(replaced)]
+    replaced.write_bytes(b"".join(changed(message, values + 1) for message, values in fields))
+    with zipfile.ZipFile(OLD_STORE) as packed:
+        packed.extractall(old)
+    options = {"extend": [], "repair": ["--repair"], "refresh": ["--refresh"]}
+    found = {
+        name: Writing(
+            ["build", f"{root}/{name}.yaml", "--workers=1", *options[name], f"--output={root}/{name}"],
+            root / name,
+            digest,
+            root / f"before-{name}",
+        )
+        for name in contents
+    }
+    convert = ["convert", str(old / "store"), f"{root}/converted"]
+    return {**found, "convert": Writing(convert, root / "converted", digest)}
 
 
 def of_scores(folder: Path) -> str:
@@ -169,13 +209,13 @@ def of_scores(folder: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["build", "build of two", "train", "sample", "evaluate", "catalog", "synth"])
+@pytest.mark.parametrize("command", WRITING)
 def test_a_killed_command_goes_on(writings, command):
     check(kills(writings[command], SIZE))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["build", "build of two", "train", "sample", "evaluate", "catalog", "synth"])
+@pytest.mark.parametrize("command", WRITING)
 def test_a_command_on_a_full_disk_goes_on(writings, command):
     check(full_disks(writings[command], SIZE // 5))
 

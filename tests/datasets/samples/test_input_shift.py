@@ -194,7 +194,7 @@ def in_errors(found: float, differences: pd.Series, planted: float) -> tuple[flo
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("lead", LEADS)
 def test_known_bias_and_growth_come_out_within_their_sampling_error(fortnight, model, lead):
-    """All channels together are as far off as 999 of 1000 draws are; had nothing been planted, they would be further.
+    """All channels together are as far off as 999 of 1000 draws are; with nothing planted, 99 of 100 would be nearer.
 
     A store of forecasts has the times of the training store, so that the weather, which is in both, cancels.
     """
@@ -214,7 +214,7 @@ def test_known_bias_and_growth_come_out_within_their_sampling_error(fortnight, m
         shifts.append(in_errors(row["mean_shift"], (ours["mean"] - theirs["mean"]) / std, shift))
         influence = row["std_ratio"] * (squares[0] / squares[0].mean() - squares[1] / squares[1].mean()) / 2
         growths.append(in_errors(row["std_ratio"] - 1, influence, growth - 1))
-    most = chi2.ppf(0.999, len(rows))
+    most, least = chi2.ppf(0.999, len(rows)), chi2.ppf(0.99, len(rows))
     for name, numbers in (("mean_shift", shifts), ("std_ratio", growths)):
         planted, none = np.square(numbers).sum(axis=0)
-        assert planted < most < none, (name, planted, none)
+        assert planted < most and none > least, (name, planted, none)

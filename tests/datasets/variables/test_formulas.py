@@ -18,7 +18,8 @@ METPY = "metpy==1.7.1"
 def test_the_formulas_are_metpys(tmp_path):
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(tmp_path)]
     subprocess.run(
-        [sys.executable, *install, METPY, "pint", "flexcache", "flexparser", "pooch", "traitlets"], check=True
+        [sys.executable, *install, METPY, "pint", "flexcache", "flexparser", "pooch", "platformdirs", "traitlets"],
+        check=True,
     )
     path = os.pathsep.join([str(ROOT), str(tmp_path)])
     file = Path(__file__).parent / "formulas_by_metpy.py"

@@ -18,9 +18,11 @@ from corrstore.datasets.recipe.periods import Interval, parse_time
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.variables.channels import channel_named
+from corrstore.datasets.variables.derivations import derivation_of
 from corrstore.datasets.variables.table import VARIABLES
 from corrstore.datasets.variables.variable import Definition
 
+_EVER = {"start": "1800-01-01", "end": "2200-01-01"}
 _SIDES = ("north", "south", "west", "east")
 
 
@@ -56,12 +58,19 @@ def _grid_of_archive(content: dict[str, Any], role: str, source: str, spec: Sour
     defined = content.get("variables") or {}
     definitions = {name: validated(Definition, each, f"variables.{name}") for name, each in defined.items()}
     known, name = VARIABLES.extended(definitions), str(channels[0])
-    period = {"start": "1800-01-01", "end": "2200-01-01"} | (content.get("period") or {})
-    interval = Interval(parse_time(str(period["start"])), parse_time(str(period["end"])))
-    references = take_inventory(source, spec, [channel_named(name, known)], interval, known).references
-    if not len(references):
-        raise BadInput(f"{role}.grid: native: sources.{source} holds no {name} in {interval}; write a box to see why")
-    return read_grid(FieldReference.from_row(references.slice(0, 1).to_pylist()[0]), spec.opening)
+    channel = channel_named(name, known)
+    made = derivation_of(channel, spec.derive[name]) if name in spec.derive else None
+    read = list(made.ingredients.values()) if made else [channel]
+    for period in ({**_EVER, **(content.get("period") or {})}, _EVER):  # a wrong period is told where it is read
+        interval = Interval(parse_time(str(period["start"])), parse_time(str(period["end"])))
+        references = take_inventory(source, spec, read, interval, known).references
+        if len(references):
+            return read_grid(FieldReference.from_row(references.slice(0, 1).to_pylist()[0]), spec.opening)
+    selected = f" of select {spec.select}" if spec.select else ""
+    raise BadInput(
+        f"{role}.grid: native: sources.{source}.path {spec.path} holds no {' or '.join(each.name for each in read)}"
+        f"{selected}; correct them (corrstore archive {spec.path} lists what is there), or write a box"
+    )
 
 
 def _axes(

@@ -119,6 +119,8 @@ def _what_is_there(recipe: Recipe, source: str, channels: list[Channel]) -> list
         names = list(dict.fromkeys(f"{held.name} ({held.numbers_text})" for held in contents.fields))
         count = sum(contents.files.values())
         told = f"in {count} {'file' if count == 1 else 'files'} it holds {shown(names) or 'no field'}"
+        if unknown := [channel.name for channel in channels if channel.variable.name not in table.fields]:
+            told = f"the table {table.name} has no line for {shown(unknown)}; {told}"
         if any(not held.numbers for held in contents.fields):
             like = f"{{{channels[0].variable.name}: {{names: NAME}}}}"
             told += f"; if one of them is it, write in a source table of your own fields: {like}"

@@ -129,6 +129,14 @@ def _few(times: Times) -> str:
     return ", ".join(words if len(words) <= _TIMES_NAMED else [*words[: _TIMES_NAMED - 1], "...", words[-1]])
 
 
+def _area(grid: Grid) -> str:
+    """Return a grid in words, with its outermost latitudes and longitudes where its coordinates are others."""
+    if not isinstance(grid, ProjectedGrid):
+        return str(grid)
+    south, west, north, east = grid.bounds
+    return f"at most lat {south:.3f} .. {north:.3f}, lon {west:.3f} .. {east:.3f}, {grid}"
+
+
 def _refuse_grids(recipe: Recipe, role: StoredRole, inventory: Inventory) -> None:
     """Raise BadInput where a channel does not cover the wanted grid, or is derived from channels of two grids."""
     spec = recipe.specs[role]
@@ -141,9 +149,10 @@ def _refuse_grids(recipe: Recipe, role: StoredRole, inventory: Inventory) -> Non
         grids = {name: held for name in read if (held := _grid(recipe, source, name, inventory)) is not None}
         for name, (grid, path) in grids.items():
             if not grid.covers(wanted):
+                halo = f" with input.halo, {recipe.input.halo}" if role == "input" and recipe.input else ""
                 raise BadInput(
-                    f"{role}.grid spans {wanted}{' with its halo' if role == 'input' else ''}, but {name} of"
-                    f" sources.{source} covers {grid} ({path}); shrink the grid or halo, or fetch a larger area"
+                    f"{role}.grid spans {wanted}{halo}, but {name} of sources.{source} covers {_area(grid)} ({path});"
+                    f" shrink the grid{' or halo' if halo else ''}, or fetch a larger area"
                 )
             if not isinstance(spec.regrid, str):
                 regridding(spec.regrid, grid, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -49,7 +50,7 @@ def validated(model: type[_Model], content: Any, where: str, keys: str = "") -> 
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        mistakes = list(dict.fromkeys(_sentence(mistake, content, keys) for mistake in error.errors()))
+        mistakes = list(dict.fromkeys(_sentence(mistake, content, keys, model) for mistake in error.errors()))
         shown = [
             each if len(each) <= _LONGEST_LINE else f"{each[:_LONGEST_LINE]} ..." for each in mistakes[:_MOST_LINES]
         ]
@@ -57,9 +58,47 @@ def validated(model: type[_Model], content: Any, where: str, keys: str = "") -> 
         raise BadInput("\n".join([f"{where}:", *shown, *more])) from None
 
 
-def _sentence(mistake: ErrorDetails, content: Any, keys: str) -> str:
-    key = ".".join(_key(mistake, content))
-    return f"  {key}: {_problem(mistake, keys)}" if key else f"  {_problem(mistake, keys)}"
+def _sentence(mistake: ErrorDetails, content: Any, keys: str, model: type[BaseModel]) -> str:
+    key, problem = _key(mistake, content), _problem(mistake, keys)
+    if mistake["type"] == "extra_forbidden":
+        problem += _nearest_key(model.model_json_schema(), key)
+    return f"  {'.'.join(key)}: {problem}" if key else f"  {problem}"
+
+
+def _nearest_key(schema: dict[str, Any], key: list[str]) -> str:
+    """Return where a key that is not there may belong: beside it under another spelling, or at the top."""
+    *place, name = key
+    there = _keys_at(schema, place)
+    if near := get_close_matches(name, there, 1):
+        return f"; it may be {near[0]}"
+    if not place:
+        return ""
+    if name in _keys_at(schema, []):
+        return f"; it goes at the top, not under {'.'.join(place)}"
+    return f"; {'.'.join(place)} has {', '.join(there)}" if there else ""
+
+
+def _keys_at(schema: dict[str, Any], place: list[str]) -> list[str]:
+    """Return the keys that a JSON Schema has at a place, of all alternatives."""
+    nodes = _alternatives(schema, [schema])
+    for part in place:
+        below = (
+            node.get("properties", {}).get(part) or node.get("additionalProperties") or node.get("items")
+            for node in nodes
+        )
+        nodes = _alternatives(schema, [each for each in below if isinstance(each, dict)])
+    return list(dict.fromkeys(name for node in nodes for name in node.get("properties", {})))
+
+
+def _alternatives(schema: dict[str, Any], nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the nodes of a JSON Schema with those that they refer to."""
+    found = []
+    for node in nodes:
+        others = [each for kind in ("anyOf", "oneOf", "allOf") for each in node.get(kind, [])]
+        if "$ref" in node:
+            others.append(schema["$defs"][node["$ref"].rpartition("/")[2]])
+        found += [node, *_alternatives(schema, others)]
+    return found
 
 
 def _key(mistake: ErrorDetails, content: Any) -> list[str]:

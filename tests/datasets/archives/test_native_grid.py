@@ -16,6 +16,7 @@ from corrstore.datasets.samples.preparation import prepare
 from corrstore.datasets.samples.sample import physical_fields
 
 GAUSSIAN = np.array([52.0, 50.51, 49.03, 47.54, 46.06, 44.57])  # unevenly spaced, as Gaussian latitudes are
+BY = "dew_point_from_relative_humidity"
 LON = np.arange(0.0, 360.0, 1.5)
 NUMBERS = np.random.default_rng(0).uniform(270, 290, (GAUSSIAN.size, LON.size)).astype(np.float32)
 
@@ -64,7 +65,23 @@ def test_other_kinds_of_grids_and_archives_without_the_field_are_refused(tmp_pat
     path = recipe_file(tmp_path, "native", ("y", "x"), **two)
     with pytest.raises(BadInput, match=r"input\.grid: native needs an archive of .* curvilinear"):
         load_recipe(path, None, add_native_grids)
-    with pytest.raises(BadInput, match=r"native: sources\.a holds no d2m"):
+    with pytest.raises(BadInput, match=r"native: sources\.a\.path .* holds no d2m; .*archive lists what"):
         load_recipe(path, ["input.channels=[d2m]"], add_native_grids)
     with pytest.raises(BadInput, match="native is the archive's grid"):
         load_recipe(path)
+
+
+def test_the_first_channel_may_be_derived_and_a_period_that_the_archive_lacks_is_told_as_with_a_box(tmp_path):
+    path = recipe_file(tmp_path, "native", latitude=GAUSSIAN, longitude=LON)
+    elsewhere = ["period={start: 2021-03-01, end: 2021-03-02, frequency: 1h}", "splits.train.start=2021-03-01"]
+    recipe = load_recipe(path, [*elsewhere, "splits.train.end=2021-03-02"], add_native_grids)
+    with pytest.raises(BadInput, match=r"are there of 2020-03-01T00:00Z .* correct the period"):
+        prepare(recipe)
+    (tmp_path / "humid").mkdir()
+    field, percent = (("valid_time", "latitude", "longitude"), NUMBERS[None] / 4), {"units": "%"}
+    axes = {"valid_time": np.array(["2020-03-01T00"], "M8[ns]"), "latitude": GAUSSIAN, "longitude": LON}
+    xr.Dataset({"r2m": (*field, percent)}, axes).to_netcdf(tmp_path / "humid" / "a.nc")
+    (tmp_path / "mine.yaml").write_text("name: mine\nlike: era5\nfields: {r2m: {names: r2m}}\n")
+    humid = {"type": str(tmp_path / "mine.yaml"), "path": str(tmp_path / "humid"), "derive": {"d2m": BY}}
+    derived = [f"sources.a={humid}", "input.channels=[d2m]", "target.channels=[d2m]"]
+    np.testing.assert_array_equal(load_recipe(path, derived, add_native_grids).target_grid.lat, GAUSSIAN)

@@ -29,8 +29,9 @@ def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
     appended may have last leads of their own, if those of the store's runs, and the longest one, stay.
     """
     before, after = _flat(build_record.recipe.content), _flat(new.content)
-    before |= _flat(build_record.rules, ("rules of", "source"))
-    after |= _flat(used_rules(new), ("rules of", "source"))
+    was_read, is_read = build_record.rules, used_rules(new)
+    before |= _flat(_of_both(was_read, is_read), ("rules of", "source"))
+    after |= _flat(_of_both(is_read, was_read), ("rules of", "source"))
     same_leads = _same_leads(build_record.recipe, new)
     differing = [
         (key, before.get(key), after.get(key))
@@ -47,6 +48,15 @@ def refuse_changes(build_record: BuildRecord, new: Recipe, where: str) -> None:
             f"{where} was begun with another recipe:\n{lines}\n"
             "give the store's recipe (`corrstore inspect` shows it), or another --output"
         )
+
+
+def _of_both(rules: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Return the rules of the fields that the others have, too: of any more, the channels of the recipes differ."""
+    return {
+        source: {name: rule for name, rule in fields.items() if name in others[source]}
+        for source, fields in rules.items()
+        if source in others
+    }
 
 
 def changed_splits(build_record: BuildRecord, new: Recipe) -> dict[str, list[Any]]:

@@ -76,13 +76,13 @@ def with_cell_methods(recipe: Recipe) -> Recipe:
 def used_rules(recipe: Recipe) -> dict[str, Any]:
     """Return the rules by which the recipe's channels are read from each archive, as plain values.
 
-    A build keeps them, because tables may change.
+    A build keeps them, because tables may change; not `run_hours`, which refuses messages and changes no number.
     """
     rules: dict[str, Any] = {}
     for source, channels in needed_channels(recipe).items():
         table = load_table(recipe.sources[source].type, recipe.known_variables)
         names = sorted({channel.variable.name for channel in channels} & set(table.fields))
-        rules[source] = {name: table.fields[name].model_dump(mode="json") for name in names}
+        rules[source] = {name: table.fields[name].model_dump(mode="json", exclude={"run_hours"}) for name in names}
     return rules
 
 

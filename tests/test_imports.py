@@ -15,7 +15,7 @@ ROOMS = {
     "catalog": "tables queries printing drawing pages exports catalog_commands page_commands commands",
     "training": "networks diffusion run_config patches learning forecasts evaluation nvidia evaluation_options"
     " sampling_commands commands",
-    "beam_pipelines": "spreading tasks changes finish healing build plan verify convert printing commands evaluation",
+    "beam_pipelines": "spreading tasks changes finish healing verify build plan convert printing commands evaluation",
     "corrstore": "",
 }
 """The packages, each with its rooms and the files beside them: whoever comes later may import what comes before."""

@@ -195,11 +195,6 @@ def test_a_static_field_that_is_not_there_is_told_before_the_work(archive, tmp_p
     assert not (tmp_path / "store").exists()
 
 
-def test_repair_without_a_verdict_is_refused(recipe, copy):
-    with pytest.raises(BadInput, match="corrstore verify"):
-        build_in_process(recipe, copy, repair=True)
-
-
 def test_an_object_of_no_sample_is_told(copy):
     shutil.copy(copy / "target/c/3/0/0/0", copy / "target/c/99")
     assert check(copy).unknown == ["target/c/99"]

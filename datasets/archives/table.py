@@ -37,7 +37,7 @@ class Dimensions(BaseModel):
     lat: Names = ["latitude", "lat", "XLAT", "clat"]
     lon: Names = ["longitude", "lon", "XLONG", "clon"]
     level: Names = ["pressure_level", "level", "isobaricInhPa", "plev"]
-    time: Names = ["valid_time", "time"]
+    time: Names = ["valid_time", "time", "Times"]
     init: Names = ["init_time", "forecast_reference_time"]
     lead: Names = ["lead_time", "prediction_timedelta", "forecast_period", "step"]
     member: Names = ["number", "ensemble_member", "realization", "member"]

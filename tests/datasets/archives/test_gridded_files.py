@@ -353,3 +353,21 @@ def test_limits_of_packed_numbers_are_packed_where_they_are_whole(kind, tmp_path
     content.to_netcdf(tmp_path / "a.nc", encoding={"t2m": {"dtype": "i2", "scale_factor": 0.01, "add_offset": 280.0}})
     ((_, values, _),) = fields(tmp_path, "t2m")
     assert np.isnan(values).sum() == (1 if kind is np.int16 else 0)
+
+
+@pytest.mark.parametrize(("last", "says"), [("2015-03-02_07:00:00", ""), ("2015-02-30_07:00:00", "does not exist")])
+def test_times_of_wrf_are_text(tmp_path, last, says):
+    texts = np.array(["2015-03-02_06:00:00", last], "S19")
+    lat, lon = np.meshgrid([43.0, 43.1], [-117.0, -116.9], indexing="ij")
+    axes = {"XLAT": (("south_north", "west_east"), lat), "XLONG": (("south_north", "west_east"), lon)}
+    field = (("Time", "south_north", "west_east"), np.arange(8.0).reshape(2, 2, 2) + 280, {"units": "K"})
+    xr.Dataset({"T2": field, "Times": ("Time", texts)}, axes).to_netcdf(tmp_path / "wrfout.nc")
+    (tmp_path / "wrf.yaml").write_text("name: wrf\nfields: {t2m: {names: T2}}\n")
+    period = Interval(parse_time("2015-03-02T07"), parse_time("2015-03-02T08"))
+    spec = SourceSpec(type=str(tmp_path / "wrf.yaml"), path=str(tmp_path / "wrfout.nc"))
+    found = take_inventory("a", spec, [channel_named("t2m")], period)
+    if says:
+        assert says in found.problems[0].text
+    else:
+        values, _ = read_reference(FieldReference.from_row(found.references.to_pylist()[0]), {})
+        np.testing.assert_array_equal(np.sort(values.ravel()), np.arange(4.0) + 284)

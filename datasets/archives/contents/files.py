@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,9 @@ from corrstore.datasets.storage.containers import container_kind, first_bytes, h
 from corrstore.datasets.storage.listing import ZARR_MARKERS, files_below, is_zarr
 
 READ = ("grib", "netcdf", "zarr")
+_PREFIX = 16 << 10
+"""The most bytes that a program writes before the first message: HARMONIE some thousand."""
+_MESSAGE = re.compile(rb"GRIB.{3}[\x01\x02]", re.DOTALL)
 _SIGNATURES = {b"GRIB": "grib", b"CDF": "netcdf", b"\x89HDF": "netcdf"}
 
 
@@ -89,12 +93,16 @@ def files_at(path: Path, engine: str | None = None) -> tuple[list[ArchiveFile], 
             return [ArchiveFile(str(path), "", "zarr")], []
         with path.open("rb") as file:
             head = first_bytes(file)
+            behind = head + file.read(_PREFIX)
     except OSError as error:
         leads = f"is a link to {path.readlink()}: " if path.is_symlink() else ""
         return [], [Problem(str(path), 0, "not_read", f"{leads}{error.strerror}; correct it")]
     container = container_kind(head)
     if container is None:
-        found = [ArchiveFile(str(path), "", _format(head))]
+        format = _format(head)
+        if format not in READ and _MESSAGE.search(behind):
+            format = "grib"
+        found = [ArchiveFile(str(path), "", format)]
     else:
         try:
             found = _files_in(str(path), heads(str(path), container))

@@ -66,6 +66,13 @@ def test_bytes_that_a_transfer_filled_up_are_told_and_what_follows_is_read(count
     assert sorted(problem.kind for problem in contents.problems) == ["not_grib", "padding", "padding"]
 
 
+def test_a_message_behind_bytes_of_a_program_is_read_and_they_are_told(tmp_path):
+    (tmp_path / "a.grib").write_bytes(b"\0\0\0\x16" * 3000 + made())
+    contents, _ = survey(str(tmp_path))
+    assert contents.files == {"grib": 1} and contents.fields[0].count == 1
+    assert "12000 bytes that are no GRIB message" in contents.problems[0].text
+
+
 def test_fields_are_told_apart_and_compared_with_a_table(folder):
     ran = corrstore("archive", folder, "--type", "cma_rra", "--json")
     assert ran.returncode == 0, ran.stderr

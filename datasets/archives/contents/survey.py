@@ -6,6 +6,7 @@ from typing import Any
 
 from corrstore.datasets.archives.contents.contents import Contents, read_contents
 from corrstore.datasets.archives.contents.near import variables_of
+from corrstore.datasets.archives.gridded.files import refuse_unknown_engine
 from corrstore.datasets.archives.table import SourceTable, load_table, shipped_tables
 
 
@@ -15,6 +16,8 @@ def survey(path: str, type: str = "", engine: str | None = None) -> tuple[Conten
     All files are read, whatever they are called. Raises BadInput where there is none.
     """
     named = load_table(type) if type else None
+    if engine is not None:
+        refuse_unknown_engine(engine)
     contents = read_contents("PATH", path, ["**/*"], (named or load_table("era5")).dims, {}, engine)
     return contents, named or max(map(load_table, shipped_tables()), key=lambda table: _known(contents, table))
 

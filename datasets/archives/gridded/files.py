@@ -64,6 +64,15 @@ def _open(file: ArchiveFile, options: str, _state: str) -> xr.Dataset:
     return _decoded(file, raw)
 
 
+def refuse_unknown_engine(engine: str) -> None:
+    """Raise BadInput, with those that are there, where xarray has no such engine."""
+    if engine not in xr.backends.list_engines():
+        raise BadInput(
+            f"engine {engine} is not installed; install the package that has it, or write one of"
+            f" {', '.join(xr.backends.list_engines())}"
+        )
+
+
 def _by_engine(file: ArchiveFile, engine: str, options: dict[str, Any]) -> xr.Dataset:
     """Return what an engine of xarray opens; cfgrib raises, instead of leaving out what does not fit the rest.
 
@@ -72,11 +81,7 @@ def _by_engine(file: ArchiveFile, engine: str, options: dict[str, Any]) -> xr.Da
     of_cfgrib = {"indexpath": "", "errors": "raise", "read_keys": ["uvRelativeToGrid"]}
     defaults: dict[str, Any] = of_cfgrib if engine == "cfgrib" else {}
     defaults |= {"decode_coords": "all"} if engine == "rasterio" else {"decode_cf": False}
-    if engine not in xr.backends.list_engines():
-        raise BadInput(
-            f"engine {engine} is not installed; install the package that has it, or write one of"
-            f" {', '.join(xr.backends.list_engines())}"
-        )
+    refuse_unknown_engine(engine)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*consolidated metadata", category=RuntimeWarning)

@@ -168,3 +168,8 @@ def test_a_tie_of_two_tables_is_told_and_a_table_that_is_there_is_kept(tmp_path)
     mine.write_text("edited", encoding="utf-8")
     again = corrstore("archive", tmp_path / "a.nc", "--table", mine)
     assert again.returncode == 2 and "is there already" in again.stderr and mine.read_text(encoding="utf-8") == "edited"
+
+
+def test_an_engine_that_is_not_there_is_refused(folder):
+    with pytest.raises(BadInput, match=r"engine netcdf5 is not installed; .* netcdf4"):
+        survey(str(folder), engine="netcdf5")

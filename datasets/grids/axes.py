@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -38,7 +39,8 @@ def steps_between(name: str, extent: float, step: float) -> int:
     """Return the number of steps in `extent`; raises BadInput unless it is a whole number."""
     steps = extent / step if step > 0 else -1.0
     if steps < 0 or abs(steps - round(steps)) > SAME_POINT:
-        raise BadInput(f"{name}: got {extent:g}, expected a whole number of positive steps, of {step:g} each")
+        near = f", as {math.floor(steps) * step:g} or {math.ceil(steps) * step:g} is" if steps > 0 else ""
+        raise BadInput(f"{name}: got {extent:g}, expected a whole number of positive steps, of {step:g} each{near}")
     return round(steps)
 
 

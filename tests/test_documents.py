@@ -165,6 +165,8 @@ def load(text: str, dataset: Callable[..., Sized] = CorrDiffDataset) -> None:
         assert set(content["fields"]) <= set(load_table("table.yaml").fields)
     elif "variables" in content:
         assert set(content["variables"]) == set(recipe_from(short_recipe() | content).content["variables"])
+    elif "target" in content:
+        assert recipe_from(content).name == content["name"]
     elif "sources" in content:
         assert all(SourceSpec.model_validate(source) for source in content["sources"].values())
     else:

@@ -53,7 +53,8 @@ from corrstore.training.forecasts.tiles import Tiling
 from corrstore.training.learning.checkpoint import Trained, load_checkpoint
 from corrstore.training.learning.models import denoiser_for, frozen, regression_for
 from corrstore.training.networks.network import NetworkConfig, UNet
-from corrstore.training.patches.features import Features, static_scales
+from corrstore.training.patches.features import Features
+from corrstore.training.patches.fixed import static_scales
 from corrstore.training.run_config import RunConfig
 
 THRESHOLDS = (0.1, 1.0, 5.0, 10.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 
 import pytest
 
@@ -99,6 +100,15 @@ def test_the_design_lists_the_rooms_in_their_order():
     text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     for package, rooms in ROOMS.items():
         assert not rooms or f"| `{package}/` | {', '.join(rooms.split())} |" in text, package
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda file: file.stem)
+def test_what_a_benchmark_imports_of_the_project_is_there(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("corrstore."):
+            module = import_module(str(node.module))
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
 
 
 def test_no_room_has_more_than_twelve_names():

@@ -1,4 +1,4 @@
-"""The paths of real data and of cases, which are not part of the project."""
+"""The paths of an older store, and of real data and cases, which are not part of the project."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"real data files are not at {SHARED}")
+
+OLD_STORE = ROOT / "tests" / "datasets" / "samples" / "layout2_synthetic_store.zip"
+"""A store of layout 2, in `store/`, with the SYNTHETIC archives that it was built of, in `archive/`."""
 
 CASES = ROOT.parent / "shared" / "cases"
 """Small SYNTHETIC inputs that showed a fault."""

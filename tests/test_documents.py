@@ -32,7 +32,7 @@ from corrstore.training.nvidia.physicsnemo import CorrDiffDataset
 from tests.brief_run import BRIEF_RUN
 from tests.command import corrstore
 from tests.documents import CONTRIBUTING, DOCUMENTS, blocks
-from tests.paths import ROOT
+from tests.paths import OLD_STORE, ROOT
 
 UsageError = BadParameter.__base__  # typer names it elsewhere from one version to the next
 COMMANDS = get_command(app)
@@ -43,7 +43,6 @@ OPTIONS = {word for group in GROUPS for each in group.commands.values() for one 
 SHORT = "short.yaml"
 SHORT_FORECAST = "short_forecast.yaml"
 SHORT_BASELINE = "short_baseline.yaml"
-OLD_STORE = ROOT / "tests" / "datasets" / "samples" / "layout2_synthetic_store.zip"
 STANDS_FOR = {
     "demo": SHORT,
     "demo_forecast": SHORT_FORECAST,

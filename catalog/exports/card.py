@@ -11,7 +11,7 @@ from corrstore.catalog.drawing.calendar import STATUSES
 from corrstore.catalog.pages.store_page import summarise_sources
 from corrstore.catalog.pages.store_summary import StoreSummary, summarise_store
 from corrstore.catalog.printing.markup import code, code_block, escaped, plain, table
-from corrstore.catalog.printing.wording import NONE, count, number, share, short_number, size, time, units
+from corrstore.catalog.printing.wording import NONE, count, is_synthetic, number, share, short_number, size, time, units
 from corrstore.catalog.queries.access import Catalog
 from corrstore.catalog.queries.series import SeriesReader
 
@@ -47,7 +47,7 @@ def dataset_card(summary: StoreSummary, sources: pa.Table) -> str:
 
 def _summary(summary: StoreSummary) -> Iterator[str]:
     row = summary.row
-    if "synthetic" in summary.title.lower():
+    if is_synthetic(summary.title):
         yield "**SYNTHETIC: these fields were computed for demonstration. Nothing in them was observed.**"
     coarse, fine = (len(summary.channels[role]) for role in ("input", "target"))
     what = (

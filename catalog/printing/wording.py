@@ -58,6 +58,11 @@ def gained(share: float, digits: int = 0) -> str:
     return _signed(text) if float(text) else text[1:]
 
 
+def is_synthetic(*titles: str) -> bool:
+    """Return whether one of the titles says that what it names is SYNTHETIC."""
+    return any("synthetic" in title.lower() for title in titles)
+
+
 def _signed(text: str) -> str:
     return text.replace("-", "−", 1)
 

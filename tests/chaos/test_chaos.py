@@ -32,10 +32,10 @@ from tests.chaos.recipes import hostile_recipes
 from tests.chaos.running import IMPORTED
 from tests.command import corrstore
 from tests.conftest import QUIET, brief_content, build_in_process, few_are_measured, small_recipe_content
-from tests.datasets.samples.test_conversion import OLD_STORE
 from tests.digests import digest
 from tests.full_disk import no_file_larger_than
 from tests.grib_made import changed, eccodes_handles
+from tests.paths import OLD_STORE
 from tests.results import forecast_of
 
 SIZES = [pytest.param(False, id="brief"), pytest.param(True, id="whole", marks=pytest.mark.slow)]

@@ -95,7 +95,7 @@ def significant(p: Floats, rate: float = 0.05) -> NDArray[np.bool_]:
     return p <= passed[-1] if passed.size else np.zeros(p.shape, np.bool_)
 
 
-def reservation(effective: float, units: int, unit: str = "sample") -> str:
+def reservation(effective: float, units: int, unit: str) -> str:
     """Return what has to be said beside an interval of so many effective samples and units; nothing of enough."""
     if units < LEAST_UNITS:
         return f"{units} {unit}{'s are' if units != 1 else ' is'} too few for an interval; it needs {LEAST_UNITS}"

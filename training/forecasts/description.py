@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from corrstore.catalog.printing.wording import is_synthetic
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.recipe.periods import format_time
 from corrstore.datasets.recipe.recipe import Recipe
@@ -27,7 +28,7 @@ def header_of(
 ) -> Header:
     """Return the header of the forecast of these samples, indices in the store."""
     recipe, axes, features = store.recipe, store.axes, trained.features
-    synthetic = "synthetic" in f"{recipe.name} {recipe.title}".lower()
+    synthetic = is_synthetic(recipe.name, recipe.title)
     grid, region = features.geometry.target_grid, sampling.region or features.geometry.domain
     rows, columns = region.slices
     return Header(

@@ -117,9 +117,11 @@ def store_for(query: Query, run: Path) -> str:
     return record.store.url
 
 
-def check_start(run: Path, start: Path | None) -> str | None:
-    """Return the run whose weights the run in this folder began with; raise BadInput where `start` is another one."""
-    asked = None if start is None else str(start.resolve())
+def check_start(run: Path, asked: str | None) -> str | None:
+    """Return the run whose weights a run with a checkpoint began with; raise BadInput where another one is `asked` for.
+
+    Where the run's record is gone or damaged, it is the one that is asked for.
+    """
     begun_from = asked
     if (run / RUN_RECORD).exists():
         with suppress(DamagedData):

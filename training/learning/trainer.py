@@ -82,8 +82,14 @@ def _train(
     start: Path | None,
 ) -> int:
     """Do what `train` says, as the only writer of the folder."""
-    begun_from = check_start(output, start)
-    learner, best = _new_or_resumed(store, config, output, regression, device, processes, start)
+    begun_from = None if start is None else str(start.resolve())
+    if (output / LAST).exists():
+        begun_from = check_start(output, begun_from)
+        learner, best = _resumed(store, config, output, device, processes)
+    else:
+        learner, best = Learner(config, store, device, _parent(store, config, regression, device), processes), None
+        if start is not None:
+            begin_from(learner, start)
     asked, config = config, learner.config
     order = split_order(store, "train", config)
     loader = Loader(store, order, config.prefetch, pin=device.type == "cuda")
@@ -170,27 +176,16 @@ def planned_noise_levels(store: Store, config: RunConfig, regression: Path | Non
     return learner.noise_levels
 
 
-def _new_or_resumed(
-    store: Store,
-    config: RunConfig,
-    output: Path,
-    regression: Path | None,
-    device: torch.device,
-    processes: Processes,
-    start: Path | None,
+def _resumed(
+    store: Store, config: RunConfig, output: Path, device: torch.device, processes: Processes
 ) -> tuple[Learner, float | None]:
-    """Return a new learner, begun from `start`, or that of the folder's last checkpoint and the best score so far."""
-    if not (output / LAST).exists():
-        learner = Learner(config, store, device, _parent(store, config, regression, device), processes)
-        if start is not None:
-            begin_from(learner, start)
-        return learner, None
+    """Return the learner of the folder's last checkpoint, and the best score so far."""
     content = read_checkpoint(output / LAST)
     with content_of(output / LAST):
-        return _resumed(content, store, config, output, device, processes)
+        return _learner_of(content, store, config, output, device, processes)
 
 
-def _resumed(
+def _learner_of(
     content: dict[str, Any], store: Store, config: RunConfig, output: Path, device: torch.device, processes: Processes
 ) -> tuple[Learner, float | None]:
     check_store(content["store"], store, output / LAST)

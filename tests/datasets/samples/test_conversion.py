@@ -22,8 +22,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import PAIRS, SAMPLES, SHARDS, STATISTICS
 from corrstore.datasets.store.opening import open_store
 from tests.conftest import QUIET, brief_content, build_in_process
-
-OLD_STORE = Path(__file__).parent / "layout2_synthetic_store.zip"
+from tests.paths import OLD_STORE
 
 
 @pytest.fixture

@@ -107,11 +107,11 @@ def test_significance_is_that_of_another_implementation(p):
 def test_few_samples_are_said_in_words():
     few = estimated(mean_of(autoregression(7, 0, 1)), 7)
     assert np.isnan([few.low, few.high, few.p, few.effective]).all()
-    assert reservation(few.effective[0], 7) == "7 samples are too few for an interval; it needs 8"
+    assert reservation(few.effective[0], 7, "sample") == "7 samples are too few for an interval; it needs 8"
     assert reservation(few.effective[0], 1, "run") == "1 run is too few for an interval; it needs 8"
     assert reservation(12.3, 240, "time") == "only about 12 effective times of 240, because near ones are alike"
-    assert "may be too narrow" in reservation(6.1, 240)
-    assert reservation(31, 240) == ""
+    assert "may be too narrow" in reservation(6.1, 240, "sample")
+    assert reservation(31, 240, "sample") == ""
 
 
 def test_a_block_may_be_told_in_days():

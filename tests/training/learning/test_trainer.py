@@ -254,6 +254,9 @@ def test_a_run_begins_with_the_averaged_weights_of_another_and_a_clock_of_its_ow
     assert read_run_record(tmp_path / "run").begun_from == str(runs / "regression")
     with pytest.raises(BadInput, match=f"began with the weights of {runs / 'regression'}, now --from is {tmp_path}"):
         train(demo_store, slow, tmp_path / "run", start=tmp_path)
+    (tmp_path / "run" / LAST).unlink()  # as where it was killed before its first checkpoint: it begins anew
+    train(demo_store, slow, tmp_path / "run")
+    assert read_run_record(tmp_path / "run").begun_from is None
 
 
 def test_a_diffusion_of_the_interpolations_error_needs_no_regression(demo_store, runs, tmp_path):

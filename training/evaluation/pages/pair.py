@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from corrstore.catalog.printing.wording import is_synthetic
 from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.training.evaluation.groups import ALL
 from corrstore.training.evaluation.pages.report import templates
@@ -35,7 +36,7 @@ def write_pair_page(pair: Pair, output: Path) -> None:
             enough=FEW,
             caution=CAUTION,
             colour=lambda each: colour(_gain(each)),
-            synthetic="synthetic" in " ".join(each.title for each in pair.descriptions).lower(),
+            synthetic=is_synthetic(*(each.title for each in pair.descriptions)),
         )
     )
     write_file_atomically(output, page.encode())

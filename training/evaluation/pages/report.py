@@ -14,6 +14,7 @@ from corrstore.catalog.drawing.charts import HEIGHT, WIDTH
 from corrstore.catalog.drawing.figures import Map
 from corrstore.catalog.drawing.pictures import Frame
 from corrstore.catalog.pages.templates import page_templates
+from corrstore.catalog.printing.wording import is_synthetic
 from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda
@@ -69,7 +70,6 @@ def write_evaluation_report(
     shown = cases(evaluation, agenda, opened)
     store, header, found = opened.truth.store, opened.forecast.header, cards(evaluation)
     frame = Frame.around(opened.truth.grid)
-    titles = f"{store.recipe.name} {store.recipe.title} {header.title}".lower()
     page = (
         templates()
         .get_template("evaluation.html.j2")
@@ -78,7 +78,7 @@ def write_evaluation_report(
             header=header,
             recipe=store.recipe,
             fingerprint=store.fingerprint,
-            synthetic="synthetic" in titles,
+            synthetic=is_synthetic(store.recipe.name, store.recipe.title, header.title),
             shown=shown,
             frame=frame,
             outlines=outlines(opened, frame),

@@ -77,7 +77,7 @@ class RunConfig(BaseModel):
     precision: Literal["float32", "bfloat16"] = Field("float32", description="precision of the network's arithmetic")
     compile: bool = False
     recompute: bool = Field(
-        False, description="compute a block's activations again in the backward pass: less memory, a third more time"
+        False, description="compute a block's activations again in the backward pass: less memory, more time"
     )
     threads: Count | None = Field(None, description="threads of PyTorch on the CPU; sums depend on their number")
     seed: Annotated[int, Field(ge=0)] = 0

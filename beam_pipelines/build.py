@@ -81,8 +81,9 @@ def build(
 ) -> BuildResult:
     """Build the recipe's store in the folder, or continue, extend, repair or refresh the one that is there.
 
-    To `repair` is to build again what `verify` named, which runs first where there is no verdict; to `refresh`, the
-    samples whose files in the archives are other ones now. A finished store with nothing to do is not touched.
+    To `repair` is to build again what `verify` named, which runs first where its last verdict names nothing. To
+    `refresh` is to build again the samples whose files in the archives are other ones now. A finished store with
+    nothing to do is not touched.
     Raises BadInput where the recipe or an archive cannot work, or the folder holds another recipe's store, and InUse
     where another process builds there; a folder that this call made and wrote no sample into is then removed again.
     """
@@ -266,10 +267,15 @@ def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _W
 
 
 def _verdict(folder: Folder, runner: Runner, console: Console) -> dict[str, Any]:
-    """Return what the last `verify` found; the store is verified where there is no verdict since the last repair."""
-    if not folder.exists(VERDICT):
-        console.print(f"{folder.url} has no verdict to repair by: it is verified first", soft_wrap=True)
-        verify_folder(folder.url, runner, console)
+    """Return what the last `verify` found; the store is verified first where that is nothing, or was repaired since."""
+    if folder.exists(VERDICT) and (verdict := _read_verdict(folder))["rebuild"] + verdict["damaged"]:
+        return verdict
+    console.print(f"{folder.url} has no verdict that names damage: it is verified first", soft_wrap=True)
+    verify_folder(folder.url, runner, console)
+    return _read_verdict(folder)
+
+
+def _read_verdict(folder: Folder) -> dict[str, Any]:
     verdict = read_json(folder, VERDICT)
     rebuild, others = (verdict.get(key) if isinstance(verdict, dict) else None for key in ("rebuild", "damaged"))
     if not (

@@ -190,7 +190,7 @@ def build(
     output: Annotated[str, typer.Option(metavar="STORE", help="The store's folder; made, continued or extended.")],
     override: Overrides = None,
     repair: Annotated[
-        bool, typer.Option(help="Build again what the last `verify` named; without its verdict, verify first.")
+        bool, typer.Option(help="Build again what the last `verify` named; where that is nothing, verify first.")
     ] = False,
     refresh: Annotated[bool, typer.Option(help="Build again what was made of files that are other ones now.")] = False,
     catalog: Annotated[str | None, typer.Option(metavar="CATALOG", help="Register the finished store there.")] = None,

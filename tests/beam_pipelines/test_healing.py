@@ -65,8 +65,11 @@ def test_a_flip_in_any_file_that_is_no_shard_is_found_and_healed(brief, copy):
     assert digest(copy) == before
 
 
-def test_without_a_verdict_a_repair_verifies_first_and_may_be_repeated(brief, copy):
+@pytest.mark.parametrize("had_passed", [False, True])
+def test_without_a_verdict_that_names_damage_a_repair_verifies_first_and_may_be_repeated(brief, copy, had_passed):
     before = digest(copy)
+    if had_passed:
+        assert check(copy).passed and (copy / VERDICT).exists()
     flip(copy / "target/c/1/0/0/0")
     (copy / "target/c/2/0/0/0").unlink()
     assert build_in_process(brief[0], copy, repair=True).written == 2

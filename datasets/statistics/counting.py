@@ -152,11 +152,12 @@ def _add_row(row: NDArray[np.float64], guide: BinLookup, running: NDArray[Any], 
     known.m2 += _pairwise_sum(deviations * deviations)
     known.m2 += difference * difference * (known.count * row.size / count)
     known.count = count
-    _count_into_bins(row, guide, histogram)
+    count_into_bins(row, guide, histogram)
 
 
 @njit(cache=True, nogil=True)
-def _count_into_bins(row: NDArray[np.float64], guide: BinLookup, histogram: BinCounts) -> None:
+def count_into_bins(row: NDArray[np.float64], guide: BinLookup, histogram: BinCounts) -> None:
+    """Add the finite numbers of a row to the counts below, between and above the edges."""
     differences = np.empty(row.size, np.float32)
     for i in range(row.size):
         differences[i] = np.float32(row[i] - guide.origin)

@@ -16,7 +16,7 @@ from scores.spatial import fss_2d_single_field
 from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.training.evaluation.scoring import scores
 from corrstore.training.evaluation.scoring.neighbourhoods import fraction_errors
-from corrstore.training.evaluation.scoring.pixels import fair_crps
+from corrstore.training.evaluation.scoring.pixels import pixel_sums, spread_classes
 from corrstore.training.evaluation.scoring.spectra import EARTH_RADIUS_KM, Wavenumbers
 from corrstore.training.evaluation.scoring.tallies import Domain, merged, tally
 
@@ -29,19 +29,21 @@ def normal(shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def crps_by_definition(members, truth):
-    """The fair CRPS of one pixel, pair by pair."""
-    m = len(members)
-    pairs = sum(abs(a - b) for a in members for b in members)
-    return sum(abs(a - truth) for a in members) / m - (pairs / (2 * m * (m - 1)) if m > 1 else 0.0)
+def fair_crps(ensemble, truth):
+    """The fair CRPS, summed over pixels."""
+    shape = truth.shape
+    none, ones, lots = np.empty(0), np.ones(len(truth)), np.zeros(shape)
+    return pixel_sums(ensemble, truth.astype(float), ones, lots, none, none, 11, (-np.inf, np.inf), None)[0].crps
 
 
 @settings(max_examples=50)
 @given(st.integers(1, 7), st.integers(0, 2**31))
 def test_fair_crps_is_its_definition(members, seed):
-    ensemble, truth = normal((members, 3, 2), seed), normal((3, 2), seed + 1)
-    expected = [crps_by_definition(ensemble[:, i, j].astype(float), truth[i, j]) for i in range(3) for j in range(2)]
-    np.testing.assert_allclose(fair_crps(ensemble, truth).ravel(), expected, atol=1e-12)
+    ensemble, truth = normal((members, 3, 300), seed), normal((3, 300), seed + 1)
+    x = ensemble.astype(float)
+    pairs = np.abs(x[:, None] - x).sum(axis=(0, 1)) / (2 * members * max(members - 1, 1))
+    expected = np.abs(x - truth).mean(axis=0) - pairs
+    assert fair_crps(ensemble, truth) == pytest.approx(expected.sum(), abs=1e-9)
 
 
 def test_fair_crps_agrees_with_the_package_scores():
@@ -53,16 +55,55 @@ def test_fair_crps_agrees_with_the_package_scores():
         method="fair",
         preserve_dims="all",
     )
-    np.testing.assert_allclose(fair_crps(ensemble, truth), theirs.transpose("y", "x"), atol=1e-12)
+    assert fair_crps(ensemble, truth) == pytest.approx(float(theirs.sum()), abs=1e-10)
 
 
 @pytest.mark.parametrize("members", [2, 3, 20])
 def test_fair_crps_of_a_gaussian_ensemble_is_that_of_the_gaussian(members):
     """The CRPS of a Gaussian is equation 21 of Gneiting and Raftery 2007; the truth is at z standard deviations."""
-    z, pixels = 0.7, 400_000
+    z, rows = 0.7, 400
     expected = z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi)
-    found = fair_crps(normal((members, pixels)), np.full(pixels, z))
-    assert found.mean() == pytest.approx(expected, abs=5 * found.std() / math.sqrt(pixels))
+    ensemble = normal((members, rows, 1000))
+    found = np.array([fair_crps(ensemble[:, [row]], np.full((1, 1000), z)) for row in range(rows)]) / 1000
+    assert found.mean() == pytest.approx(expected, abs=5 * found.std() / math.sqrt(rows))
+
+
+@settings(max_examples=20)
+@given(st.integers(4, 9), st.integers(1, 700), st.integers(0, 2**31))
+def test_the_sums_of_a_field_are_those_of_its_parts(members, width, seed):
+    """However many pixels are worked on at once, and wherever the truth is missing."""
+    random = np.random.default_rng(seed)
+    every = np.maximum(normal((members + 2, 4, width), seed), 0)  # many are equal
+    ensemble, truth, ceiling = every[:members], every[-1].astype(float), every[[members]]
+    truth[random.random(truth.shape) < 0.2] = np.nan
+    ensemble[:, np.isnan(truth)] = np.nan
+    lots, cut = random.random(truth.shape), int(random.integers(0, width + 1))
+
+    def found(part):
+        fields = ensemble[..., part], truth[:, part]
+        known = np.array([0.1, 1.0]), np.array([0.1, 0.5]), 11, (0.0, 1.5), ceiling[..., part]
+        return pixel_sums(*fields, np.array([0.9, 0.8, 0.7, 0.6]), lots[:, part], *known)
+
+    (whole, standing), *parts = (found(part) for part in (slice(None), slice(cut), slice(cut, None)))
+    np.testing.assert_allclose(standing, sum(each for _, each in parts), atol=1e-12)
+    for name, value in whole._asdict().items():
+        if name != "energy":  # of whole fields
+            np.testing.assert_allclose(value, sum(getattr(each, name) for each, _ in parts), rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=20)
+@given(st.integers(4, 9), st.integers(8, 700), st.integers(0, 2**31))
+def test_classes_of_spread_are_their_definition(members, width, seed):
+    ensemble, truth = np.maximum(normal((members, 3, width), seed), -0.5), normal((3, width), seed + 1)
+    truth[np.random.default_rng(seed).random(truth.shape) < 0.1] = np.nan
+    present, row_weights = ~np.isnan(truth), np.array([0.9, 0.8, 0.7])
+    one, other = ensemble[::2, present].astype(float), ensemble[1::2, present].astype(float)
+    spread = (len(one) * one.var(axis=0)).astype(np.float32)
+    added = np.stack([np.ones(spread.size), other.var(axis=0, ddof=1), (other.mean(axis=0) - truth[present]) ** 2])
+    added *= np.broadcast_to(row_weights[:, None], truth.shape)[present]
+    starts = np.linspace(0, spread.size, 5, endpoint=False).astype(int)
+    expected = np.add.reduceat(added[:, np.argsort(spread, kind="stable")], starts, axis=1)
+    np.testing.assert_allclose(spread_classes(ensemble, truth.astype(float), row_weights, 5), expected, rtol=1e-6)
 
 
 def test_crps_of_one_member_is_its_absolute_error():

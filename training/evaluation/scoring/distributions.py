@@ -6,12 +6,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from corrstore.datasets.statistics.histograms import BinEdges
+from corrstore.datasets.statistics.counting import count_into_bins
+from corrstore.datasets.statistics.histograms import BinCounts, BinEdges, BinLookup, bin_lookup
 
 Floats = NDArray[np.float64]
 
 PIT_BINS = 10
 """Number of bins of the probability integral transform, each a tenth wide."""
+
+LARGEST = float(np.finfo(np.float64).max)
 
 LEVELS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 """The quantiles of all pixels that are compared with the truth's."""
@@ -40,25 +43,24 @@ def pixel_weights(
 
     `fields` (member, lat, lon), `present` (lat, lon).
     """
-    total = np.zeros(edges.size + 1)
+    counts = np.zeros((len(row_weights), edges.size + 1), np.int64)
     if edges.size:
-        _add_counts(np.ascontiguousarray(fields), present, row_weights, edges, total)
-    return total / len(fields)
+        _add_counts(np.ascontiguousarray(fields), present, bin_lookup(edges), counts)
+    return np.asarray(row_weights @ counts / len(fields), np.float64)
 
 
 @njit(cache=True, nogil=True)
-def _add_counts(
-    fields: NDArray[np.floating], present: NDArray[np.bool_], row_weights: Floats, edges: BinEdges, total: Floats
-) -> None:
-    """Add the counts of each row's values below, between and above the edges, times the row's weight."""
-    counts = np.zeros(total.size, np.int64)
-    for row in range(present.shape[0]):
-        counts[:] = 0
-        for member in range(fields.shape[0]):
-            for column in range(present.shape[1]):
-                if present[row, column]:
-                    counts[np.searchsorted(edges, float(fields[member, row, column]), side="right")] += 1
-        total += row_weights[row] * counts
+def _add_counts(fields: NDArray[np.floating], present: NDArray[np.bool_], guide: BinLookup, counts: BinCounts) -> None:
+    """Add the counts of each row's values below, between and above the edges; infinities are beyond all edges."""
+    members, height, width = fields.shape
+    numbers = np.empty(width)
+    for row in range(height):
+        for member in range(members):
+            size = 0
+            for column in range(width):
+                numbers[size] = min(max(fields[member, row, column], -LARGEST), LARGEST)
+                size += present[row, column]
+            count_into_bins(numbers[:size], guide, counts[row])
 
 
 def quantiles(weights: Floats, edges: BinEdges) -> Floats:

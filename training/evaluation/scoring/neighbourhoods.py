@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int32]
 
 WIDTHS = (1, 5, 13, 31)
 """Widths of the square neighbourhoods, in pixels; odd, so that they have a centre."""
@@ -25,11 +26,14 @@ def fraction_errors(
     members' (the neighbourhood ensemble probability of Schwartz et al. 2010, Wea. Forecasting 25, 263). Beyond the
     domain and where the truth is missing there is no event. Both may be summed over samples before they are divided.
     """
-    present, errors = ~np.isnan(truth), np.zeros((len(widths), 2))
-    forecast = np.zeros(truth.shape, np.int64)
-    for member in ensemble:
-        forecast += (member >= threshold) & present
-    _add_fractions(_summed(forecast), _summed(truth >= threshold), len(ensemble), np.array(widths), errors)
+    level = ensemble.dtype.type(threshold)
+    reached, met = np.zeros(truth.shape, np.int32), (truth >= np.float64(level)).astype(np.int32)
+    _count_reached(np.ascontiguousarray(ensemble), truth, level, reached)
+    errors = np.zeros((len(widths), 2))
+    for k, width in enumerate(widths):
+        lanes = np.zeros((2, truth.shape[1]))
+        _add_fractions(reached, met, len(ensemble), width, lanes)
+        errors[k] = lanes.sum(axis=1) / (len(ensemble) * width**2) ** 2
     return errors / truth.size
 
 
@@ -43,32 +47,57 @@ def variogram_score(ensemble: NDArray[np.float32], truth: Floats, lags: Sequence
     return total / count if count else 0.0
 
 
-def _summed(events: NDArray[np.integer | np.bool_]) -> NDArray[np.int64]:
-    """The number of events above and left of each corner of the pixels."""
-    found = np.zeros(tuple(size + 1 for size in events.shape), np.int64)
-    np.cumsum(np.cumsum(events, axis=0, dtype=np.int64), axis=1, out=found[1:, 1:])
-    return found
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_reached(
+    ensemble: NDArray[np.floating], truth: NDArray[np.floating], threshold: np.floating, reached: Counts
+) -> None:
+    """Count the members at or above the threshold at each pixel that has a truth."""
+    members, height, width = ensemble.shape
+    for row in range(height):
+        counts, observed = reached[row], truth[row]
+        for i in range(members):
+            member = ensemble[i, row]
+            for column in range(width):
+                counts[column] += member[column] >= threshold
+        for column in range(width):
+            counts[column] = 0 if np.isnan(observed[column]) else counts[column]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_fractions(
-    forecast: NDArray[np.int64], truth: NDArray[np.int64], members: int, widths: NDArray[np.int64], errors: Floats
-) -> None:
-    height, width = truth.shape[0] - 1, truth.shape[1] - 1
-    for k in range(widths.size):
-        half, area = widths[k] // 2, float(widths[k]) ** 2
-        for row in range(height):
-            top, bottom = max(row - half, 0), min(row + half + 1, height)
-            differences = squares = 0.0
+def _add_fractions(reached: Counts, met: Counts, members: int, side: int, lanes: Floats) -> None:
+    """Add both terms at the pixels of each column [2, column], times (members side^2)^2, which makes them whole.
+
+    The sums of the events of `side` rows move down row by row; their sums from the left tell those of `side` columns.
+    """
+    height, width = reached.shape
+    half = side // 2
+    rows, left = np.zeros((2, width), np.int32), np.zeros((2, width + side), np.int32)
+    differences, squares, forecast, observed = lanes[0], lanes[1], left[0], left[1]
+    forecast_ahead, observed_ahead = forecast[side:], observed[side:]
+    for lowest in range(height + half):
+        for each, counts in enumerate((reached, met)):
+            total = rows[each]
+            if lowest < height:
+                added = counts[lowest]
+                for column in range(width):
+                    total[column] += added[column]
+            if lowest >= side:
+                removed = counts[lowest - side]
+                for column in range(width):
+                    total[column] -= removed[column]
+        if lowest < half:
+            continue
+        for each in range(2):
+            total, sums, before = rows[each], left[each, half + 1 :], np.int32(0)
             for column in range(width):
-                left, right = max(column - half, 0), min(column + half + 1, width)
-                ours = forecast[bottom, right] - forecast[top, right] - forecast[bottom, left] + forecast[top, left]
-                theirs = truth[bottom, right] - truth[top, right] - truth[bottom, left] + truth[top, left]
-                a, b = ours / (members * area), theirs / area
-                differences += (a - b) ** 2
-                squares += a * a + b * b
-            errors[k, 0] += differences
-            errors[k, 1] += squares
+                before += total[column]
+                sums[column] = before
+            sums[width:] = before
+        for column in range(width):
+            ours = float(forecast_ahead[column] - forecast[column])
+            theirs = members * float(observed_ahead[column] - observed[column])
+            differences[column] += (ours - theirs) ** 2
+            squares[column] += ours * ours + theirs * theirs
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -12,7 +12,7 @@ from corrstore.datasets.grids.rectilinear import RectilinearGrid
 from corrstore.datasets.statistics.histograms import BinEdges
 from corrstore.training.evaluation.scoring.distributions import pit_weights, pixel_weights
 from corrstore.training.evaluation.scoring.neighbourhoods import WIDTHS, fraction_errors, variogram_score
-from corrstore.training.evaluation.scoring.pixels import pixel_spreads, pixel_sums
+from corrstore.training.evaluation.scoring.pixels import pixel_sums, spread_classes
 from corrstore.training.evaluation.scoring.spectra import Wavenumbers
 from corrstore.training.evaluation.scoring.winds import Northward, flow_spectra, vector_error
 
@@ -166,7 +166,7 @@ def tally(
     *spectra, truth_spectrum = [waves.variance(field) for field in every] or [np.zeros(len(waves.widths))] * 2
     row = {
         **sums._asdict(),
-        "classes": _spread_classes(ensemble, truths, domain.row_weights),
+        "classes": spread_classes(ensemble, truths, domain.row_weights, SPREAD_CLASSES),
         "fractions": np.reshape(
             [fraction_errors(ensemble, truth, each, domain.widths) for each in thresholds],
             (len(thresholds), len(domain.widths), 2),
@@ -201,13 +201,3 @@ def _flow(
         truth_flow = flow_spectra(field[None], northward.truth[None], domain.grid, waves)
     vector = vector_error(ensemble, truth, northward, domain.row_weights)
     return {"vector": vector, "flow": flow, "truth_flow": truth_flow}
-
-
-def _spread_classes(ensemble: NDArray[np.float32], truth: Floats, row_weights: Floats) -> Floats:
-    if np.count_nonzero(~np.isnan(truth)) < SPREAD_CLASSES:
-        return np.zeros((3, SPREAD_CLASSES))
-    if len(ensemble) < 4:
-        return np.full((3, SPREAD_CLASSES), np.nan)
-    spread, weighted = pixel_spreads(ensemble, truth, row_weights)
-    starts = np.linspace(0, spread.size, SPREAD_CLASSES, endpoint=False).astype(np.intp)
-    return np.add.reduceat(weighted[:, np.argpartition(spread, starts)], starts, axis=1)

@@ -67,8 +67,8 @@ class SamplerConfig:
         if trained.sigma_min <= self.sigma_min * 1.001 and self.sigma_max <= trained.sigma_max * 1.001:
             return None
         return (
-            f"the sampler goes from {self.sigma_max:g} to {self.sigma_min:g}, beyond the noise levels of the training"
-            f" ({trained}): what the network does there was not learned"
+            f"the sampler goes from {self.sigma_max:.3g} to {self.sigma_min:.3g}, beyond the noise levels of the"
+            f" training ({trained}): what the network does there was not learned"
         )
 
     @property

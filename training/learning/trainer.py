@@ -108,7 +108,9 @@ def _train(
             loader.batches(processes.share(config.residual_scale_patches, config.micro_batch))
         )
         if processes.is_first and learner.noise_levels:
-            notices.print(f"noise levels {learner.noise_levels}: of the residual's spectrum, but where they are set")
+            ends = [each for each in ("sigma_min", "sigma_max") if getattr(config, each) is not None]
+            origin = f"{' and '.join(ends)} as set" if ends else "from the residual's spectrum"
+            notices.print(f"noise levels {learner.noise_levels}: {origin}")
     log = RunLog(output, learner.patches_seen) if processes.is_first else None
     if config.stage == "diffusion" and not learner.patches_seen:
         best = _validated(learner, best, output, log)  # the Wiener filter, which training has to improve on

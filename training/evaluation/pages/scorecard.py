@@ -54,6 +54,10 @@ def colour(gain: Gain | None) -> str:
 def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
     """Return sentences: what is better than what, by how much, how sure."""
     said = []
+    known = [each.effective for card in found for _, row in card.rows for each in row if each is not None]
+    least = float(np.nanmin(known)) if np.isfinite(known).any() else np.nan
+    if reserved := reservation(least, len(set(evaluation.clusters)), evaluation.unit):
+        said.append(f"Not sure: {reserved}.")
     for card in found:
         gains = [each for _, row in card.rows for each in row if each is not None and not np.isnan(each.value)]
         if not gains:
@@ -63,16 +67,12 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
         median = float(np.median([each.value for each in gains]))
         size = f"{number(100 * abs(median), 2)} % {'lower' if median > 0 else 'higher'}"
         said.append(
-            f"The {card.predictor} has a lower CRPS than {card.reference} in {len(better)} of {len(gains)}"
-            f" {evaluation.pairs}, and in the middle one it is {size}; {sure or 'none'} of the differences"
+            f"The CRPS of the {card.predictor} is lower than that of {card.reference} in {len(better)} of {len(gains)}"
+            f" {evaluation.pairs}, in the median {size}; {sure or 'none'} of the differences"
             f" {'is' if sure < 2 else 'are'} significant."
         )
         if lost := crossing(card):
-            said.append(f"It is better at first, and not at a later lead: {', '.join(lost)}.")
-    known = [each.effective for card in found for _, row in card.rows for each in row if each is not None]
-    least = float(np.nanmin(known)) if np.isfinite(known).any() else np.nan
-    if reserved := reservation(least, len(set(evaluation.clusters)), evaluation.unit):
-        said.append(f"Not sure: {reserved}.")
+            said.append(f"Lower at the first lead, but not at a later one: {', '.join(lost)}.")
     return said
 
 

@@ -79,7 +79,8 @@ def spread_pixels(ensemble: Members, truth: Floats, row_weights: Floats, keys: C
     larger numbers are larger, above the pixel's number: so no two are equal.
     """
     members, height, width = ensemble.shape
-    single, double, columns = np.empty(BLOCK, np.float32), np.empty((members, BLOCK)), np.empty(BLOCK, np.int64)
+    single, columns = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int64)
+    halves = np.empty(((members + 1) // 2, BLOCK)), np.empty((members // 2, BLOCK))
     moments, bits, pixel = np.empty((2, BLOCK)), single.view(np.int32), 0
     mean, squares = moments[0], moments[1]
     for row in range(height):
@@ -87,13 +88,13 @@ def spread_pixels(ensemble: Members, truth: Floats, row_weights: Floats, keys: C
         for first in range(0, width, BLOCK):
             count = _present(truth[row], first, columns)
             for i in range(members):
-                _take(ensemble[i, row], columns, count, single, double[i])
-            _moments(double, 0, 2, count, mean, squares)
+                _take(ensemble[i, row], columns, count, single, halves[i % 2][i // 2])
+            _moments(halves[0], count, mean, squares)
             for k in range(count):
                 single[k] = squares[k]
             for k in range(count):
                 keys[pixel + k] = np.int64(bits[k]) << 32 | (pixel + k)
-            _moments(double, 1, 2, count, mean, squares)
+            _moments(halves[1], count, mean, squares)
             for k in range(count):
                 sums[pixel + k, 0] = w
                 sums[pixel + k, 1] = w * squares[k] / (members // 2 - 1)
@@ -123,16 +124,16 @@ def _present(truth: Floats, first: int, columns: Counts) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _moments(x: Floats, first: int, step: int, count: int, mean: Floats, squares: Floats) -> None:
-    """Write the mean of every `step`th member from the first, and the sum of the squared differences from it."""
+def _moments(x: Floats, count: int, mean: Floats, squares: Floats) -> None:
+    """Write the members' mean, and the sum of their squared differences from it."""
     mean[:count], squares[:count] = 0.0, 0.0
-    for i in range(first, len(x), step):
+    for i in range(len(x)):
         a = x[i]
         for k in range(count):
             mean[k] += a[k]
     for k in range(count):
-        mean[k] /= (len(x) - first + step - 1) // step
-    for i in range(first, len(x), step):
+        mean[k] /= len(x)
+    for i in range(len(x)):
         a = x[i]
         for k in range(count):
             squares[k] += (a[k] - mean[k]) ** 2
@@ -188,7 +189,7 @@ def _above(x: Floats, ceiling: Members, columns: Counts, count: int) -> int:
 def _add_errors(x: Floats, y: Floats, w: float, count: int, spare: Floats, sums: Floats) -> None:
     """Add error, absolute and squared error of the members' mean, and the members' variance."""
     mean, squares = spare[0], spare[1]
-    _moments(x, 0, 1, count, mean, squares)
+    _moments(x, count, mean, squares)
     error, absolute, squared, variance = sums[0], sums[1], sums[2], sums[3]
     for k in range(count):
         error[k] += w * (mean[k] - y[k])

@@ -33,13 +33,18 @@ from corrstore.datasets.samples.input_shift import read_shift
 from corrstore.datasets.samples.preparation import Preparation, prepare
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.storage.ownership import one_writer
-from corrstore.datasets.store.build_record import BuildRecord, read_build_record, write_build_record, write_plans
+from corrstore.datasets.store.build_record import (
+    BuildRecord,
+    is_before_build_record,
+    read_build_record,
+    write_build_record,
+    write_plans,
+)
 from corrstore.datasets.store.constants import Constants, constants_from_records, constants_from_store
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     ARCHIVES,
     CHECKSUMS,
-    COPIES,
     LEDGER,
     MEASUREMENTS,
     PAIRS,
@@ -55,8 +60,6 @@ from corrstore.datasets.store.ledger import (
 from corrstore.datasets.store.recorded import Recorded, read_recorded
 from corrstore.datasets.store.records import read_moments, record_of
 
-_FIRST = ("owner-", *(key.removeprefix(f"{LEDGER}/") for key in (UNFINISHED, CHECKSUMS, COPIES)))
-"""The beginnings of the names in a ledger that a build may write before the build record."""
 _LITTLE = 1 << 30  # bytes that are read sooner than workers start
 
 
@@ -110,7 +113,7 @@ def _begun(recipe: Recipe, folder: Folder, repair: bool) -> BuildRecord | None:
     """Return the build record of a build of the same recipe in the folder; raises BadInput where it holds another."""
     build_record = healthy_build_record(folder) if repair else read_build_record(folder)
     if build_record is None:
-        if set(folder.names("")) - {LEDGER} or not all(name.startswith(_FIRST) for name in folder.names(LEDGER)):
+        if not is_before_build_record(folder):
             raise BadInput(f"{folder.url} holds something that is no store; give another --output")
         return None
     refuse_changes(build_record, recipe, folder.url)

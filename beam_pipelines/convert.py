@@ -21,6 +21,7 @@ from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.storage.ownership import one_writer
 from corrstore.datasets.store.build_record import (
     BuildRecord,
+    is_before_build_record,
     read_build_record,
     read_plan,
     write_build_record,
@@ -59,7 +60,7 @@ def convert(old: Folder, new: Folder, runner: Runner, console: Console) -> Repor
     plan = StorePlan(recipe, normalisations)
     build_record = BuildRecord(recipe, build_json["rules"], Constants(normalisations, build_json["constants"]["notes"]))
     begun = read_build_record(new)
-    if (begun is None and new.names("")) or (begun is not None and begun.recipe.content != recipe.content):
+    if not is_before_build_record(new) if begun is None else begun.recipe.content != recipe.content:
         raise BadInput(f"{new.url} holds something else; give the path of a new folder")
     if begun is not None and is_finished(new, plan):
         return read_report(new)

@@ -18,8 +18,12 @@ from corrstore.datasets.store.constants import Constants
 from corrstore.datasets.store.layout import LAYOUT_VERSION, stored_normalisation
 from corrstore.datasets.store.ledger import (
     BUILD,
+    CHECKSUMS,
+    COPIES,
+    LEDGER,
     PLANS,
     SAMPLES_IN_ROW_GROUP,
+    UNFINISHED,
     damaged,
     parquet_bytes,
     parsed_table,
@@ -27,6 +31,9 @@ from corrstore.datasets.store.ledger import (
     read_own,
     write_json,
 )
+
+_FIRST = ("owner-", *(key.removeprefix(f"{LEDGER}/") for key in (UNFINISHED, CHECKSUMS, COPIES)))
+"""The beginnings of the names in a ledger that may be written before the build record."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class BuildRecord:
     recipe: Recipe
     rules: dict[str, Any]
     constants: Constants | None = None
+
+
+def is_before_build_record(folder: Folder) -> bool:
+    """Return whether the folder holds nothing but what may be written before the build record."""
+    return set(folder.names("")) <= {LEDGER} and all(name.startswith(_FIRST) for name in folder.names(LEDGER))
 
 
 def write_build_record(folder: Folder, build_record: BuildRecord) -> None:

@@ -47,8 +47,10 @@ def frozen(module: Module, device: torch.device | str) -> Module:
 
     On a CPU its weights lie with the channels last, in which a forecast of the demonstration takes 7 % less time.
     """
-    layout = torch.channels_last if torch.device(device).type == "cpu" else torch.preserve_format
-    return module.to(device, memory_format=layout).eval().requires_grad_(False)
+    if torch.device(device).type == "cpu":
+        for each in module.parameters():
+            each.data = each.contiguous(memory_format=torch.channels_last) if each.dim() == 4 else each.data
+    return module.to(device).eval().requires_grad_(False)
 
 
 def _network(config: RunConfig, in_channels: int, out_channels: int, *, noise_conditioned: bool) -> UNet:

@@ -77,6 +77,10 @@ def test_a_conversion_that_was_interrupted_continues_and_a_finished_one_does_not
         new.remove(key)
     convert(old, new, Runner(workers=1), QUIET)
     assert {key: new.read(key) for key in new.all_keys()} == whole
+    new.remove("")
+    (Path(new.url) / "ledger").mkdir(parents=True)  # what a conversion leaves that could not write its first file
+    convert(old, new, Runner(workers=1), QUIET)
+    assert {key: new.read(key) for key in new.all_keys()} == whole
     convert(old, new, Runner(workers=1), QUIET)
     assert {key: new.read(key) for key in new.all_keys()} == whole
 

@@ -30,21 +30,23 @@ def add_pixels(
     tail_crps: Floats,
     quantile_loss: Floats,
     squares: Floats,
-    standing: Counts,
-    ranks: Counts,
-    reached: Counts,
-    beyond: Counts,
+    standing: Floats,
+    ranks: Floats,
+    reached: Floats,
+    beyond: Floats,
 ) -> None:
-    """Add the pixels of an ensemble (member, lat, lon) to sums and counts, whose axes `pixel_sums` tells.
+    """Add the pixels of an ensemble (member, lat, lon) to sums, whose axes `pixel_sums` tells.
 
-    Sums have a last axis [BLOCK], counts, which have no weight yet, a first axis [row].
+    Up to `squares` they have a last axis [BLOCK]; the others are counted in each row before they get its weight.
     """
     members, height, width = ensemble.shape
     x, y, spare = np.empty((members, BLOCK)), np.empty(BLOCK), np.empty((3, BLOCK))
     sorting, sorted_members = np.empty((2, members, BLOCK), np.float32), np.empty((members, BLOCK))
     columns, below, equal = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    standing_count, rank_count = np.zeros(standing.shape, np.int64), np.zeros(ranks.shape, np.int64)
+    reached_count = np.zeros(reached.shape, np.int64)
     for row in range(height):
-        w = row_weights[row]
+        w, outside, above = row_weights[row], 0, 0
         for first in range(0, width, BLOCK):
             count = _present(truth[row], first, columns)
             for k in range(count):
@@ -59,15 +61,20 @@ def add_pixels(
                 _add_quantile_loss(sorted_members, y, quantiles[q], w, count, quantile_loss[q])
             _count(x, y, count, below, equal)
             for k in range(count):
-                standing[row, below[k], equal[k]] += 1
-                ranks[row, below[k] + int((equal[k] + 1) * lots[row, columns[k]])] += 1
+                standing_count[below[k], equal[k]] += 1
+                rank_count[below[k] + int((equal[k] + 1) * lots[row, columns[k]])] += 1
             for t in range(thresholds.size):
                 _add_crps(sorted_members, y, thresholds[t], w, count, spare, tail_crps[t])
-                _add_reached(x, y, thresholds[t], count, below, reached[row, t])
+                _add_reached(x, y, thresholds[t], count, below, reached_count[t])
             for i in range(members):
-                beyond[row, 0] += _outside(x[i], lowest, highest, count)
+                outside += _outside(x[i], lowest, highest, count)
                 if len(ceiling):
-                    beyond[row, 1] += _above(x[i], ceiling[min(i, len(ceiling) - 1), row], columns, count)
+                    above += _above(x[i], ceiling[min(i, len(ceiling) - 1), row], columns, count)
+        _add_row(standing_count.ravel(), w, standing.ravel())
+        _add_row(rank_count, w, ranks)
+        _add_row(reached_count.ravel(), w, reached.ravel())
+        beyond[0] += w * outside
+        beyond[1] += w * above
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -137,6 +144,14 @@ def _moments(x: Floats, count: int, mean: Floats, squares: Floats) -> None:
         a = x[i]
         for k in range(count):
             squares[k] += (a[k] - mean[k]) ** 2
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_row(counts: Counts, w: float, sums: Floats) -> None:
+    """Add the counts of a row, and begin the next one's from 0."""
+    for k in range(counts.size):
+        sums[k] += w * counts[k]
+        counts[k] = 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -54,15 +54,18 @@ def pixel_sums(
 
     A sum is that of BLOCK sums, each of every so manieth pixel, so that large domains lose no digits.
     """
-    members, rows, events = len(ensemble), len(row_weights), len(thresholds)
+    members, events = len(ensemble), len(thresholds)
     limit = np.empty((0, *truth.shape), np.float32) if ceiling is None else ceiling
     shapes = (4,), (), (events,), (len(quantiles),), (members + 1, members + 1)
-    axes = (members + 1, members + 1), (members + 1,), (events, members + 1, 2), (2,)
-    sums, counts = [np.zeros((*shape, BLOCK)) for shape in shapes], [np.zeros((rows, *each), np.int64) for each in axes]
+    sums = [np.zeros((*shape, BLOCK)) for shape in shapes]
+    standing, ranks = np.zeros((members + 1, members + 1)), np.zeros(members + 1)
+    reached, beyond = np.zeros((events, members + 1, 2)), np.zeros(2)
     lowest, highest = map(float, valid_range)
-    add_pixels(ensemble, truth, row_weights, lots, thresholds, quantiles, lowest, highest, limit, *sums, *counts)
+    add_pixels(
+        *(ensemble, truth, row_weights, lots, thresholds, quantiles, lowest, highest, limit),
+        *(*sums, standing, ranks, reached, beyond),
+    )
     errors, crps, tail_crps, quantile_loss, squares = (each.sum(axis=-1) for each in sums)
-    standing, ranks, reached, beyond = (np.tensordot(row_weights, each, 1) for each in counts)
     weight = standing.sum()
     hits, brier, reliability = _event_sums(reached, probabilities)
     found = PixelSums(

@@ -264,6 +264,11 @@ def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _W
     axes = recipe.axes
     for index in work.stale:
         folder.remove(f"{RECORDS}/{record_of(axes, index)}")
+    if constants is not None:
+        plan = StorePlan(recipe, constants.normalisations)
+        for key in (plan.shard_key(role, index) for role in plan.roles for index in work.stale):
+            if not folder.has_object(key):
+                folder.remove(key)  # a folder or the like lies there
     wanted = pa.array([*work.samples, *work.measured], pa.int64())
     planned = pairs if constants is None else pairs.filter(pc.is_in(pairs["index"], wanted))
     write_plans(folder, planned)

@@ -50,6 +50,9 @@ def _shard_faults(
     except FileNotFoundError:
         yield f"{row.key} is not there"
         return
+    except DamagedData:
+        yield f"{row.key} is no file that can be read"
+        return
     if len(content) != row.bytes or checksum(content) != row.sha256:
         yield f"{row.key} has {len(content)} bytes and not the checksum of the {row.bytes} that were written"
         return

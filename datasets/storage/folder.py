@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
+import stat
 import time
 import uuid
 from contextlib import suppress
@@ -18,7 +20,12 @@ from corrstore.datasets.errors import BadInput, DamagedData, cannot_write
 from corrstore.datasets.storage.credentials import holds_credentials
 
 _TEMPORARY = ".partial-"
-_NO_FILE = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP}  # a folder, a file above it, or links in a circle
+_NO_FILE = {
+    errno.ENOTDIR: "a file lies above it",
+    errno.ELOOP: "links lead in a circle",
+    errno.EACCES: "it may not be read",
+}
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 _ABANDONED = 3600.0  # seconds
 
 
@@ -53,8 +60,12 @@ class Folder:
         return f"{self.url.rstrip('/')}/{key}" if key else self.url.rstrip("/")
 
     def write(self, key: str, content: bytes) -> None:
-        """Write the object whole, or not at all; replaces what is there."""
+        """Write the object whole, or not at all; replaces what is there, also a link. Nothing outside is written.
+
+        Raises BadInput where a folder above the object is a link, or a folder lies in its place.
+        """
         if self.is_local:
+            self._refuse_links_above(key)
             write_file_atomically(Path(self.path(key)), content)
         else:
             self._remote().pipe_file(self.path(key), content)
@@ -62,6 +73,7 @@ class Folder:
     def create(self, key: str, content: bytes) -> bool:
         """Write the object whole where there is none of that key; False where there is one."""
         if self.is_local:
+            self._refuse_links_above(key)
             return create_file(Path(self.path(key)), content)
         try:
             self._remote().pipe_file(self.path(key), content, mode="create")
@@ -70,7 +82,7 @@ class Folder:
         return True
 
     def read(self, key: str) -> bytes:
-        """The object's bytes; FileNotFoundError where there is none, DamagedData where a folder lies in its place."""
+        """The object's bytes; FileNotFoundError where there is none, DamagedData where what lies there is no file."""
         if self.is_local:
             with self.open(key) as file:
                 return file.read()
@@ -80,12 +92,17 @@ class Folder:
         """The object as a file to read parts of; raises as `read`."""
         if not self.is_local:
             return self._remote().open(self.path(key), "rb")
+        path = Path(self.path(key))
         try:
-            return Path(self.path(key)).open("rb")
+            kind = stat.S_IFMT(path.stat().st_mode)
+            if kind == stat.S_IFREG:
+                return path.open("rb")
+            why = f"but {_KINDS.get(kind, 'a device')}"
         except OSError as error:
             if error.errno not in _NO_FILE:
                 raise
-            raise DamagedData(f"{self.path(key)} is no file ({error.strerror}); move it away") from None
+            why = f"as {_NO_FILE[error.errno]}"
+        raise DamagedData(f"{path} is no file {why}; move it away")
 
     def exists(self, key: str = "") -> bool:
         """Tell whether there is an object or a folder of that key."""
@@ -98,6 +115,20 @@ class Folder:
         if self.is_local:
             return Path(self.path(key)).is_file()
         return self._remote().isfile(self.path(key))
+
+    def size(self, key: str) -> int | None:
+        """The size of the object in bytes; None where there is none."""
+        if not self.is_local:
+            return int(self._remote().info(self.path(key))["size"]) if self.has_object(key) else None
+        with suppress(OSError):
+            state = Path(self.path(key)).stat()
+            if stat.S_ISREG(state.st_mode):
+                return state.st_size
+        return None
+
+    def is_link(self, key: str) -> bool:
+        """Tell whether what lies there is a symbolic link, wherever it leads."""
+        return self.is_local and Path(self.path(key)).is_symlink()
 
     def names(self, key: str) -> list[str]:
         """The sorted names of the objects directly in the folder `key`; unfinished ones are not among them."""
@@ -124,10 +155,20 @@ class Folder:
         return sorted(found.removeprefix(f"{path.rstrip('/')}/") for found in remote.find(path))
 
     def remove(self, key: str) -> None:
-        """Remove an object or a folder with all that is in it; nothing happens where there is none."""
-        if self.exists(key):
-            filesystem = fsspec.filesystem("file") if self.is_local else self._remote()
-            filesystem.rm(self.path(key), recursive=True)
+        """Remove an object or a folder with all that is in it, of a link the link; nothing happens where there is none.
+
+        Raises BadInput where a folder above is a link.
+        """
+        if not self.is_local:
+            if self.exists(key):
+                self._remote().rm(self.path(key), recursive=True)
+            return
+        self._refuse_links_above(key)
+        path = Path(self.path(key))
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif key:
+            path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what killed writers left unfinished an hour ago or earlier; later ones may be at work."""
@@ -136,6 +177,18 @@ class Folder:
                 with suppress(OSError):
                     if time.time() - path.stat().st_mtime > _ABANDONED:
                         path.unlink()
+
+    def _refuse_links_above(self, key: str) -> None:
+        """Raise BadInput where a folder between this one and the object is a link: it may lead anywhere."""
+        *above, _ = key.split("/")
+        place = self.url
+        for name in above:
+            place = f"{place}/{name}"
+            if Path(place).is_symlink():
+                raise BadInput(
+                    f"{place} is a symbolic link, through which nothing is written; put the folder itself there, and"
+                    " give the same command again"
+                )
 
     def _remote(self) -> Any:
         return self._remote_and_path()[0]

@@ -108,11 +108,15 @@ def damaged(folder: Folder, key: str, how: str, heal: str = "") -> DamagedData:
 def read_own(folder: Folder, key: str, parse: Callable[[bytes], _Parsed], heal: str = "") -> _Parsed:
     """Return what `parse` makes of a file of ours; raises DamagedData, whatever is wrong with it: see `damaged`."""
     try:
-        return parse(folder.read(key))
-    except CorrstoreError:
-        raise
+        content = folder.read(key)
     except FileNotFoundError:
         raise damaged(folder, key, "it is not there", heal) from None
+    except DamagedData:
+        raise damaged(folder, key, "what lies there is no file that can be read", heal) from None
+    try:
+        return parse(content)
+    except CorrstoreError:
+        raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             raise  # of the file system, not of the file's content

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorstore as ts
 import zarr
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from corrstore.datasets.store.layout import LAYOUT_VERSION, StorePlan, fingerpri
 from corrstore.datasets.store.ledger import (
     LEDGER,
     METADATA,
+    SHARDS,
+    UNFINISHED,
     check_objects,
     damaged,
     parsed_table,
@@ -116,7 +119,11 @@ class Store:
 
     @cached_property
     def arrays(self) -> dict[str, ts.TensorStore]:
-        """The tensorstore arrays of the roles [*axes, channel, lat, lon]; raises BadInput as `key_value_spec`."""
+        """The tensorstore arrays of the roles [*axes, channel, lat, lon]; raises BadInput as `key_value_spec`.
+
+        Raises DamagedData where their metadata is not what was written.
+        """
+        check_objects(self.folder, lambda key: key in {f"{role}/{METADATA}" for role in self.roles})
         specs = {role: {"driver": "zarr3", "kvstore": key_value_spec(self.folder, role)} for role in self.roles}
         return {role: ts.open(spec, open=True, read=True).result() for role, spec in specs.items()}
 
@@ -128,8 +135,8 @@ class Store:
     def stored(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[Any]:
         """Return one sample's normalised values [channel, lat, lon].
 
-        Raises BadInput for an unknown role, and where the sample is not valid unless `allow_invalid`; DamagedData where
-        its shard is not there or a checksum in it is wrong.
+        Raises BadInput for an unknown role, and where the sample is not valid unless `allow_invalid`; DamagedData as
+        `check_shard`, and where a checksum in the shard is wrong.
         """
         self._check_role(role)
         if not self.axes.due[index]:
@@ -139,13 +146,37 @@ class Store:
                 f"sample {index} ({self.axes.label(index)}) of {self.folder.url} is not valid; skip it, or read it with"
                 " allow_invalid=True"
             )
-        key = self.plan.shard_key(role, index)
-        if not self.folder.exists(key):
-            raise self._damaged(key, index, "is not there")
+        self.check_shard(role, index)
         try:
             return np.asarray(self.group[role][self.axes.position(index)])  # type: ignore[index]
         except ValueError as error:
-            raise self._damaged(key, index, f"cannot be read ({str(error).splitlines()[0]})") from None
+            raise self._damaged(role, index, f"cannot be read ({str(error).splitlines()[0]})") from None
+
+    def check_shard(self, role: StoredRole, index: int) -> None:
+        """Raise DamagedData where a sample's shard is no file, or has another size than was written.
+
+        So another sample's shard in its place is found, whose own checksums are right. While a build is at work, the
+        sizes are not compared.
+        """
+        found = self.folder.size(self.plan.shard_key(role, index))
+        if found is None:
+            raise self._damaged(role, index, "is not there, or is no file")
+        if found == self._shard_sizes[role].get(index, found) or self.folder.exists(UNFINISHED):
+            return
+        self.__dict__.pop("_shard_sizes")  # a build may have ended since they were read
+        if found != (stated := self._shard_sizes[role].get(index, found)):
+            raise self._damaged(role, index, f"has {found:,} bytes, not the {stated:,} that were written")
+
+    @cached_property
+    def _shard_sizes(self) -> dict[str, dict[int, int]]:
+        """The bytes of each shard, by role and index."""
+        columns = ["index", "role", "bytes"]
+        rows = read_own(self.folder, SHARDS, lambda content: parsed_table(content, columns))
+        return {
+            role: dict(zip(*(part[name].to_pylist() for name in ("index", "bytes")), strict=True))
+            for role in self.roles
+            for part in [rows.filter(pc.equal(rows["role"], role))]
+        }
 
     def physical(self, role: StoredRole, index: int, allow_invalid: bool = False) -> NDArray[np.float64]:
         """Return one sample in physical units [channel, lat, lon], float64: the values that the statistics describe.
@@ -180,7 +211,8 @@ class Store:
         check_objects(self.folder, lambda key: key.startswith(f"{name}/"))
         return np.asarray(self.group[name][...])  # type: ignore[index]
 
-    def _damaged(self, key: str, index: int, how: str) -> DamagedData:
+    def _damaged(self, role: StoredRole, index: int, how: str) -> DamagedData:
+        key = self.plan.shard_key(role, index)
         return DamagedData(
             f"{self.folder.path(key)}, the shard of sample {index} ({self.axes.label(index)}), {how}; run"
             f" `corrstore verify {self.folder.url}`, then build with --repair"

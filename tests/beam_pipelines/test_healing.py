@@ -87,31 +87,68 @@ def test_a_file_that_is_gone_or_another_one_is_found_and_healed(brief, copy, key
     assert digest(copy) == before
 
 
-def test_a_folder_or_a_link_to_itself_in_the_place_of_a_file_is_damage_too(brief, copy):
-    before = digest(copy)
-    folders = [
-        BUILD,
-        REPORT,
-        "lat/c/0",
-        "time/zarr.json",
-        "ledger/pairs.parquet",
-        "ledger/records/20200601T0600.parquet",
-    ]
-    links = ["lon/c/0", "valid/c/0"]
-    shard = "target/c/1/0/0/0"
-    for key in (*folders, *links, shard):
-        (copy / key).unlink()
-        if key in links:
-            (copy / key).symlink_to(copy / key)
-        else:
-            (copy / key / "within").mkdir(parents=True)
-    verdict = check(copy)
-    assert verdict.rebuild == [1] and {*folders[:-1], *links} <= set(verdict.damaged)
-    with pytest.raises(BadInput, match=rf"{shard}.*move away"):
-        build_in_process(brief[0], copy, repair=True)
-    shutil.rmtree(copy / shard)
+KINDS = ("folder", "link to itself", "link to nothing", "link to another", "pipe", "device")
+
+
+def no_file(path: Path, kind: str, other: Path) -> None:
+    """Put something that is not the file of before in the place of the file."""
+    path.unlink()
+    if kind == "folder":
+        (path / "within").mkdir(parents=True)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        leads_to = {"link to itself": path, "link to nothing": path.with_name("nothing"), "device": Path("/dev/zero")}
+        path.symlink_to(leads_to.get(kind, other))
+
+
+def test_what_is_no_file_in_the_place_of_shards_is_refused_found_and_healed(brief, copy, tmp_path):
+    before, other = digest(copy), Path(shutil.copy(copy / "input/c/3/0/0/0", tmp_path / "other"))
+    places = [("target", index) for index in range(5)] + [("input", 1)]
+    for kind, (role, index) in zip(KINDS, places, strict=True):
+        no_file(copy / f"{role}/c/{index}/0/0/0", kind, other)
+    store = open_store(str(copy))
+    for role, index in places:
+        for read in (store.stored, store.check_shard):
+            with pytest.raises(DamagedData, match=rf"{role}/c/{index}/0/0/0, the shard of sample {index} .*--repair"):
+                read(role, index)
+    faults = list(check(copy).faults.values())
+    assert [len(each) for each in faults] == [1, 2, 1, 1, 1]
+    assert all(f"{role}/c/{index}/0/0/0" in " ".join(faults[index]) for role, index in places)
     build_in_process(brief[0], copy, repair=True)
-    assert digest(copy) == before
+    assert digest(copy) == before and not [path for path in copy.rglob("*") if path.is_symlink()]
+    assert other.read_bytes() == (copy / "input/c/3/0/0/0").read_bytes()
+
+
+def test_what_is_no_file_in_the_place_of_any_other_is_found_and_healed(brief, copy, tmp_path):
+    before, other = digest(copy), Path(shutil.copy(copy / "zarr.json", tmp_path / "other"))
+    record = "ledger/records/20200601T0600.parquet"
+    keys = [BUILD, REPORT, "lat/c/0", "time/zarr.json", "target/zarr.json", "valid/c/0", "ledger/pairs.parquet", record]
+    for kind, key in zip((*KINDS[::-1], "pipe", "folder"), keys, strict=True):
+        no_file(copy / key, kind, other)
+    with pytest.raises(DamagedData, match="target/zarr"):
+        _ = open_store(str(copy)).arrays
+    verdict = check(copy)
+    assert verdict.rebuild == [1] and set(keys[:-1]) <= set(verdict.damaged)
+    build_in_process(brief[0], copy, repair=True)
+    assert digest(copy) == before and not [path for path in copy.rglob("*") if path.is_symlink()]
+    assert other.read_bytes() == (copy / "zarr.json").read_bytes()
+
+
+def test_nothing_is_written_or_removed_through_a_linked_folder(brief, copy, tmp_path):
+    outside, place = tmp_path / "outside", copy / "target/c/1"
+    shutil.move(place, outside)
+    place.symlink_to(outside)
+    (outside / "0/0/0").write_bytes(b"damaged")
+    with pytest.raises(BadInput, match=r"target/c/1 is a symbolic link, through which nothing is written"):
+        build_in_process(brief[0], copy, repair=True)
+    with pytest.raises(BadInput):
+        Folder(str(copy)).remove("target/c/1/0/0/0")
+    assert (outside / "0/0/0").read_bytes() == b"damaged"
+    Folder(str(copy)).remove("target/c/1")
+    assert outside.exists() and not place.is_symlink()
+    build_in_process(brief[0], copy, repair=True)
+    assert digest(copy) == digest(brief[1])
 
 
 def test_a_digit_of_the_constants_is_damage_also_in_stores_of_before(brief, copy):

@@ -153,6 +153,9 @@ def recorded_store(store: Store) -> dict[str, Any]:
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Return the content of a checkpoint file, or of the best one in a run's folder, on the CPU; errors as above."""
     file = _file(path)
+    if os.path.lexists(file) and not file.is_file():
+        begins = "the run begins anew without it" if file.name == LAST else f"name the run's {LAST} in its place"
+        raise DamagedData(f"{file} is no file that can be read; remove it: {begins}")
     if not file.is_file():
         raise BadInput(f"no checkpoint {file}; train first, or name a run's folder or one of its .pt files")
     damaged = DamagedData(
@@ -172,7 +175,8 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
 
 def _file(path: Path | str) -> Path:
-    return Path(path) / BEST if Path(path).is_dir() else Path(path)
+    is_run = Path(path).is_dir() and Path(path).name not in (BEST, LAST)
+    return Path(path) / BEST if is_run else Path(path)
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:

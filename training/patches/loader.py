@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ class Loader:
         self.cost = ReadCost(store, self.geometry)
         self.arrays = {role: _complete(array, store) for role, array in store.arrays.items()}
         self.buffers = BufferPool()
+        self._looked_at: set[int] = set()
         self.patches, self.waited, self.bytes_read, self.bytes_used = 0, 0.0, 0, 0
 
     def batches(self, spans: Iterable[Span]) -> Iterator[Batch]:
@@ -82,6 +83,10 @@ class Loader:
 
     def _start_reads(self, span: Span) -> tuple[Batch, list[Any]]:
         draws = self.order.draws(*span)
+        if self.store.folder.is_local:  # tensorstore would wait for a pipe for ever, and takes another sample's shard
+            for role, sample in product(ROLES, {draw.sample for draw in draws} - self._looked_at):
+                self.store.check_shard(role, sample)
+            self._looked_at.update(draw.sample for draw in draws)
         windows = [self.geometry.window(draw.patch) for draw in draws]
         batch = Batch(
             span[0],

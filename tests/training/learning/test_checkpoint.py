@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_a_checkpoint_cut_short_is_refused_by_name(demo_store, regression_run, t
     (tmp_path / "cut.pt").write_bytes(content[: int(kept * len(content))])
     with pytest.raises(DamagedData, match=r"cut\.pt is damaged or cut short"):
         load_checkpoint(tmp_path / "cut.pt", demo_store)
+
+
+@pytest.mark.parametrize(("name", "heals"), [(LAST, "begins anew without it"), (BEST, "name the run's last.pt")])
+def test_a_pipe_or_a_folder_in_the_place_of_a_checkpoint_is_no_checkpoint(tmp_path, name, heals):
+    for put in (os.mkfifo, os.mkdir):
+        run = tmp_path / put.__name__
+        run.mkdir()
+        put(run / name)
+        with pytest.raises(DamagedData, match=rf"{name} is no file that can be read; remove it: .*{heals}"):
+            read_checkpoint(run / name)
 
 
 def test_a_flipped_bit_in_the_weights_is_found(demo_store, regression_run, tmp_path):

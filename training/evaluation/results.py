@@ -250,7 +250,8 @@ class Evaluation:
         total = tally.total
         (variable,) = (each.variable for each in self.channels if each.name == channel)
         every = functions(self.domain, variable)
-        shapes = {name: function(total).shape[1:] for name, function in every.items()}
+        with np.errstate(divide="ignore", invalid="ignore"):  # a region may have no pixel of the channel
+            shapes = {name: function(total).shape[1:] for name, function in every.items()}
 
         def scored(counts: Floats) -> Floats:
             sums = tally.summed(counts @ units)

@@ -169,8 +169,10 @@ class Store:
 
     @cached_property
     def _shard_sizes(self) -> dict[str, dict[int, int]]:
-        """The bytes of each shard, by role and index."""
+        """The bytes of each shard, by role and index; none where the ledger has no table of them."""
         columns = ["index", "role", "bytes"]
+        if not self.folder.exists(SHARDS):
+            return {role: {} for role in self.roles}
         rows = read_own(self.folder, SHARDS, lambda content: parsed_table(content, columns))
         return {
             role: dict(zip(*(part[name].to_pylist() for name in ("index", "bytes")), strict=True))

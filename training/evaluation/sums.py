@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import parquet_bytes, parsed_table, read_own
 
-RECORD_FORM = 2
+RECORD_FORM = 3
 """The form of the records; it changes with what their sums mean, so that others are made anew."""
 
 Key = tuple[str, str, str, str]

@@ -107,6 +107,9 @@ def test_energy_and_variogram_scores_are_their_definitions():
                 ours = np.mean([abs(np.take(m, k, axis) - np.take(m, k + lag, axis)) ** 0.5 for m in members], axis=0)
                 squares.append((abs(near - far) ** 0.5 - ours) ** 2)
     assert scores.variogram(found)[0] == pytest.approx(np.concatenate(squares).mean(), rel=1e-5)
+    alone = np.full(truth.shape, np.nan)
+    alone[3, 4] = truth[3, 4]
+    assert np.isnan(scores.variogram(tally(members, alone, DOMAIN))).all()  # no pair of pixels
 
 
 def test_what_lies_outside_the_physical_range_or_above_the_temperature_is_counted():

@@ -37,14 +37,14 @@ def fraction_errors(
     return errors / truth.size
 
 
-def variogram_score(ensemble: NDArray[np.float32], truth: Floats, lags: Sequence[int]) -> float:
-    """Return the variogram score of order 1/2 (Scheuerer and Hamill 2015, Mon. Wea. Rev. 143, 1321).
+def variogram_score(ensemble: NDArray[np.float32], truth: Floats, lags: Sequence[int]) -> Floats:
+    """Return the variogram score of order 1/2 (Scheuerer and Hamill 2015, Mon. Wea. Rev. 143, 1321), and 1.
 
-    The mean over the pairs of pixels that are so many lags apart along rows or columns and both have a truth; 0
+    The mean over the pairs of pixels that are so many lags apart along rows or columns and both have a truth; 0 and 0
     without any.
     """
     total, count = _variogram(ensemble, truth, np.array(lags))
-    return total / count if count else 0.0
+    return np.array([total / count, 1.0]) if count else np.zeros(2)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

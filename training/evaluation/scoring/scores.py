@@ -140,7 +140,7 @@ def energy(tally: Tally) -> Floats:
 
 def variogram(tally: Tally) -> Floats:
     """The variogram score of order 1/2, in the channel's units."""
-    return tally.variogram / tally.samples
+    return tally.variogram[:, 0] / tally.variogram[:, 1]
 
 
 def pit(tally: Tally) -> Floats:

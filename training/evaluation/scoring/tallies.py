@@ -76,7 +76,7 @@ class Tally:
     [sample, threshold] is fair, of values raised to the threshold. `quantile_loss` [sample, quantile]; `outside`
     [sample], the weight of what lies outside the physical range; `above` [sample], of what lies above the ceiling, such
     as a dew point above the temperature, NaN without a ceiling; `samples` [sample] is 1 where there is any truth, and
-    `energy` and `variogram` [sample] are of the whole field.
+    `energy` [sample] is of the whole field, and so is `variogram` [sample, 2], beside it 1 where there are pairs.
 
     Of a wind, under its eastward component: `vector` [sample, 2], weight and squared error of the vector, zero of other
     channels; `flow` and `truth_flow` [sample, 3, bin] as in winds.py, zero where not `whole`; [sample, 0, 0] of others.

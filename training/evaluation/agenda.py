@@ -147,6 +147,8 @@ def _check(opened: Opened) -> None:
             f"{forecast.folder.url} has {', '.join(forecast.header.channels)}, none of which is a target of"
             f" {truth.store.folder.url}: {', '.join(truth.names)}; give a store that has some of them"
         )
+    for region in opened.comparison.regions.values():
+        opened.mask(region)
     for name, source in opened.baselines.items():
         if not set(source.names) & {each.name for each in opened.channels}:
             raise BadInput(

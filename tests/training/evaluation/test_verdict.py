@@ -92,6 +92,17 @@ def found(demo_store, folder):
     )
 
 
+def test_a_wrong_region_is_refused_before_anything_is_scored(demo_store, folder, tmp_path):
+    path = tmp_path / "regions.yaml"
+    path.write_text("west: {bx: [102, 31, 103, 33]}\n")
+    with pytest.raises(BadInput, match=r"regions.yaml: region west:\n  bx: no such key.*it may be box"):
+        read_regions(path)
+    path.write_text("far: {box: [1, 2, 3, 4]}\n")
+    compared = compare(demo_store.folder.url, str(folder / "ours"), regions=read_regions(path))
+    with pytest.raises(BadInput, match=r"a region of box \(1.0, 2.0, 3.0, 4.0\) has no pixel of the domain"):
+        make_agenda(compared)
+
+
 def test_the_error_growth_of_the_baseline_comes_out_by_lead(found):
     channel = found.channels[0]
     assert found.leads == ["3h", "6h", "9h", "12h"]

@@ -116,7 +116,8 @@ class Opened:
                 )
             inside &= (numbers >= region.at_least) & (numbers < region.below)
         if not inside.any():
-            raise BadInput(f"region {region} has no pixel of the domain, {grid}; give other bounds")
+            bounds = ", ".join(f"{key} {value}" for key, value in region.model_dump(exclude_unset=True).items())
+            raise BadInput(f"a region of {bounds} has no pixel of the domain, {grid}; give other bounds")
         return inside
 
 

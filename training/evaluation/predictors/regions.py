@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_mapping, read_text
 
 
@@ -25,10 +26,8 @@ class Region(BaseModel):
 def read_regions(path: Path) -> dict[str, Region]:
     """Return the regions of a YAML file by name; raises BadInput, which names file and key, for what is none."""
     content = parsed_mapping(read_text(path), str(path))
-    try:
-        regions = {str(name): Region.model_validate(value) for name, value in content.items()}
-    except ValidationError as error:
-        raise BadInput(f"{path}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}; write box or static") from None
+    keys = f"there are {', '.join(Region.model_fields)}"
+    regions = {str(name): validated(Region, value, f"{path}: region {name}", keys) for name, value in content.items()}
     if "all" in regions:
         raise BadInput(f"{path}: 'all' is the whole domain; give the region another name")
     return regions

@@ -153,9 +153,10 @@ def test_a_lead_of_a_single_run_is_named(demo_store, tmp_path):
     assert any("samples at 3h, 6h, 9h, 12h without other runs at its lead" in note for note in agenda.notes)
 
 
-def test_a_pixel_that_a_baseline_lacks_is_left_out_for_all_and_counted(demo_store, folder, tmp_path, found):
+@pytest.mark.parametrize("missing", [np.nan, np.inf])
+def test_a_pixel_that_a_baseline_lacks_is_left_out_for_all_and_counted(demo_store, folder, tmp_path, missing):
     def holed(init, lead):
-        return np.where(np.arange(demo_store.grid("target").shape[1]) < 2, np.nan, 1.0)
+        return np.where(np.arange(demo_store.grid("target").shape[1]) < 2, missing, 1.0)
 
     runs_of(demo_store, str(tmp_path / "holed"), holed)
     lacking = evaluate(demo_store.folder.url, str(folder / "ours"), baselines={"holed": str(tmp_path / "holed")})
@@ -178,7 +179,8 @@ def test_the_report_of_runs_has_a_scorecard_and_what_it_must_say(demo_store, fol
 def test_what_cannot_be_compared_is_refused(demo_store, folder):
     store, ours = demo_store.folder.url, str(folder / "ours")
     for settings, message in (
-        ({"match": "newest"}, "available=6h"),
+        ({"match": "newest"}, "--match newest: expected available=6h"),
+        ({"match": "available=six"}, "--match available=six: 'six' is not a duration"),
         ({"baselines": {REGRESSION: ours}}, "another one"),
         ({"baselines": {"none": str(folder)}}, "no training store"),
     ):

@@ -142,8 +142,11 @@ def compare(
     if match is not None:
         key, _, value = match.partition("=")
         if key != "available":
-            raise BadInput(f"match: got {match!r}, expected available=6h: the age that a baseline's run must have")
-        available = parse_duration(value)
+            raise BadInput(f"--match {match}: expected available=6h, the age that a baseline's run must have")
+        try:
+            available = parse_duration(value)
+        except BadInput as error:
+            raise BadInput(f"--match {match}: {error}") from None
     for name, url in (baselines or {}).items():
         if name in (*PREDICTORS, PERSISTENCE, CLIMATOLOGY, "truth"):
             raise BadInput(f"baseline {name!r} has the name of a predictor; give another one")

@@ -78,20 +78,20 @@ def block_record(name: str, samples: Iterable[Mapping[Key, Floats]]) -> SumsReco
 
 def residual_sums(residual: Floats) -> Floats:
     """Return count, sum and sum of squares of the present numbers."""
-    known = residual[~np.isnan(residual)]
+    known = residual[np.isfinite(residual)]
     return np.array([known.size, known.sum(), np.square(known).sum()])
 
 
 def spectrum_sums(residual: Floats, waves: Wavenumbers) -> Floats:
     """Return 1, mean, mean square and the variance in each bin of a whole field; zeros of one that lacks pixels."""
-    if np.isnan(residual).any():
+    if not np.isfinite(residual).all():
         return np.zeros(3 + len(waves.widths))
     return np.array([1.0, residual.mean(), np.square(residual).mean(), *waves.variance(residual)])
 
 
 def cell_sums(error: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, int]) -> Floats:
     """Return count and sum [2, lat, lon] of the present errors of fine points, each in its cell (row, column)."""
-    known = ~np.isnan(error)
+    known = np.isfinite(error)
     cells = (rows[:, None] * shape[1] + columns)[known]
     count = np.bincount(cells, minlength=shape[0] * shape[1])
     total = np.bincount(cells, error[known], minlength=shape[0] * shape[1])

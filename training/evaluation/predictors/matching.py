@@ -32,10 +32,13 @@ class Matched:
 
 
 def matched(sample: ScoredSample, channel: Channel, fit: Fit | None, record: SumsRecord) -> Matched:
-    """Return the matched fields of a channel; what is left out is counted in the record, beside the truth's pixels."""
+    """Return the matched fields of a channel; what is left out is counted in the record, beside the truth's pixels.
+
+    A number that is not finite is missing.
+    """
     truth, predictions = sample.truth(channel), sample.predictions(channel, fit)
-    present, above = ~np.isnan(truth), above_ground(sample, channel)
-    known = {name: ~np.isnan(each).any(axis=0) for name, each in predictions.items()}
+    present, above = np.isfinite(truth), above_ground(sample, channel)
+    known = {name: np.isfinite(each).all(axis=0) for name, each in predictions.items()}
     common = np.logical_and.reduce([present, *known.values()])
     lacked = {name: present & ~each for name, each in {**known, "": common}.items()}
     if above is not None:

@@ -44,9 +44,11 @@ from corrstore.datasets.store.constants import Constants, constants_from_records
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     ARCHIVES,
+    BUILD,
     CHECKSUMS,
     LEDGER,
     MEASUREMENTS,
+    METADATA,
     PAIRS,
     RECORDS,
     SAMPLES,
@@ -91,6 +93,8 @@ def build(
     where another process builds there; a folder that this call made and wrote no sample into is then removed again.
     """
     recipe = with_cell_methods(recipe)
+    if repair and folder.exists(BUILD) and not folder.exists(METADATA):
+        build(recipe, folder, runner, console)  # it was not finished, or has lost what it ends with
     build_record = _begun(recipe, folder, repair)
     states = _states(recipe)
     if not (repair or refresh) and _is_done(recipe, folder, build_record, states):
@@ -267,8 +271,7 @@ def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _W
     if constants is not None:
         plan = StorePlan(recipe, constants.normalisations)
         for key in (plan.shard_key(role, index) for role in plan.roles for index in work.stale):
-            if not folder.has_object(key):
-                folder.remove(key)  # a folder or the like lies there
+            folder.remove_obstacle(key)
     wanted = pa.array([*work.samples, *work.measured], pa.int64())
     planned = pairs if constants is None else pairs.filter(pc.is_in(pairs["index"], wanted))
     write_plans(folder, planned)

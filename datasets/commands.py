@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -48,12 +49,21 @@ def error_console() -> Console:
 
 
 def print_json(content: Any) -> None:
-    """Print JSON for a script."""
-    print(json.dumps(content, indent=2, default=_plain))
+    """Print JSON for a script; a number that is not finite is null, since JSON has none."""
+    print(json.dumps(_plain(content), indent=2, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)  # a NumPy number
+    """Return the content with keys and values that JSON has."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()  # of a NumPy number
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def fall_short(share: float, allowed: float, lacking: int, samples: int) -> None:

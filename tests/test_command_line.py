@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from typer.main import get_command
 
 from corrstore.command_line import app
+from corrstore.datasets.commands import print_json
 from tests.command import corrstore
 from tests.conftest import small_recipe_content
 from tests.paths import ROOT
@@ -160,3 +162,8 @@ def test_a_full_disk_and_a_folder_that_is_none_end_differently(tmp_path):
         )
         assert ended.stdout.startswith(f"cannot write {folder}"), ended.stderr
         assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "file"]
+
+
+def test_numbers_that_are_not_finite_are_null_in_json(capsys):
+    print_json({"value": np.float32(np.nan), "each": [np.inf, (1.5, np.int64(2))], "time": np.datetime64("2020-06-01")})
+    assert json.loads(capsys.readouterr().out) == {"value": None, "each": [None, [1.5, 2]], "time": "2020-06-01"}

@@ -241,10 +241,11 @@ def _draw_and_score(forecast: DrawnForecast, agenda: Agenda, kept: Kept, share: 
     from corrstore.datasets.storage.folder import Folder, absolute
     from corrstore.training.evaluation.pages.files import write_evaluation
     from corrstore.training.evaluation.records.drawing import DrawnScores
-    from corrstore.training.evaluation.records.records import Records
+    from corrstore.training.evaluation.records.records import Records, refuse_other_content
 
     output = Path(forecast.folder.url) / "evaluation"
     records = Records(agenda, Folder(absolute(str(output))))
+    refuse_other_content(records.folder)
     scores = DrawnScores(records, forecast, kept, share.rank, share.world_size, torch.get_num_threads())
     share.console.print(
         f"{chosen}: {len(agenda.keys)} samples to score, {len(records.scores_todo)} of them now;"

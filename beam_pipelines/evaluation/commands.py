@@ -63,10 +63,12 @@ def evaluate(
     from corrstore.datasets.storage.ownership import one_writer
     from corrstore.training.evaluation.agenda import make_agenda
     from corrstore.training.evaluation.pages.files import write_evaluation
+    from corrstore.training.evaluation.records.records import refuse_other_content
 
+    folder = Folder(absolute(str(output)))
+    refuse_other_content(folder)
     comparison = asked_comparison(truth, forecast, baseline, match, regions, persistence, climatology)
     agenda = make_agenda(comparison, allow_training)
-    folder = Folder(absolute(str(output)))
     with one_writer(folder, "", "evaluates"):
         found = replace(run_evaluate(agenda, folder, beam_runner(context, workers), notices), block_days=block_days)
         write_evaluation(found, agenda, output)

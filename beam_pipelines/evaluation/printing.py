@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rich import box
 from rich.table import Table
 
-from corrstore.catalog.printing.wording import number, units
+from corrstore.catalog.printing.wording import NONE, number, units
 from corrstore.datasets.commands import results
 from corrstore.training.evaluation.groups import ALL, SEASONS
 from corrstore.training.evaluation.pages.scorecard import cards, verdict
@@ -34,14 +35,15 @@ def print_pair(pair: Pair) -> None:
     """Print two evaluations in words, and their differences by lead and by season; a dot marks what is significant."""
     for sentence in pair.verdict:
         results.print(sentence, highlight=False, markup=False)
-    titles = ("channel", "lead", "season", "region", "A", "B", "B worse by", "95 % interval", "", "effective\nsamples")
+    titles = ["channel", "lead", "season", "region", "A", "B"]
+    titles += ["B worse\nby", "95 %\ninterval", "", "effective\nsamples"]
     table = Table(*titles, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for each in (each for each in pair.differences if each.period in (ALL, *SEASONS)):
-        low, high = number(each.low, 2), number(each.high, 2)
+        interval = NONE if np.isnan(each.low) else f"{number(each.low, 2)} to {number(each.high, 2)}"
         table.add_row(
             *(f"{each.channel} {units(each.units)}", each.lead, each.period, each.region),
             *(number(each.a, 3), number(each.b, 3)),
-            *(number(each.difference, 2), f"{low} to {high}", "●" if each.significant else ""),
+            *(number(each.difference, 2), interval, "●" if each.significant else ""),
             number(each.effective, 2),
         )
     results.print(table)

@@ -17,10 +17,11 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from corrstore.beam_pipelines.spreading.failures import forget_failures, raise_failure, write_failure
 from corrstore.beam_pipelines.spreading.progress import Progress
 from corrstore.beam_pipelines.spreading.watch import watching_workers
-from corrstore.datasets.errors import BadInput, CorrstoreError
+from corrstore.datasets.errors import BadInput, CorrstoreError, OutOfResources
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.records import TaskRecord, write_task_record
 
+_RUNS_AGAIN = "see that its scheduler and workers run, and all see the output's folder; the same command goes on"
 _MANY = 4  # samples for each worker, from which processes of their own pay
 
 
@@ -42,6 +43,11 @@ class Runner:
         """Return whether no option names another runner."""
         return not any(option.startswith("--runner") for option in self.options)
 
+    @property
+    def named(self) -> str:
+        """Return the option that names the runner, for messages."""
+        return next((option for option in self.options if option.startswith("--runner")), "the embedded runner")
+
     def processes(self, samples: int) -> int:
         """Return the number of processes that the embedded runner works with on that many samples."""
         return min(self.workers or os.cpu_count() or 1, -(-samples // _MANY))
@@ -53,6 +59,7 @@ class Runner:
         """
         options = PipelineOptions(list(self.options), save_main_session=False)
         if not self.is_embedded:
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what ends the run is told, once
             try:
                 return beam.Pipeline(options=options)
             except ValueError as error:
@@ -107,14 +114,20 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
             _ = work | "Do" >> beam.ParDo(WriteTaskRecord(task, folder, place, failures))
     except CorrstoreError:
         raise
-    except Exception:
+    except Exception as error:
         raise_failure(folder, failures)
+        if not runner.is_embedded and (isinstance(error, OSError) or type(error).__module__.startswith("distributed")):
+            raise OutOfResources(f"{runner.named}: {error or type(error).__name__}; {_RUNS_AGAIN}") from None
         raise
     finally:
         forget_failures(folder, failures)
-    left = len(folder.names(place)) - before
-    if left < len(indices):
-        raise BadInput(
-            f"workers left {left} of {len(indices)} records in {folder.path(place)}; do they all see that folder?"
-            " Start the same command again to go on"
-        )
+    _check_records(len(folder.names(place)) - before, len(indices), folder.path(place), runner)
+
+
+def _check_records(left: int, expected: int, place: str, runner: Runner) -> None:
+    """Raise OutOfResources where some records are absent, and BadInput where all are."""
+    found = f"{runner.named} has ended, and left {left} of {expected} records in {place}"
+    if not left:
+        raise BadInput(f"{found}; give a folder that its workers see under this name")
+    if left < expected:
+        raise OutOfResources(f"{found}; {_RUNS_AGAIN}")

@@ -9,11 +9,10 @@ from corrstore.catalog.pages.activity import most_active
 from corrstore.catalog.pages.fields import fields_of
 from corrstore.catalog.pages.store_page import store_page
 from corrstore.catalog.pages.store_summary import summarise_store
-from corrstore.catalog.pages.templates import page_templates
+from corrstore.catalog.pages.templates import page_templates, write_page
 from corrstore.catalog.queries.series import SeriesReader
 from corrstore.catalog.tables.description import describe_store
 from corrstore.catalog.tables.entry import RegistrationTables
-from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.store.opening import Store
 
 
@@ -30,4 +29,4 @@ def write_report(store: Store, output: Path) -> None:
     summary = summarise_store(tables, read, row, "present")
     fields = fields_of(store, most_active(summary, read), MOST_PICTURE_BYTES)
     page = store_page(page_templates(), summary, fields, tables.rows("sources", [registration.store]), index=None)
-    write_file_atomically(output, page.encode())
+    write_page(output, page)

@@ -1,11 +1,17 @@
-"""The templates of pages."""
+"""The templates of pages, and the file that a page is written to."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import jinja2
 
 from corrstore.catalog.printing import wording
 from corrstore.catalog.printing.markup import plain
+from corrstore.datasets.errors import BadInput
+from corrstore.datasets.storage.folder import write_file_atomically
+
+_BEGINS = b"<!doctype html"
 
 
 def page_templates() -> jinja2.Environment:
@@ -20,3 +26,12 @@ def page_templates() -> jinja2.Environment:
     environment.globals["wording"] = wording
     environment.filters["plain"] = plain
     return environment
+
+
+def write_page(output: Path, page: str) -> None:
+    """Write a page; raises BadInput where another kind of file lies there, or it cannot be written."""
+    if output.is_file():
+        with output.open("rb") as file:
+            if file.read(len(_BEGINS)).lower() not in (_BEGINS, b""):
+                raise BadInput(f"{output} is there and is no page; give another --output")
+    write_file_atomically(output, page.encode())

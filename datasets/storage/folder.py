@@ -126,10 +126,6 @@ class Folder:
                 return state.st_size
         return None
 
-    def is_link(self, key: str) -> bool:
-        """Tell whether what lies there is a symbolic link, wherever it leads."""
-        return self.is_local and Path(self.path(key)).is_symlink()
-
     def names(self, key: str) -> list[str]:
         """The sorted names of the objects directly in the folder `key`; unfinished ones are not among them."""
         if self.is_local:
@@ -157,6 +153,8 @@ class Folder:
     def remove(self, key: str) -> None:
         """Remove an object or a folder with all that is in it, of a link the link; nothing happens where there is none.
 
+        Where no folder, but a file or the like, lies above it, there is none.
+
         Raises BadInput where a folder above is a link.
         """
         if not self.is_local:
@@ -168,7 +166,21 @@ class Folder:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif key:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
+
+    def remove_obstacle(self, key: str) -> None:
+        """Remove what keeps an object from being written: a folder in its place, or no folder above it.
+
+        Raises BadInput as `remove`.
+        """
+        if self.is_local and not self.has_object(key):
+            parts = key.split("/")
+            for above in ("/".join(parts[:count]) for count in range(1, len(parts))):
+                if os.path.lexists(self.path(above)) and not Path(self.path(above)).is_dir():
+                    self.remove(above)
+                    return
+            self.remove(key)
 
     def sweep(self) -> None:
         """Remove what killed writers left unfinished an hour ago or earlier; later ones may be at work."""

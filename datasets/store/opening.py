@@ -163,7 +163,7 @@ class Store:
             raise self._damaged(role, index, "is not there, or is no file")
         if found == self._shard_sizes[role].get(index, found) or self.folder.exists(UNFINISHED):
             return
-        self.__dict__.pop("_shard_sizes")  # a build may have ended since they were read
+        self.__dict__.pop("_shard_sizes", None)  # a build may have ended since they were read
         if found != (stated := self._shard_sizes[role].get(index, found)):
             raise self._damaged(role, index, f"has {found:,} bytes, not the {stated:,} that were written")
 

@@ -180,7 +180,7 @@ def test_a_table_that_changed_is_refused_with_the_difference(archive, tmp_path):
 def test_workers_that_leave_nothing_make_no_store(recipe, tmp_path, monkeypatch):
     """Workers that see another disk than the driver leave nothing on its own."""
     monkeypatch.setattr("corrstore.beam_pipelines.spreading.spread.write_task_record", lambda *_: None)
-    with pytest.raises(BadInput, match="workers left 0 of"):
+    with pytest.raises(BadInput, match="the embedded runner has ended, and left 0 of"):
         build_in_process(recipe, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 

@@ -79,11 +79,22 @@ def test_without_a_verdict_that_names_damage_a_repair_verifies_first_and_may_be_
 
 
 @pytest.mark.parametrize("key", ["zarr.json", "ledger/copies/build.json", BUILD, MANIFEST, REPORT, "valid/c/0"])
-def test_a_file_that_is_gone_or_another_one_is_found_and_healed(brief, copy, key):
+def test_a_flipped_bit_in_a_file_is_found_and_healed(brief, copy, key):
     before = digest(copy)
     flip(copy / key, 300 if key == "zarr.json" else None)
     assert check(copy).damaged == [key]
     build_in_process(brief[0], copy, repair=True)
+    assert digest(copy) == before
+
+
+@pytest.mark.parametrize("kind", ["nothing", "link to nothing"])
+def test_a_repair_goes_on_where_the_metadata_is_gone(brief, copy, kind):
+    before = digest(copy)
+    (copy / "zarr.json").unlink()
+    if kind == "link to nothing":
+        (copy / "zarr.json").symlink_to(copy / "nothing")
+    flip(copy / "target/c/1/0/0/0")
+    assert build_in_process(brief[0], copy, repair=True).written == 1
     assert digest(copy) == before
 
 
@@ -133,6 +144,15 @@ def test_what_is_no_file_in_the_place_of_any_other_is_found_and_healed(brief, co
     build_in_process(brief[0], copy, repair=True)
     assert digest(copy) == before and not [path for path in copy.rglob("*") if path.is_symlink()]
     assert other.read_bytes() == (copy / "zarr.json").read_bytes()
+
+
+@pytest.mark.parametrize("place", ["target/c/1", "input/c"])
+def test_what_is_no_folder_above_shards_is_found_and_healed(brief, copy, place):
+    shutil.rmtree(copy / place)
+    (copy / place).write_text("a note")
+    assert check(copy).rebuild
+    build_in_process(brief[0], copy, repair=True)
+    assert digest(copy) == digest(brief[1])
 
 
 def test_nothing_is_written_or_removed_through_a_linked_folder(brief, copy, tmp_path):

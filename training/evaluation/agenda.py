@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from corrstore.datasets.errors import BadInput
-from corrstore.datasets.recipe.sample_axes import format_lead, sample_key
+from corrstore.datasets.recipe.sample_axes import format_lead, sample_key, sample_label
 from corrstore.training.evaluation.predictors.comparison import Comparison, Opened
 from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
@@ -97,7 +97,7 @@ def make_agenda(comparison: Comparison, allow_training: bool = False, drawn: For
         if not lacks:
             chosen.append(each)
     if complete and not chosen and lacking.most_common(1)[0][0] in comparison.baselines:
-        raise BadInput(f"no sample of {comparison.forecast} is in every baseline; they lack {dict(lacking)}")
+        raise BadInput(_nothing_shared(opened, lacking, complete))
     if not chosen:
         raise BadInput(
             f"{comparison.forecast}: none of its {len(header.times)} times is complete and has a valid sample in"
@@ -136,6 +136,21 @@ def make_agenda(comparison: Comparison, allow_training: bool = False, drawn: For
     return Agenda(comparison, chosen, keys, leads, len(header.times) - len(chosen), notes, marked)
 
 
+def _nothing_shared(opened: Opened, lacking: Counter[str], complete: list[int]) -> str:
+    """Return the message for a forecast of which every sample is in one baseline or another not there."""
+    header, name = opened.forecast.header, lacking.most_common(1)[0][0]
+    source = opened.baselines[name]
+    kinds = ["runs" if each else "valid times" for each in (header.inits, source.has_runs)]
+    ours = ", ".join(sample_label(header.valid_times[t], header.init_times[t]) for t in complete[:2])
+    fix = "give a baseline of the same kind" if kinds[0] != kinds[1] else "give a baseline that has these times"
+    if kinds == ["runs", "runs"] and opened.comparison.available is None:
+        fix += ", or --match available=6h for its newest run that was there by then"
+    return (
+        f"baseline {name}={opened.comparison.baselines[name]}, of {kinds[1]}, lacks {lacking[name]} of the"
+        f" {len(complete)} samples of {opened.comparison.forecast}, of {kinds[0]} ({ours}, ...); {fix}"
+    )
+
+
 def _check(opened: Opened) -> None:
     forecast, truth = opened.forecast, opened.truth
     if min(truth.grid.shape) < 2:
@@ -147,12 +162,13 @@ def _check(opened: Opened) -> None:
             f"{forecast.folder.url} has {', '.join(forecast.header.channels)}, none of which is a target of"
             f" {truth.store.folder.url}: {', '.join(truth.names)}; give a store that has some of them"
         )
-    for region in opened.comparison.regions.values():
-        opened.mask(region)
+    for name in opened.comparison.regions:
+        opened.mask(name)
     for name, source in opened.baselines.items():
         if not set(source.names) & {each.name for each in opened.channels}:
             raise BadInput(
-                f"baseline {name}={opened.comparison.baselines[name]} has {', '.join(source.names)}, none of the scored"
+                f"baseline {name}={opened.comparison.baselines[name]} has {', '.join(source.names) or 'no target'},"
+                " none of the scored"
                 f" channels {', '.join(each.name for each in opened.channels)}; give another store"
             )
     for channel in opened.channels if opened.comparison.climatology else []:

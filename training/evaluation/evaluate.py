@@ -53,7 +53,7 @@ def score_sample(
     """
     sample = ScoredSample(opened, position)
     domain = Domain.of_grid(opened.truth.grid)
-    masks = {name: opened.mask(region) for name, region in opened.comparison.regions.items()}
+    masks = {name: opened.mask(name) for name in opened.comparison.regions}
     together: dict[str, list[Channel]] = {}
     for channel in in_order(opened.channels):
         together.setdefault(beside(channel) or channel.name, []).append(channel)

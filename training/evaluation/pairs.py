@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +53,8 @@ class Difference(NamedTuple):
     reservation: str
 
 
-class Pair(NamedTuple):
+@dataclass(frozen=True)
+class Pair:
     """Two evaluations on the samples that both have, and how they are compared."""
 
     descriptions: tuple[Description, Description]
@@ -60,7 +63,7 @@ class Pair(NamedTuple):
     predictor: str
     score: str
 
-    @property
+    @cached_property
     def differences(self) -> list[Difference]:
         """The differences of all channels and leads in each region, then of all channels and parts of the period.
 
@@ -151,7 +154,10 @@ def paired(url_a: str, url_b: str, predictor: str | None = None, score: str = "c
             _check_truth(
                 of, a.regional[region, channel, named], b.regional[region, channel, named], keys, (ours, theirs)
             )
-    return Pair((ours, theirs), a, b, named, score)
+    pair = Pair((ours, theirs), a, b, named, score)
+    if not any(np.isfinite(each.difference) for each in pair.differences):
+        raise BadInput(f"the {named} has no {score} in any channel; give another --score or --predictor")
+    return pair
 
 
 def _check_truth(of: str, a: Tally, b: Tally, keys: list[str], descriptions: tuple[Description, Description]) -> None:

@@ -82,8 +82,8 @@ class Forecast:
     def write(self, part: Part, fields: NDArray[np.float32]) -> None:
         """Write a part: fields (channel, lat, lon) in physical units."""
         if self.header.format == "zarr":
-            with writing(self.folder.path()):
-                for channel, field in zip(self.header.channels, fields, strict=True):
+            for channel, field in zip(self.header.channels, fields, strict=True):
+                with writing(self.folder.path(self._chunk(part, channel))):
                     self._array(variable_name(channel, part))[self.header.place(part)] = field
             return
         leading = (None,) * len(self.header.place(part))

@@ -17,6 +17,7 @@ from torch import Tensor
 from corrstore.datasets.errors import BadInput, CorrstoreError, DamagedData, fault_of_file, writing
 from corrstore.datasets.grids.grid import grid_from_dict
 from corrstore.datasets.recipe.parts import ROLES
+from corrstore.datasets.storage.folder import absolute
 from corrstore.datasets.store.opening import Store
 from corrstore.training.diffusion.edm import Denoiser
 from corrstore.training.diffusion.levels import NoiseLevels
@@ -144,7 +145,7 @@ def recorded_store(store: Store) -> dict[str, Any]:
     """Return what a checkpoint keeps of the store that it was trained on."""
     attributes = store.attributes
     return {
-        "url": store.folder.url,
+        "url": absolute(store.folder.url),
         "fingerprint": store.fingerprint,
         "fingerprint_fields": attributes["fingerprint_fields"],
     }

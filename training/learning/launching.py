@@ -19,9 +19,11 @@ from corrstore.datasets.recipe.samples import SplitsSpec
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import damaged, read_json, write_json
 from corrstore.datasets.store.opening import Store, open_store
+from corrstore.training.learning.checkpoint import BEST
 from corrstore.training.run_config import RunConfig
 
 RUN_RECORD = "config.json"
+_NAMES = (RUN_RECORD, BEST, "log.csv", "validation.csv", "shares.csv")
 
 
 class Query(BaseModel):
@@ -132,6 +134,16 @@ def check_start(run: Path, asked: str | None) -> str | None:
             f" {asked}; give another folder, or leave out --from"
         )
     return begun_from
+
+
+def refuse_other_content(run: Path) -> None:
+    """Raise BadInput where the folder holds a store, a forecast or files of a run's names, and no record of a run."""
+    others = [name for name in ("zarr.json", *_NAMES) if (run / name).exists()]
+    with suppress(DamagedData):
+        if (run / RUN_RECORD).exists() and read_run_record(run):
+            return
+    if others:
+        raise BadInput(f"{run} holds {', '.join(others)}, and no run of corrstore; give another --output")
 
 
 def write_run_record(

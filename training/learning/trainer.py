@@ -29,7 +29,7 @@ from corrstore.training.learning.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from corrstore.training.learning.launching import Query, check_start, write_run_record
+from corrstore.training.learning.launching import Query, check_start, refuse_other_content, write_run_record
 from corrstore.training.learning.learner import Learner
 from corrstore.training.learning.processes import SINGLE_PROCESS, Processes
 from corrstore.training.learning.run_log import RunLog
@@ -87,6 +87,7 @@ def _train(
         begun_from = check_start(output, begun_from)
         learner, best = _resumed(store, config, output, device, processes)
     else:
+        refuse_other_content(output)
         learner, best = Learner(config, store, device, _parent(store, config, regression, device), processes), None
         if start is not None:
             begin_from(learner, start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -41,6 +42,7 @@ from corrstore.training.forecasts.forecast import ForecastSampler
 from corrstore.training.forecasts.header import Header, Part
 from corrstore.training.forecasts.selection import Selection
 from corrstore.training.forecasts.settings import SamplingSettings
+from tests.command import corrstore
 from tests.conftest import QUIET
 from tests.models import trained_on
 from tests.results import forecast_of
@@ -145,16 +147,30 @@ def test_workers_leave_records_that_are_not_made_again(demo_store, forecast, eva
     agenda, folder = make_agenda(compare(demo_store.folder.url, forecast.folder.url)), Folder(str(tmp_path))
     assert spread_evaluation(agenda, folder, Runner(workers=1), QUIET).csv == evaluation.csv
     place = tmp_path / "records" / agenda.digest
-    (tmp_path / "records" / "older").mkdir()
+    for name in ("0123456789abcdef", "notes"):
+        (tmp_path / "records" / name).mkdir()
     (place / "scores" / f"{agenda.keys[0]}.parquet").unlink()
     kept = {path: path.stat().st_mtime_ns for path in [*place.glob("fits/*"), *place.glob("scores/*")]}
     assert len(kept) == 3
     assert spread_evaluation(agenda, folder, Runner(workers=1), QUIET).table.equals(evaluation.table)
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
-    assert [path.name for path in (tmp_path / "records").iterdir()] == [agenda.digest]
+    assert {path.name for path in (tmp_path / "records").iterdir()} == {agenda.digest, "notes"}
     (place / "scores" / f"{agenda.keys[0]}.parquet").write_bytes(b"nothing")
     with pytest.raises(DamagedData, match="remove it"):
         spread_evaluation(agenda, folder, Runner(workers=1), QUIET)
+    shutil.copy(*(place / "scores" / f"{key}.parquet" for key in agenda.keys[1::-1]))
+    with pytest.raises(DamagedData, match=f"it is the record of {agenda.keys[1]}"):
+        spread_evaluation(agenda, folder, Runner(workers=1), QUIET)
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(demo_store, forecast, tmp_path):
+    (tmp_path / "records/radiosondes").mkdir(parents=True)
+    (tmp_path / "scores.csv").write_text("mine")
+    options = ["--truth", demo_store.folder.url, "--forecast", forecast.folder.url]
+    for output in (tmp_path, demo_store.folder.url, forecast.folder.url):
+        ended = corrstore("evaluate", *options, "--output", output)
+        assert ended.returncode == 2 and "is no evaluation; give another --output" in ended.stderr, ended.stderr
+    assert (tmp_path / "scores.csv").read_text() == "mine" and (tmp_path / "records/radiosondes").is_dir()
 
 
 @pytest.mark.slow

@@ -80,6 +80,15 @@ def test_scores_of_events_are_those_of_the_package(members):
             assert ours(found)[0, i] == pytest.approx(float(getattr(theirs, name)()), abs=1e-6, nan_ok=True), name
 
 
+@pytest.mark.parametrize("south", [10.0, 20.3, 31.7, 38.0])
+def test_an_event_at_every_pixel_tells_no_skill(south):
+    grid = RectilinearGrid.from_box(north=south + 2, south=south, west=100.0, east=103.0, step=0.1)
+    wet = np.ones((2, *grid.shape), np.float32)
+    found = tally(wet, wet[0], Domain.of_grid(grid), THRESHOLDS)
+    assert np.isnan(scores.ets(found)).all() and np.isnan(scores.hss(found)).all()
+    assert (scores.csi(found) == 1).all()
+
+
 def test_quantile_scores_are_those_of_the_package():
     found = tally(*rain(8, 6), DOMAIN)
     ensemble, truth = arrays(*rain(8, 6))

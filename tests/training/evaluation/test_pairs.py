@@ -110,6 +110,8 @@ def test_what_cannot_be_paired_is_refused_in_one_line(folders, tmp_path):
         paired(folders["a"], folders["null"], "persistence")
     with pytest.raises(BadInput, match="none that has one number"):
         paired(folders["a"], folders["null"], score="fss")
+    with pytest.raises(BadInput, match="the regression has no spread in any channel"):
+        paired(folders["a"], folders["null"], REGRESSION, "spread")
     content = json.loads(Path(folders["a"], "evaluation.json").read_text())
     (tmp_path / "evaluation.json").write_text(json.dumps({**content, "grid": {}}))
     with pytest.raises(DamagedData, match="evaluate again"):
@@ -198,6 +200,12 @@ def test_the_command_prints_the_table_or_json_and_writes_a_page(folders, tmp_pat
     assert ended.returncode == 0 and "significantly worse in 1" in ended.stdout and "●" in ended.stdout
     text = page.read_text()
     assert "SYNTHETIC" in text and text.count("●") == 1 and 'src="http' not in text
+    description = Path(shutil.copytree(folders["a"], tmp_path / "a")) / "evaluation.json"
+    ended = corrstore("compare", tmp_path / "a", folders["louder"], "--output", description)
+    assert ended.returncode == 2 and "evaluation.json is there and is no page" in ended.stderr
+    next(description.parent.glob("records/*/scores/*")).unlink()
+    ended = corrstore("compare", description.parent, folders["louder"])
+    assert ended.returncode == 1 and "make it again with `corrstore evaluate --truth" in ended.stderr
     ended = corrstore("compare", folders["a"], folders["louder"], "--json", "--score", "rmse")
     rows = {row["channel"]: row for row in json.loads(ended.stdout) if row["period"] == "all"}
     assert rows["t2m"]["significant"] and set(rows) == set(CHANNELS)

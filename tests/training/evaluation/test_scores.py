@@ -217,6 +217,17 @@ def test_a_spectrum_adds_up_to_the_variance(height, width, seed):
     assert waves.variance(field).sum() == pytest.approx(field.var(), rel=1e-10)
 
 
+@pytest.mark.parametrize("size", [8, 31, 40])
+def test_a_spectrum_is_that_of_the_anomaly_also_of_float32(size):
+    """A constant field has no variance, and a mean a million times the anomaly's size changes nothing."""
+    grid = RectilinearGrid.from_box(north=40.0, south=40.0 - size * 0.1, west=100.0, east=104.5, step=0.1)
+    waves = Wavenumbers.of_grid(grid)
+    assert not waves.variance(np.full(grid.shape, 285.3, np.float32)).any()
+    anomaly = waves.noise(waves.centres**-4.0, np.random.default_rng(size))
+    field = (95000 + anomaly / anomaly.std()).astype(np.float32)
+    np.testing.assert_allclose(waves.variance(field), waves.variance(field.astype(np.float64)), rtol=0.01)
+
+
 def test_the_variance_of_a_wave_is_in_the_bin_of_its_wavelength():
     waves = Wavenumbers((60, 80), (3.0, 2.0))
     x = (np.arange(80) + 0.5) * 2.0

@@ -99,8 +99,28 @@ def test_a_wrong_region_is_refused_before_anything_is_scored(demo_store, folder,
         read_regions(path)
     path.write_text("far: {box: [1, 2, 3, 4]}\n")
     compared = compare(demo_store.folder.url, str(folder / "ours"), regions=read_regions(path))
-    with pytest.raises(BadInput, match=r"a region of box \(1.0, 2.0, 3.0, 4.0\) has no pixel of the domain"):
+    with pytest.raises(BadInput, match=r"region far, box \(1.0, 2.0, 3.0, 4.0\), has no pixel of the domain"):
         make_agenda(compared)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{box: [106, 29, 103, 32]}", "got west 106, east 103"),
+        ("{static: orog}", "a static channel and its bounds"),
+        ("{at_least: 3}", "a static channel and its bounds"),
+        ("{static: orog, at_least: 3000, below: 2000}", "at_least 3000 is not lower than below 2000"),
+        ("{static: orog, at_least: .nan}", "a finite number"),
+        ("{static: orog, at_least: true}", "a number"),
+        ("{box: ['103', 29, 106, 32]}", "a number"),
+        ("{}", "give a box"),
+    ],
+)
+def test_a_region_without_meaning_is_refused_with_file_and_name(tmp_path, text, message):
+    path = tmp_path / "regions.yaml"
+    path.write_text(f"basin: {text}\n")
+    with pytest.raises(BadInput, match=rf"(?s)regions.yaml: region basin:.*{message}"):
+        read_regions(path)
 
 
 def test_the_error_growth_of_the_baseline_comes_out_by_lead(found):
@@ -179,6 +199,7 @@ def test_the_report_of_runs_has_a_scorecard_and_what_it_must_say(demo_store, fol
 def test_what_cannot_be_compared_is_refused(demo_store, folder):
     store, ours = demo_store.folder.url, str(folder / "ours")
     for settings, message in (
+        ({"match": "available=6h"}, "give a --baseline"),
         ({"match": "newest"}, "--match newest: expected available=6h"),
         ({"match": "available=six"}, "--match available=six: 'six' is not a duration"),
         ({"baselines": {REGRESSION: ours}}, "another one"),

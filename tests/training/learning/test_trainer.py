@@ -229,6 +229,15 @@ def test_a_run_of_other_settings_is_refused_with_what_differs(demo_store, runs):
     assert train(demo_store, CONFIG.model_copy(update={"prefetch": 9}), runs / "regression") == 24
 
 
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(demo_store, tmp_path):
+    for name in ("config.json", "zarr.json", "log.csv"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("{}")
+        with pytest.raises(BadInput, match=f"{name}, and no run of corrstore"):
+            train(demo_store, CONFIG, tmp_path / name)
+        assert [each.name for each in (tmp_path / name).iterdir()] == [name]
+
+
 @pytest.mark.parametrize(
     ("stage", "regression", "message"),
     [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from corrstore.catalog.pages.templates import write_page
 from corrstore.catalog.printing.wording import is_synthetic
-from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.training.evaluation.groups import ALL
 from corrstore.training.evaluation.pages.report import templates
 from corrstore.training.evaluation.pages.scorecard import colour
@@ -39,7 +39,7 @@ def write_pair_page(pair: Pair, output: Path) -> None:
             synthetic=is_synthetic(*(each.title for each in pair.descriptions)),
         )
     )
-    write_file_atomically(output, page.encode())
+    write_page(output, page)
 
 
 def share(each: Difference) -> float:

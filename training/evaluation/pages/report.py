@@ -13,9 +13,8 @@ import numpy as np
 from corrstore.catalog.drawing.charts import HEIGHT, WIDTH
 from corrstore.catalog.drawing.figures import Map
 from corrstore.catalog.drawing.pictures import Frame
-from corrstore.catalog.pages.templates import page_templates
+from corrstore.catalog.pages.templates import page_templates, write_page
 from corrstore.catalog.printing.wording import is_synthetic
-from corrstore.datasets.storage.folder import write_file_atomically
 from corrstore.datasets.variables.channels import Channel
 from corrstore.training.evaluation.agenda import Agenda
 from corrstore.training.evaluation.pages.axes import Chart
@@ -76,6 +75,7 @@ def write_evaluation_report(
         .render(
             evaluation=evaluation,
             header=header,
+            evaluation_of=agenda.comparison,
             recipe=store.recipe,
             fingerprint=store.fingerprint,
             synthetic=is_synthetic(store.recipe.name, store.recipe.title, header.title),
@@ -98,7 +98,7 @@ def write_evaluation_report(
             box=(WIDTH, HEIGHT),
         )
     )
-    write_file_atomically(output, page.encode())
+    write_page(output, page)
 
 
 def sure_biases(evaluation: Evaluation) -> list[Bias]:

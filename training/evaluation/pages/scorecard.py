@@ -47,7 +47,7 @@ def colour(gain: Gain | None) -> str:
     """Return the background of a cell: the colour of the target for a gain, of a mark for a loss, by its size."""
     if gain is None or not np.isfinite(gain.value):
         return "var(--well)"
-    share = round(100 * min(abs(gain.value) / _FULL_COLOUR, 1.0) * 0.75)
+    share = round(min(abs(gain.value) / _FULL_COLOUR, 1.0) * 45)
     return f"color-mix(in srgb, var(--{'target' if gain.value > 0 else 'mark'}) {share}%, var(--card))"
 
 
@@ -72,7 +72,7 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
             f" {'is' if sure < 2 else 'are'} significant."
         )
         if lost := crossing(card):
-            said.append(f"Lower at the first lead, but not at a later one: {', '.join(lost)}.")
+            said.append(f"Lower than {card.reference} at the first lead, but not: {', '.join(lost)}.")
     return said
 
 

@@ -100,9 +100,9 @@ class Opened:
         names = [each.variable for each in self.truth.store.recipe.static]
         return self.truth.store.static[names.index(name)][self.truth.window] if name in names else None
 
-    def mask(self, region: Region) -> NDArray[np.bool_]:
-        """Return the pixels [lat, lon] of a region; raises BadInput where it names what the truth lacks."""
-        grid, store = self.truth.grid, self.truth.store
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """Return the pixels [lat, lon] of the region; raises BadInput where it names what the truth lacks."""
+        region, grid, store = self.comparison.regions[name], self.truth.grid, self.truth.store
         inside = np.ones(grid.shape, bool)
         if region.box is not None:
             west, south, east, north = region.box
@@ -112,12 +112,13 @@ class Opened:
             if numbers is None:
                 names = [each.variable for each in store.recipe.static]
                 raise BadInput(
-                    f"region: static {region.static!r} is none of {store.folder.url}: {', '.join(names) or 'none'}"
+                    f"region {name}: {store.folder.url} has no static {region.static!r}; it has"
+                    f" {', '.join(names) or 'none'}"
                 )
             inside &= (numbers >= region.at_least) & (numbers < region.below)
         if not inside.any():
             bounds = ", ".join(f"{key} {value}" for key, value in region.model_dump(exclude_unset=True).items())
-            raise BadInput(f"a region of {bounds} has no pixel of the domain, {grid}; give other bounds")
+            raise BadInput(f"region {name}, {bounds}, has no pixel of the domain, {grid}; give other bounds")
         return inside
 
 
@@ -147,6 +148,8 @@ def compare(
             available = parse_duration(value)
         except BadInput as error:
             raise BadInput(f"--match {match}: {error}") from None
+        if not baselines:
+            raise BadInput(f"--match {match} says which run of a baseline is taken; give a --baseline, or leave it out")
     for name, url in (baselines or {}).items():
         if name in (*PREDICTORS, PERSISTENCE, CLIMATOLOGY, "truth"):
             raise BadInput(f"baseline {name!r} has the name of a predictor; give another one")

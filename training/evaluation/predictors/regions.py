@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_mapping, read_text
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class Region(BaseModel):
@@ -17,10 +20,28 @@ class Region(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[Number, Number, Number, Number] | None = None
     static: str | None = None
-    at_least: float = -np.inf
-    below: float = np.inf
+    at_least: Number = -np.inf
+    below: Number = np.inf
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Region:
+        """Raise ValueError for bounds that hold nothing, and for a region that is the whole domain."""
+        if self.box is not None:
+            west, south, east, north = self.box
+            if west > east or south > north:
+                raise ValueError(
+                    f"box is [west, south, east, north], got west {west:g}, east {east:g}, south {south:g} and"
+                    f" north {north:g}"
+                )
+        if self.at_least >= self.below:
+            raise ValueError(f"at_least {self.at_least:g} is not lower than below {self.below:g}")
+        if (self.static is None) != (self.at_least == -np.inf and self.below == np.inf):
+            raise ValueError("a static channel and its bounds, at_least, below or both, are given together")
+        if self.box is None and self.static is None:
+            raise ValueError("give a box, or a static channel with its bounds")
+        return self
 
 
 def read_regions(path: Path) -> dict[str, Region]:

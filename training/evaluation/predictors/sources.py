@@ -35,6 +35,11 @@ class StoreSource:
         return self.store.recipe.channel_names(self.role)
 
     @property
+    def has_runs(self) -> bool:
+        """True where it is of runs, and not of valid times."""
+        return self.store.axes.inits is not None
+
+    @property
     def grid(self) -> RectilinearGrid:
         """The grid of the fields."""
         return _cropped(self.store.grid(self.role), self.window)
@@ -77,6 +82,11 @@ class ForecastSource:
     def names(self) -> list[str]:
         """The channels."""
         return list(self.forecast.header.channels)
+
+    @property
+    def has_runs(self) -> bool:
+        """True as StoreSource.has_runs."""
+        return bool(self.forecast.header.inits)
 
     @property
     def grid(self) -> RectilinearGrid:

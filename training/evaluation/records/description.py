@@ -88,6 +88,8 @@ class Description:
     def evaluation(self, folder: Folder, keys: Sequence[str]) -> Evaluation:
         """Return the evaluation of these samples alone, from the folder's records."""
         places = [self.keys.index(key) for key in keys]
+        command = f"corrstore evaluate --truth {self.truth} --forecast {self.forecast} --output {folder.url}"
+        heal = f"remove it, and make it again with `{command}`"
         inits = [parse_time(self.inits[place]) if self.inits else NO_RUN for place in places]
         return Evaluation(
             [Channel(Variable(**each["variable"]), each["level"]) for each in self.channels],
@@ -95,7 +97,7 @@ class Description:
             np.array([parse_time(self.times[place]) for place in places]),
             np.array(inits, "datetime64[s]"),
             len(self.keys) - len(keys),
-            merged_records((read_sums(folder, self.place, key) for key in keys), len(keys))[0],
+            merged_records((read_sums(folder, self.place, key, heal) for key in keys), len(keys))[0],
             {},
             self.baselines,
             [],

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.records import write_task_record
 from corrstore.training.evaluation.agenda import Agenda
 from corrstore.training.evaluation.evaluate import collected
 from corrstore.training.evaluation.predictors.fits import Floats, totals
-from corrstore.training.evaluation.records.description import Description
+from corrstore.training.evaluation.records.description import DESCRIPTION, Description
 from corrstore.training.evaluation.results import Evaluation
 from corrstore.training.evaluation.sums import Key, SumsRecord, read_sums
 
 RECORDS = "records"
+_DIGEST = re.compile("[0-9a-f]{16}")
+_PASSING = ("owner-", ".partial-")
+"""The beginnings of the names of files that lie in a folder while something is written there."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,18 @@ class Records:
         """Return the evaluation of all the samples, describe it, and remove the records of other settings."""
         Description.of_agenda(self.agenda, self.scores).write(self.folder)
         for other in self.folder.names(RECORDS):
-            if other != self.agenda.digest:
+            if _DIGEST.fullmatch(other) and other != self.agenda.digest:
                 self.folder.remove(f"{RECORDS}/{other}")
         return collected(self.agenda, (read_sums(self.folder, self.scores, key) for key in self.agenda.keys))
+
+
+def refuse_other_content(folder: Folder) -> None:
+    """Raise BadInput where the folder holds something that is no evaluation, begun or done; nothing is touched."""
+    if folder.exists(DESCRIPTION) or any(map(_DIGEST.fullmatch, folder.names(RECORDS))):
+        return
+    others = [name for name in folder.names("") if not name.startswith(_PASSING)]
+    if others:
+        raise BadInput(f"{folder.url} holds {', '.join(others[:3])} and is no evaluation; give another --output")
 
 
 def _file_name(group: str) -> str:

@@ -110,10 +110,14 @@ def frequency_bias(tally: Tally) -> Floats:
 
 
 def ets(tally: Tally) -> Floats:
-    """Equitable threat score: the CSI without the hits that chance gives [row, threshold]."""
+    """Equitable threat score: the CSI without the hits that chance gives [row, threshold].
+
+    Multiplied through by the number of pixels, so that no difference of nearly equal numbers is taken; NaN where truth
+    and forecast have the event everywhere or nowhere.
+    """
     hits, false_alarms, misses, correct = np.moveaxis(tally.events, -1, 0)
-    chance = _ratio((hits + misses) * (hits + false_alarms), hits + false_alarms + misses + correct)
-    return _ratio(hits - chance, hits + false_alarms + misses - chance)
+    beyond_chance = hits * correct - false_alarms * misses
+    return _ratio(beyond_chance, beyond_chance + (false_alarms + misses) * (hits + false_alarms + misses + correct))
 
 
 def hss(tally: Tally) -> Floats:

@@ -56,7 +56,8 @@ class Wavenumbers:
 
     def variance(self, field: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the field's spatial variance in each bin, in its units squared; the bins add up to all of it."""
-        waves = scipy.fft.dctn(field, norm="ortho")
+        deviation = (field - field.mean(dtype=np.float64)).astype(field.dtype)  # else float32 rounds by the mean's size
+        waves = scipy.fft.dctn(deviation, norm="ortho")
         power = np.square(waves, dtype=np.float64).ravel() / field.size
         return np.asarray(np.bincount(self._bins, power, minlength=len(self.widths) + 1)[1:], np.float64)
 

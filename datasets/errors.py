@@ -64,7 +64,7 @@ def cannot_write(path: object, error: OSError, size: int | None = None) -> Corrs
     what = f"cannot write {path}" if size is None else f"cannot write {path} ({size:,} bytes)"
     if error.errno in _EXHAUSTED:
         return OutOfResources(f"{what}: {error.strerror}; make room, and give the same command to go on")
-    if error.errno in (errno.EISDIR, errno.ENOTDIR):
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
         return BadInput(f"{what}: {error.strerror}; move away what lies there, and give the same command to go on")
     return BadInput(f"{what}: {error.strerror}; give another folder, or the right to write there")
 

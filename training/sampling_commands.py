@@ -148,6 +148,8 @@ def sample(
         raise BadInput(f"{given[0]} is of scoring; give --score too")
     if score and (truth is None or "://" in output):
         raise BadInput("--score needs --truth STORE, and a local --output: the report is written beside the forecast")
+    if score and form == "netcdf":
+        raise BadInput("--score keeps what --keep says as Zarr; leave out --format netcdf")
     if processes > 1 and not in_process_group():
         run_in_processes(processes)
         notices.print(f"wrote {output}", highlight=False, soft_wrap=True)

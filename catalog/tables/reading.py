@@ -87,8 +87,8 @@ class Tables:
             try:
                 return read_table_file(self.folder, table, key, fix, columns, keep)
             except FileNotFoundError:
-                if table == "stores":
-                    return None
+                if table == "stores" and f"{name}{SUFFIX}" not in self.folder.names("stores"):
+                    return None  # it has been removed since
                 raise DamagedData(f"{self.folder.path(key)} is gone; {_REGISTER_AGAIN}") from None
 
         if len(names) == 1:

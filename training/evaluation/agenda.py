@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.recipe.sample_axes import format_lead, sample_key, sample_label
+from corrstore.datasets.storage.folder import Folder
 from corrstore.training.evaluation.predictors.comparison import Comparison, Opened
 from corrstore.training.evaluation.predictors.ground import telling_of_ground
 from corrstore.training.evaluation.predictors.sample import ScoredSample
@@ -98,6 +99,11 @@ def make_agenda(comparison: Comparison, allow_training: bool = False, drawn: For
             chosen.append(each)
     if complete and not chosen and lacking.most_common(1)[0][0] in comparison.baselines:
         raise BadInput(_nothing_shared(opened, lacking, complete))
+    if not complete and Folder(comparison.forecast).exists("evaluation/evaluation.json"):
+        raise BadInput(
+            f"{comparison.forecast} was scored while it was drawn, and keeps no whole sample: its scores are in"
+            f" {comparison.forecast}/evaluation; draw it without --score, or with --keep, to evaluate it again"
+        )
     if not chosen:
         raise BadInput(
             f"{comparison.forecast}: none of its {len(header.times)} times is complete and has a valid sample in"

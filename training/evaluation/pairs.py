@@ -133,6 +133,8 @@ def paired(url_a: str, url_b: str, predictor: str | None = None, score: str = "c
     if score not in BY_NAME or BY_NAME[score].per:
         names = ", ".join(name for name, each in BY_NAME.items() if not each.per)
         raise BadInput(f"score {score!r} is none that has one number; give one of {names}")
+    if BY_NAME[score].best == "none":
+        raise BadInput(f"more or less {score} is neither better nor worse; give another score, such as spread_skill")
     folders = Folder(url_a), Folder(url_b)
     ours, theirs = (read_description(each) for each in folders)
     if ours.target_grid != theirs.target_grid:

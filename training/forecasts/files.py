@@ -98,16 +98,16 @@ class Forecast:
         try:
             if self.header.format == "zarr":
                 if not self.folder.has_object(chunk := self._chunk(part, channel)):
-                    folder = self.folder.exists(chunk)
-                    raise ValueError(f"{chunk} is a folder: remove it too" if folder else "its chunk is not there")
+                    other = self.folder.exists(chunk)
+                    raise ValueError(f"{chunk} is no file: remove it too" if other else "its chunk is not there")
                 return np.asarray(self._array(name)[self.header.place(part)])
             with xr.open_dataset(self.folder.read(self._file(part)), engine="netcdf4") as content:
                 return np.asarray(content[name]).reshape(self.header.target_grid.shape)
         except CorrstoreError:
             raise
         except Exception as error:
-            last = list(self.header.channels)[-1]
-            file = self._file(part) if self.header.format == "netcdf" else self._chunk(part, last)
+            last = f"its last channel's {self._chunk(part, list(self.header.channels)[-1])}"
+            file = self._file(part) if self.header.format == "netcdf" else last
             raise DamagedData(
                 f"{self.folder.path()}: {name} of {self.header.name(part)} is damaged ({fault_of_file(error)}); remove"
                 f" {file}, and give the same `corrstore sample` again, which draws this part anew"
@@ -172,7 +172,7 @@ class Forecast:
 def open_forecast(url: str) -> Forecast:
     """Return the forecast in a folder; raise BadInput where there is none, DamagedData where its header is none."""
     folder = Folder(url)
-    if not folder.exists(HEADER):
+    if HEADER not in folder.names(""):
         raise BadInput(f"no forecast at {url}: it has no {HEADER}; `corrstore sample` makes one")
     try:
         content = _read_header(folder)

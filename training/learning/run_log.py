@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,6 +82,8 @@ class RunLog:
 
 def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:
     rows: list[list[str]] = []
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise DamagedData(f"{path} is a folder, a link or a pipe; move it away, and give the same command again")
     if path.exists():
         try:
             lines = path.read_bytes().decode("ascii").splitlines()[1:]
@@ -108,4 +111,5 @@ def _tensorboard(folder: Path, patches_seen: int) -> Any:
             usual_hook(raised)
 
     threading.excepthook = hook
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=patches_seen + 1)
+    with writing(folder / "tensorboard"):
+        return SummaryWriter(str(folder / "tensorboard"), purge_step=patches_seen + 1)

@@ -91,6 +91,8 @@ def files_at(path: Path, engine: str | None = None) -> tuple[list[ArchiveFile], 
     try:
         if path.is_dir():
             return [ArchiveFile(str(path), "", "zarr")], []
+        if path.exists() and not path.is_file():
+            return [], [Problem(str(path), 0, "not_read", "it is a pipe or a device; give a file")]
         with path.open("rb") as file:
             head = first_bytes(file)
             behind = head + file.read(_PREFIX)

@@ -126,7 +126,7 @@ def test_the_truth_itself_is_a_perfect_forecast(demo_store, forecast, tmp_path):
     for row in found.rows:
         if row.predictor not in (REGRESSION, MEAN, ENSEMBLE) or np.isnan(row.value):
             continue
-        best = {"highest": 1, "one": 1, "lowest": 0, "zero": 0}[BY_NAME[row.score].best]
+        best = {"highest": 1, "one": 1, "lowest": 0, "zero": 0, "none": 0}[BY_NAME[row.score].best]
         assert row.value == pytest.approx(best, abs=1e-6), row
     assert any(row.score == "fss" and row.value == 1 for row in found.rows)
 

@@ -110,8 +110,10 @@ def test_what_cannot_be_paired_is_refused_in_one_line(folders, tmp_path):
         paired(folders["a"], folders["null"], "persistence")
     with pytest.raises(BadInput, match="none that has one number"):
         paired(folders["a"], folders["null"], score="fss")
-    with pytest.raises(BadInput, match="the regression has no spread in any channel"):
-        paired(folders["a"], folders["null"], REGRESSION, "spread")
+    with pytest.raises(BadInput, match="the regression has no spread_skill in any channel"):
+        paired(folders["a"], folders["null"], REGRESSION, "spread_skill")
+    with pytest.raises(BadInput, match="more or less spread is neither better nor worse"):
+        paired(folders["a"], folders["null"], score="spread")
     content = json.loads(Path(folders["a"], "evaluation.json").read_text())
     (tmp_path / "evaluation.json").write_text(json.dumps({**content, "grid": {}}))
     with pytest.raises(DamagedData, match="evaluate again"):

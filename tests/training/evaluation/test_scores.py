@@ -94,7 +94,7 @@ def test_the_sums_of_a_field_are_those_of_its_parts(members, width, seed):
 @settings(max_examples=20)
 @given(st.integers(4, 9), st.integers(8, 700), st.integers(0, 2**31))
 def test_classes_of_spread_are_their_definition(members, width, seed):
-    ensemble, truth = np.maximum(normal((members, 3, width), seed), -0.5), normal((3, width), seed + 1)
+    ensemble, truth = np.maximum(normal((members, 3, width), seed), 0.5), normal((3, width), seed + 1)
     truth[np.random.default_rng(seed).random(truth.shape) < 0.1] = np.nan
     present, row_weights = ~np.isnan(truth), np.array([0.9, 0.8, 0.7])
     one, other = ensemble[::2, present].astype(float), ensemble[1::2, present].astype(float)

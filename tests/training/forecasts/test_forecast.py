@@ -368,7 +368,9 @@ def test_a_damaged_part_of_a_forecast_is_drawn_anew(sampler, whole, tmp_path):
     chunk = tmp_path / "forecast" / "t2m/c/0/1/0/0"
     for damage in (flip, type(chunk).unlink, replace_by_a_folder):
         damage(chunk)
-        with pytest.raises(DamagedData, match=r"t2m of .*_001 is damaged .*remove refc/c/0/1/0/0, and give the same"):
+        with pytest.raises(
+            DamagedData, match=r"t2m of .*_001 is damaged .* last channel's refc/c/0/1/0/0, and give the same"
+        ):
             open_forecast(forecast.folder.url).read(part, "t2m")
         if chunk.is_dir():
             chunk.rmdir()

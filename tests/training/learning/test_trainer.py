@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.store.opening import open_store
 from corrstore.training.evaluation.scoring.pixels import pixel_sums
 from corrstore.training.learning.checkpoint import LAST, load_checkpoint, read_checkpoint
-from corrstore.training.learning.launching import read_run_record
+from corrstore.training.learning.launching import read_run_record, write_run_record
 from corrstore.training.learning.learner import Learner, learning_rate
 from corrstore.training.learning.models import regression_for
 from corrstore.training.learning.plan import training_plan
@@ -484,3 +485,16 @@ def test_real_hrrr_trains_both_stages_end_to_end(tmp_path):
     scores = validate(trained, Loader(store, split_order(store, "validation", trained.config)), SINGLE_PROCESS)
     better = [name for name, each in scores.items() if each["crps"] < each["interpolation_mae"]]
     assert len(better) > len(scores) / 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_what_is_no_file_in_the_place_of_a_log_is_refused(demo_store, tmp_path, kind):
+    """None waits for a pipe, and nothing is written through a link."""
+    (run := tmp_path / "run").mkdir()
+    (outside := tmp_path / "outside.csv").write_text("mine")
+    place = run / "validation.csv"
+    write_run_record(run, demo_store, CONFIG, None)
+    {"pipe": os.mkfifo, "folder": Path.mkdir, "link": lambda path: path.symlink_to(outside)}[kind](place)
+    with pytest.raises(DamagedData, match=r"validation\.csv is a folder, a link or a pipe"):
+        train(demo_store, CONFIG, run)
+    assert outside.read_text() == "mine"

@@ -65,7 +65,7 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
         better = [each for each in gains if each.value > 0]
         sure = sum(each.significant for each in gains)
         median = float(np.median([each.value for each in gains]))
-        size = f"{number(100 * abs(median), 2)} % {'lower' if median > 0 else 'higher'}"
+        size = f"{number(100 * abs(median), 2)} % {'lower' if median > 0 else 'higher'}" if median else "the same"
         said.append(
             f"The CRPS of the {card.predictor} is lower than that of {card.reference} in {len(better)} of {len(gains)}"
             f" {evaluation.pairs}, in the median {size}; {sure or 'none'} of the differences"

@@ -43,7 +43,10 @@ class Kept(NamedTuple):
             if word == "regression":
                 regression = True
             elif kind == "case" and text:
-                found = np.flatnonzero(times == parse_time(text))
+                try:
+                    found = np.flatnonzero(times == parse_time(text))
+                except BadInput as error:
+                    raise BadInput(f"--keep {word}: {error}") from None
                 if not found.size:
                     what, first, last = "run" if header.inits else "time", *map(format_time, (times.min(), times.max()))
                     raise BadInput(f"--keep {word}: the forecast has no such {what}; they are from {first} to {last}")

@@ -64,9 +64,12 @@ def _add_counts(fields: NDArray[np.floating], present: NDArray[np.bool_], guide:
 
 
 def quantiles(weights: Floats, edges: BinEdges) -> Floats:
-    """Return the quantiles LEVELS of weighted bins [row, edges + 1], linear within a bin [row, level]; NaN of none."""
+    """Return the quantiles LEVELS of weighted bins [row, edges + 1], linear within a bin [row, level]; NaN of none.
+
+    Where a level falls between two bins that are apart, it is the end of the lower one, however the sums are rounded.
+    """
     found = np.full((len(weights), len(LEVELS)), np.nan)
     for row in np.flatnonzero(weights.sum(axis=1) > 0) if weights.shape[1] == edges.size + 1 else ():
         shares = np.cumsum(weights[row])
-        found[row] = np.interp(LEVELS, shares[:-1] / shares[-1], edges)
+        found[row] = np.interp(np.multiply(LEVELS, 1 - 1e-9), shares[:-1] / shares[-1], edges)
     return found

@@ -12,7 +12,7 @@ from corrstore.training.evaluation.scoring import scores
 from corrstore.training.evaluation.scoring.distributions import LEVELS, PIT_BINS
 from corrstore.training.evaluation.scoring.tallies import QUANTILES, Domain, Floats, Tally
 
-Best = Literal["lowest", "highest", "zero", "one"]
+Best = Literal["lowest", "highest", "zero", "one", "none"]
 
 
 class Measure(NamedTuple):
@@ -35,7 +35,7 @@ MEASURES = [
     Measure(scores.rmse, title="RMSE"),
     Measure(scores.bias, best="zero", title="bias"),
     Measure(scores.crps, title="CRPS"),
-    Measure(scores.spread, best="zero"),
+    Measure(scores.spread, best="none"),
     Measure(scores.spread_skill, "1", "one", title="spread / skill"),
     Measure(scores.spectral_distance, "dB", title="spectral distance, dB", takes="wavenumbers"),
     Measure(scores.energy, title="energy score"),

@@ -44,7 +44,6 @@ from corrstore.datasets.store.constants import Constants, constants_from_records
 from corrstore.datasets.store.layout import StorePlan
 from corrstore.datasets.store.ledger import (
     ARCHIVES,
-    BUILD,
     CHECKSUMS,
     LEDGER,
     MEASUREMENTS,
@@ -93,8 +92,6 @@ def build(
     where another process builds there; a folder that this call made and wrote no sample into is then removed again.
     """
     recipe = with_cell_methods(recipe)
-    if repair and folder.exists(BUILD) and not folder.exists(METADATA):
-        build(recipe, folder, runner, console)  # it was not finished, or has lost what it ends with
     build_record = _begun(recipe, folder, repair)
     states = _states(recipe)
     if not (repair or refresh) and _is_done(recipe, folder, build_record, states):
@@ -104,6 +101,8 @@ def build(
     preparation = prepare(recipe)
     with one_writer(folder, LEDGER, f"builds {recipe.name}"):
         build_record = _begun(recipe, folder, repair)  # another process may have begun or ended a build
+        if repair and build_record is not None and not folder.exists(METADATA):
+            folder.write(METADATA, b"gone, or never written")  # damage, which is found and healed as any other
         try:
             return _build(recipe, folder, build_record, preparation, states, runner, console, repair, refresh)
         except CorrstoreError:
@@ -267,7 +266,8 @@ def _begin(recipe: Recipe, folder: Folder, constants: Constants | None, work: _W
     write_build_record(folder, BuildRecord(recipe, used_rules(recipe), constants))
     axes = recipe.axes
     for index in work.stale:
-        folder.remove(f"{RECORDS}/{record_of(axes, index)}")
+        folder.remove_obstacle(key := f"{RECORDS}/{record_of(axes, index)}")
+        folder.remove(key)
     if constants is not None:
         plan = StorePlan(recipe, constants.normalisations)
         for key in (plan.shard_key(role, index) for role in plan.roles for index in work.stale):

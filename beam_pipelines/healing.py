@@ -131,13 +131,14 @@ class Lost:
 def remove_damaged(folder: Folder) -> Lost:
     """Remove what is made anew where it is absent (records, measurements, checksums), and restore what has a copy.
 
-    Folders that lie in the place of files are removed too.
+    Folders that lie in the place of files, and files in the place of folders, are removed too.
     Raises DamagedData for what cannot be healed.
     """
     keys = set(damaged_files(folder)) | set(_unreadable_records(folder))
     for key in keys:
         made_anew = key == STATIC or key.startswith((f"{RECORDS}/", f"{MEASUREMENTS}/", f"{CHECKSUMS}/"))
-        if made_anew or not folder.has_object(key):
+        folder.remove_obstacle(key)
+        if made_anew:
             folder.remove(key)
     if keys & {HISTORY, copy_of(HISTORY)}:
         _heal_history(folder)

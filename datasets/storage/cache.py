@@ -42,9 +42,9 @@ def write_to_cache(path: Path, content: bytes) -> bool:
 
 def read_from_cache(path: Path) -> bytes | None:
     """Return the finding at the place that `cache_path` returned; None where there is none, or it is damaged."""
-    if not path.is_file():  # a pipe would be waited for
-        return None
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         found = path.read_bytes()
     except OSError:
         return None

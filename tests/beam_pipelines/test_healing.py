@@ -87,14 +87,19 @@ def test_a_flipped_bit_in_a_file_is_found_and_healed(brief, copy, key):
     assert digest(copy) == before
 
 
-@pytest.mark.parametrize("kind", ["nothing", "link to nothing"])
-def test_a_repair_goes_on_where_the_metadata_is_gone(brief, copy, kind):
+@pytest.mark.parametrize(
+    "key", ["target/c/1/0/0/0", BUILD, "ledger/records/20200601T0600.parquet", MANIFEST, "static/c/0/0/0"]
+)
+def test_a_repair_heals_also_where_the_metadata_is_gone(brief, copy, key):
+    """So it does for a build that never came to its end, which has none."""
     before = digest(copy)
     (copy / "zarr.json").unlink()
-    if kind == "link to nothing":
+    if key == MANIFEST:
+        (copy / key).unlink()
         (copy / "zarr.json").symlink_to(copy / "nothing")
-    flip(copy / "target/c/1/0/0/0")
-    assert build_in_process(brief[0], copy, repair=True).written == 1
+    else:
+        flip(copy / key)
+    build_in_process(brief[0], copy, repair=True)
     assert digest(copy) == before
 
 
@@ -146,11 +151,12 @@ def test_what_is_no_file_in_the_place_of_any_other_is_found_and_healed(brief, co
     assert other.read_bytes() == (copy / "zarr.json").read_bytes()
 
 
-@pytest.mark.parametrize("place", ["target/c/1", "input/c"])
-def test_what_is_no_folder_above_shards_is_found_and_healed(brief, copy, place):
-    shutil.rmtree(copy / place)
-    (copy / place).write_text("a note")
-    assert check(copy).rebuild
+@pytest.mark.parametrize("places", [["target/c/1", "static", "ledger/records"], ["input", "valid", "ledger/copies"]])
+def test_what_is_no_folder_in_the_place_of_folders_is_found_and_healed(brief, copy, places):
+    for place in places:
+        shutil.rmtree(copy / place)
+        (copy / place).write_text("a note")
+    assert not check(copy).passed
     build_in_process(brief[0], copy, repair=True)
     assert digest(copy) == digest(brief[1])
 

@@ -55,8 +55,12 @@ def kills(writing: Writing, count: int, seed: int = 0) -> Outcomes:
         moment = float(random.uniform(0, seconds))
         writing.prepare()
         killed = Command.begun(writing.words, _said(writing))
-        killed.ended(moment)
+        came_first = killed.ended(moment) is not None
         killed.kill()
+        if came_first:
+            outcomes.add("had ended", f"{moment:.2f} s")
+            shutil.rmtree(writing.folder)
+            continue
         again = Command.begun(writing.words, _said(writing))
         outcomes.add(*_outcome(writing, again, whole, f"after {moment:.2f} s"))
     return outcomes

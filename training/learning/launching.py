@@ -19,11 +19,9 @@ from corrstore.datasets.recipe.samples import SplitsSpec
 from corrstore.datasets.storage.folder import Folder
 from corrstore.datasets.store.ledger import damaged, read_json, write_json
 from corrstore.datasets.store.opening import Store, open_store
-from corrstore.training.learning.checkpoint import BEST
 from corrstore.training.run_config import RunConfig
 
 RUN_RECORD = "config.json"
-_NAMES = (RUN_RECORD, BEST, "log.csv", "validation.csv", "shares.csv")
 
 
 class Query(BaseModel):
@@ -137,13 +135,17 @@ def check_start(run: Path, asked: str | None) -> str | None:
 
 
 def refuse_other_content(run: Path) -> None:
-    """Raise BadInput where the folder holds a store, a forecast or files of a run's names, and no record of a run."""
-    others = [name for name in ("zarr.json", *_NAMES) if (run / name).exists()]
-    with suppress(DamagedData):
-        if (run / RUN_RECORD).exists() and read_run_record(run):
-            return
+    """Raise BadInput where the folder holds a store, a forecast or another program's config.json.
+
+    One that is no JSON is taken for a run's that is damaged, which is written anew.
+    """
+    others = ["zarr.json"] if (run / "zarr.json").exists() else []
+    with suppress(OSError, ValueError):
+        content = json.loads((run / RUN_RECORD).read_bytes())
+        if not isinstance(content, dict) or not {"config", "store"} & content.keys():
+            others.append(RUN_RECORD)
     if others:
-        raise BadInput(f"{run} holds {', '.join(others)}, and no run of corrstore; give another --output")
+        raise BadInput(f"{run} holds {' and '.join(others)}, and no run of corrstore; give another --output")
 
 
 def write_run_record(

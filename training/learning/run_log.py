@@ -86,7 +86,9 @@ def _continued(path: Path, columns: list[str], patches_seen: int) -> Any:
         raise DamagedData(f"{path} is a folder, a link or a pipe; move it away, and give the same command again")
     if path.exists():
         try:
-            lines = path.read_bytes().decode("ascii").splitlines()[1:]
+            header, *lines = path.read_bytes().decode("ascii").splitlines() or [""]
+            if not (patches_seen or ",".join(columns).startswith(header)):  # a full disk may have cut it
+                raise ValueError("it has other columns than this log")
             rows = [row for row in csv.reader(lines) if row and int(row[0]) <= patches_seen and patches_seen]
         except (ValueError, csv.Error) as error:
             raise DamagedData(

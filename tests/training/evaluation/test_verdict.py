@@ -112,7 +112,7 @@ def test_a_wrong_region_is_refused_before_anything_is_scored(demo_store, folder,
         ("{static: orog, at_least: 3000, below: 2000}", "at_least 3000 is not lower than below 2000"),
         ("{static: orog, at_least: .nan}", "a finite number"),
         ("{static: orog, at_least: true}", "a number"),
-        ("{box: ['103', 29, 106, 32]}", "a number"),
+        ("{box: [west, 29, 106, 32]}", "a number"),
         ("{}", "give a box"),
     ],
 )

@@ -231,12 +231,21 @@ def test_a_run_of_other_settings_is_refused_with_what_differs(demo_store, runs):
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_left_alone(demo_store, tmp_path):
-    for name in ("config.json", "zarr.json", "log.csv"):
+    refusals = {"config.json": "config.json, and no run of corrstore", "zarr.json": "zarr.json, and no run"}
+    for name, message in {**refusals, "log.csv": "log.csv is damaged .it has other columns"}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / name).write_text("{}")
-        with pytest.raises(BadInput, match=f"{name}, and no run of corrstore"):
+        with pytest.raises((BadInput, DamagedData), match=message):
             train(demo_store, CONFIG, tmp_path / name)
-        assert [each.name for each in (tmp_path / name).iterdir()] == [name]
+        assert (tmp_path / name / name).read_text() == "{}"
+
+
+def test_a_run_without_checkpoints_begins_anew_also_where_its_record_is_damaged(demo_store, runs, tmp_path):
+    run = Path(shutil.copytree(runs / "regression", tmp_path / "run"))
+    (run / LAST).unlink()
+    (run / "config.json").write_bytes(b"\0" + (run / "config.json").read_bytes()[1:])
+    assert train(demo_store, CONFIG, run) == 24
+    assert_same_bits(run, runs / "regression")
 
 
 @pytest.mark.parametrize(

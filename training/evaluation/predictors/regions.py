@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.validation import validated
 from corrstore.datasets.storage.yaml_text import parsed_mapping, read_text
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, got {value!r}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 
 
 class Region(BaseModel):

@@ -18,8 +18,8 @@ from corrstore.training.evaluation.sums import Key, SumsRecord, read_sums
 
 RECORDS = "records"
 _DIGEST = re.compile("[0-9a-f]{16}")
-_PASSING = ("owner-", ".partial-")
-"""The beginnings of the names of files that lie in a folder while something is written there."""
+_NAMES = (RECORDS, "report.html", "scores.csv", "scores.parquet", "zarr.json", "config.json")
+"""The names of an evaluation, and those of a store, a forecast and a run."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class Records:
 
 
 def refuse_other_content(folder: Folder) -> None:
-    """Raise BadInput where the folder holds something that is no evaluation, begun or done; nothing is touched."""
+    """Raise BadInput where a folder without an evaluation holds files of its names, a store, a forecast or a run."""
     if folder.exists(DESCRIPTION) or any(map(_DIGEST.fullmatch, folder.names(RECORDS))):
         return
-    others = [name for name in folder.names("") if not name.startswith(_PASSING)]
+    others = [name for name in folder.names("") if name in _NAMES]
     if others:
-        raise BadInput(f"{folder.url} holds {', '.join(others[:3])} and is no evaluation; give another --output")
+        raise BadInput(f"{folder.url} holds {', '.join(others)} and is no evaluation; give another --output")
 
 
 def _file_name(group: str) -> str:

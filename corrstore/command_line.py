@@ -19,7 +19,8 @@ import corrstore.training.commands
 import corrstore.training.sampling_commands
 from corrstore import __version__
 from corrstore.datasets.commands import error_console
-from corrstore.datasets.errors import CorrstoreError, system_error
+from corrstore.datasets.errors import BadInput, CorrstoreError, system_error
+from corrstore.datasets.storage.credentials import holds_credentials
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -78,11 +79,22 @@ def _end(error: CorrstoreError) -> None:
     sys.exit(error.exit_code)
 
 
+def _refuse_credentials(words: list[str]) -> None:
+    """Raise BadInput, without its value, for a URL that holds a password or a signature: messages and logs show it."""
+    for position, word in enumerate(words, start=1):
+        if holds_credentials(word):
+            raise BadInput(
+                f"word {position} of the command holds a URL with a user or a query, in which passwords and signatures"
+                " stand; give it without them, and credentials by the environment"
+            )
+
+
 def main() -> None:
     """Run the command; an error that a user can act on is one message and an exit code, not a traceback."""
     logging.getLogger().addFilter(_is_no_beam_import_notice)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads that spin while they wait starve the others
     try:
+        _refuse_credentials(sys.argv[1:])
         command()()
     except CorrstoreError as error:
         _end(error)

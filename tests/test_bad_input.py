@@ -155,3 +155,26 @@ def test_a_wrong_option_is_not_taken_for_a_path(words, tmp_path, monkeypatch):
     assert ended.returncode == 2, ended.stderr
     assert "--wrong" in ended.stderr and "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["archive", "s3://u:SECRET@b/c"],
+        ["archive", "https://h/c?token=SECRET"],
+        ["plan", "s3://u:SECRET@b/r.yaml"],
+        ["synth", "s3://u:SECRET@b/c"],
+        ["report", "store", "--output=gs://u:SECRET@b/c"],
+    ],
+)
+def test_a_secret_in_a_url_is_refused_by_every_command_and_not_printed(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = corrstore(*words)
+    assert ended.returncode == 2 and "a user or a query" in ended.stderr, ended.stderr
+    assert "SECRET" not in ended.stdout + ended.stderr and not list(tmp_path.iterdir())
+
+
+def test_what_is_written_to_a_disk_alone_takes_no_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = corrstore("synth", "s3://bucket/archive", "--shape=48x64", "--end=2020-07-02T12")
+    assert ended.returncode == 2 and "was a URL" in ended.stderr and not list(tmp_path.iterdir()), ended.stderr

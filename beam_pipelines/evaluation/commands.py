@@ -97,10 +97,13 @@ def compare_evaluations(
     Example: `corrstore compare scores_before scores_after --output compared.html`
     """
     from corrstore.beam_pipelines.evaluation.printing import print_pair
+    from corrstore.catalog.pages.templates import refuse_other_file
     from corrstore.datasets.storage.folder import absolute
     from corrstore.training.evaluation.pages.pair import write_pair_page
     from corrstore.training.evaluation.pairs import paired
 
+    if output is not None:
+        refuse_other_file(output)
     pair = paired(absolute(scores_a), absolute(scores_b), predictor, score)
     if as_json:
         print_json([each._asdict() for each in pair.differences])

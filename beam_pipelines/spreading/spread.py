@@ -94,7 +94,7 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
     """Do the task for every index and leave its record in `place`; return when all are there.
 
     Linear: keys, a reshuffle where others than this process work, the work. Raises what a task raised, with all its
-    lines, and OutOfResources where a worker process died.
+    lines, and OutOfResources where a worker process died, or the runner ended without all records.
     """
     if not indices:
         return
@@ -121,13 +121,7 @@ def spread(task: Task, indices: list[int], folder: Folder, place: str, runner: R
         raise
     finally:
         forget_failures(folder, failures)
-    _check_records(len(folder.names(place)) - before, len(indices), folder.path(place), runner)
-
-
-def _check_records(left: int, expected: int, place: str, runner: Runner) -> None:
-    """Raise OutOfResources where some records are absent, and BadInput where all are."""
-    found = f"{runner.named} has ended, and left {left} of {expected} records in {place}"
-    if not left:
-        raise BadInput(f"{found}; give a folder that its workers see under this name")
-    if left < expected:
+    left = len(folder.names(place)) - before
+    if left < len(indices):
+        found = f"{runner.named} has ended, and left {left} of {len(indices)} records in {folder.path(place)}"
         raise OutOfResources(f"{found}; {_RUNS_AGAIN}")

@@ -28,10 +28,15 @@ def page_templates() -> jinja2.Environment:
     return environment
 
 
-def write_page(output: Path, page: str) -> None:
-    """Write a page; raises BadInput where another kind of file lies there, or it cannot be written."""
+def refuse_other_file(output: Path) -> None:
+    """Raise BadInput where a file that is no page lies in the place of a page."""
     if output.is_file():
         with output.open("rb") as file:
             if file.read(len(_BEGINS)).lower() not in (_BEGINS, b""):
                 raise BadInput(f"{output} is there and is no page; give another --output")
+
+
+def write_page(output: Path, page: str) -> None:
+    """Write a page; raises BadInput as `refuse_other_file`, and where it cannot be written."""
+    refuse_other_file(output)
     write_file_atomically(output, page.encode())

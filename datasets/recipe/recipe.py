@@ -63,7 +63,7 @@ class Recipe(SamplesSpec):
     sources: dict[str, SourceSpec]
     input: InputSpec | None = None
     target: TargetSpec | None = None
-    static: list[StaticSpec] = Field(default_factory=list)
+    static: list[StaticSpec] = Field(default_factory=list, max_length=100)
     window: PositiveDuration | None = Field(
         None, description="length of the window of accumulations; by default the frequency, or the step of the leads"
     )

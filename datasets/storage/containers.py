@@ -22,7 +22,7 @@ from corrstore.datasets.storage.cache import file_key
 SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".zst", ".Z", ".lz4", ".7z", ".rar")
 """Suffixes that a container adds to the name of what is in it, those that are told and not read among them."""
 HEAD, _BLOCK = 512, 1 << 20
-_LEAST_PADDING = 256
+_LEAST_PADDING, _MOST_PADDING = 256, 64 << 20
 _SIGNATURES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 _OPEN: dict[str, Callable[[IO[bytes], str], IO[bytes]]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}  # type: ignore[dict-item]
 _MOST_BYTES, _LARGEST_RATIO = 1 << 30, 100  # of what is in a container: bytes, or times its own bytes
@@ -40,12 +40,14 @@ def container_kind(head: bytes) -> str | None:
 def first_bytes(file: IO[bytes]) -> bytes:
     """Return the first HEAD bytes of a file; behind NUL bytes that a transfer filled it with, those that follow.
 
-    Of a file of NUL alone, some of them.
+    Of a file of NUL alone, or of more padding than any transfer leaves, some of them.
     """
     padding, part = b"", file.read(HEAD)
     if part[:_LEAST_PADDING].strip(b"\0"):
         return part
-    while part and not part.strip(b"\0"):
+    for _ in range(_MOST_PADDING // _BLOCK):
+        if not part or part.strip(b"\0"):
+            break
         padding, part = part, file.read(_BLOCK)
     return (part.lstrip(b"\0") + file.read(HEAD))[:HEAD] or padding[-HEAD:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import time
@@ -20,6 +21,7 @@ from corrstore.datasets.errors import BadInput, DamagedData, cannot_write
 from corrstore.datasets.storage.credentials import holds_credentials
 
 _TEMPORARY = ".partial-"
+_URL = re.compile("[a-z][a-z0-9]+:/")  # of which a path has lost a slash
 _NO_FILE = {
     errno.ENOTDIR: "a file lies above it",
     errno.ELOOP: "links lead in a circle",
@@ -224,6 +226,8 @@ def write_file_atomically(path: Path, content: bytes) -> None:
 
     Raises OutOfResources where the disk is full, and BadInput where the folder cannot be written; both name the path.
     """
+    if _URL.match(str(path)):
+        raise BadInput(f"{path} was a URL, and this is written to a disk alone; give a path")
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ import os
 
 import yaml
 
+from corrstore.datasets.archives.contents.files import files_at
+from corrstore.datasets.storage.cache import read_from_cache, write_to_cache
 from tests.command import corrstore
 from tests.conftest import brief_content
 
@@ -19,3 +21,13 @@ def test_a_cache_that_cannot_be_written_is_told_once_and_the_work_goes_on(archiv
     built = corrstore("build", recipe, "--output", tmp_path / "store", "--workers=1")
     assert built.returncode == 0, built.stderr
     assert built.stderr.count("XDG_CACHE_HOME") == 1 and str(in_the_way) in built.stderr
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """Neither in the place of a finding, nor in that of an archive's file."""
+    assert write_to_cache(tmp_path / "finding", b"found") and read_from_cache(tmp_path / "finding") == b"found"
+    os.mkfifo(tmp_path / "pipe")
+    assert read_from_cache(tmp_path / "pipe") is None
+    assert read_from_cache(tmp_path / "finding" / "below") is None
+    found, (problem,) = files_at(tmp_path / "pipe")
+    assert not found and "it is a pipe or a device" in str(problem)

@@ -13,7 +13,7 @@ import pytest
 from corrstore.datasets.archives.contents.files import archive_paths, files_at
 from corrstore.datasets.errors import BadInput, DamagedData
 from corrstore.datasets.storage import containers
-from corrstore.datasets.storage.containers import HEAD, container_kind, heads, unpacked
+from corrstore.datasets.storage.containers import HEAD, container_kind, first_bytes, heads, unpacked
 from corrstore.datasets.storage.listing import files_below
 
 CONTENT = b"GRIB" + bytes(range(256)) * 40
@@ -128,3 +128,17 @@ def test_a_folder_without_the_files_says_which_it_has(tmp_path):
         BadInput, match=r"it has 2 \*.GRIB, 1 without a suffix, .*; write sources.a.files: \[\"\*\*/\*.GRIB\"\]"
     ):
         archive_paths("sources.a.path", str(tmp_path), ["**/*.grib"])
+
+
+def test_padding_without_an_end_is_not_read_to_its_end():
+    class Endless:
+        """A file of NUL that counts what is read of it."""
+
+        count = 0
+
+        def read(self, size):
+            self.count += size
+            return bytes(size)
+
+    endless = Endless()
+    assert first_bytes(endless) == bytes(512) and endless.count < 100 << 20

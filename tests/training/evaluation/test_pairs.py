@@ -207,7 +207,7 @@ def test_the_command_prints_the_table_or_json_and_writes_a_page(folders, tmp_pat
     assert ended.returncode == 2 and "evaluation.json is there and is no page" in ended.stderr
     next(description.parent.glob("records/*/scores/*")).unlink()
     ended = corrstore("compare", description.parent, folders["louder"])
-    assert ended.returncode == 1 and "make it again with `corrstore evaluate --truth" in ended.stderr
+    assert ended.returncode == 1 and "give the command that made" in ended.stderr
     ended = corrstore("compare", folders["a"], folders["louder"], "--json", "--score", "rmse")
     rows = {row["channel"]: row for row in json.loads(ended.stdout) if row["period"] == "all"}
     assert rows["t2m"]["significant"] and set(rows) == set(CHANNELS)

@@ -88,8 +88,7 @@ class Description:
     def evaluation(self, folder: Folder, keys: Sequence[str]) -> Evaluation:
         """Return the evaluation of these samples alone, from the folder's records."""
         places = [self.keys.index(key) for key in keys]
-        command = f"corrstore evaluate --truth {self.truth} --forecast {self.forecast} --output {folder.url}"
-        heal = f"remove it, and make it again with `{command}`"
+        heal = f"remove it, and give the command that made {folder.url} again, `corrstore evaluate` or `sample --score`"
         inits = [parse_time(self.inits[place]) if self.inits else NO_RUN for place in places]
         return Evaluation(
             [Channel(Variable(**each["variable"]), each["level"]) for each in self.channels],

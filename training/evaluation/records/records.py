@@ -96,10 +96,8 @@ class Records:
 
 def refuse_other_content(folder: Folder) -> None:
     """Raise BadInput where a folder without an evaluation holds files of its names, a store, a forecast or a run."""
-    if folder.exists(DESCRIPTION) or any(map(_DIGEST.fullmatch, folder.names(RECORDS))):
-        return
     others = [name for name in folder.names("") if name in _NAMES]
-    if others:
+    if others and not (folder.exists(DESCRIPTION) or any(map(_DIGEST.fullmatch, folder.names(RECORDS)))):
         raise BadInput(f"{folder.url} holds {', '.join(others)} and is no evaluation; give another --output")
 
 

@@ -52,9 +52,10 @@ def archive_paths(where: str, root: str, patterns: list[str]) -> list[Path]:
     folder = Path(root)
     if "://" in root:
         raise BadInput(f"{where} {root}: GRIB and NetCDF are read from mounted folders; mount it")
-    if not folder.exists():
+    if not (folder.is_dir() or folder.is_file()):
         set_it = f" or --set {where}=FOLDER" if where.startswith("sources.") else ""
-        raise BadInput(f"{where} {folder} does not exist; correct it{set_it}")
+        why = "is a pipe or a device" if folder.exists() else "does not exist"
+        raise BadInput(f"{where} {folder} {why}; correct it{set_it}")
     if folder.is_file():
         return [folder]
     found = files_below(folder, patterns)

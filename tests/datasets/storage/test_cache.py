@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import yaml
 
-from corrstore.datasets.archives.contents.files import files_at
+from corrstore.datasets.archives.contents.files import archive_paths, files_at
+from corrstore.datasets.errors import BadInput
 from corrstore.datasets.storage.cache import read_from_cache, write_to_cache
 from tests.command import corrstore
 from tests.conftest import brief_content
@@ -30,4 +32,6 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     assert read_from_cache(tmp_path / "pipe") is None
     assert read_from_cache(tmp_path / "finding" / "below") is None
     found, (problem,) = files_at(tmp_path / "pipe")
+    with pytest.raises(BadInput, match=r"sources\.a\.path .*pipe is a pipe or a device; correct it or --set"):
+        archive_paths("sources.a.path", str(tmp_path / "pipe"), ["**/*"])
     assert not found and "it is a pipe or a device" in str(problem)

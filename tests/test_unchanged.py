@@ -18,7 +18,7 @@ from tests.results import arrays_digest, forecast_of, pictures_digest, scores_di
 
 DEMO = "0f55ee6752afa968b4db5de26a10353e47bcc191b33ddd5afe86c6419938909a"
 HRRR = "a979bae374e472e75539d4efb40ad09f40ff0fc03fc28cf7e25e7da0b5f0aada"
-SCORES = "c1aeb3194d3ad3b893faf69c94df4fe5fa545cfb391f478f5935d33900866aeb"
+SCORES = "d419394ea5017986c914f0f43204108cb796e1e7510fa450a6df097b82377814"
 PICTURES = "2bd12d9c8d17f425519033d5061cf7dd0ea1eaae58380b8b11c269fa5bdb016e"
 
 

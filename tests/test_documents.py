@@ -26,6 +26,7 @@ from corrstore.command_line import app
 from corrstore.datasets.archives.table import load_table
 from corrstore.datasets.errors import CorrstoreError
 from corrstore.datasets.recipe.files import load_recipe
+from corrstore.datasets.recipe.periods import parse_duration, parse_period
 from corrstore.datasets.recipe.recipe import recipe_from
 from corrstore.datasets.recipe.source import SourceSpec
 from corrstore.training.nvidia.physicsnemo import CorrDiffDataset
@@ -56,7 +57,7 @@ STANDS_FOR = {
     "target.grid.west=106.09": "target.grid.west=103.45",
     "input.grid.west=106": "input.grid.west=103.25",
     "2020-07-01T12/2020-07-16": "2020-07-01T12/2020-07-04T12",
-    "2020-07-17/2020-07-24": "2020-07-04T12/2020-07-06T12",
+    "2020-07-18/2020-07-25": "2020-07-04T12/2020-07-06T12",
     "2020-08-01/2020-08-08": "2020-07-06T12/2020-07-08T12",
     "regression,case:2020-08-28T00": "regression,case:2020-07-06T00",
 }
@@ -264,6 +265,12 @@ def test_every_command_option_and_import_of_a_document_is_known(elsewhere, docum
 
 def test_every_command_of_the_demonstration_is_known(elsewhere):
     assert len([run(line, parse) for line in lines_of_demo()]) > 8
+
+
+def test_the_periods_of_a_rolling_update_are_not_within_the_embargo():
+    trained, *judged = map(parse_period, re.findall(r"--period (\S+)", (ROOT / "docs/protocols.md").read_text("utf-8")))
+    embargo = parse_duration(load_recipe("demo").content["splits"]["embargo"])
+    assert len(judged) == 2 and all(each.start >= trained.end + embargo for each in judged)
 
 
 @pytest.mark.slow

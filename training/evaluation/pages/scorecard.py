@@ -72,7 +72,7 @@ def verdict(evaluation: Evaluation, found: list[Card]) -> list[str]:
             f" {'is' if sure < 2 else 'are'} significant."
         )
         if lost := crossing(card):
-            said.append(f"Lower than {card.reference} at the first lead, but not: {', '.join(lost)}.")
+            said.append(f"Lower than {card.reference} at the first lead, but not at a later one: {', '.join(lost)}.")
     return said
 
 

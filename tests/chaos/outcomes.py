@@ -11,7 +11,7 @@ from corrstore.datasets.errors import CorrstoreError
 GOOD = (
     *("the same numbers", "refused", "found", "healed", "named as a problem", "accepted"),
     "another file, as far as its format tells",
-    *("had room", "went on to the same", "one is whole, the other refused or the same"),
+    *("had ended", "had room", "went on to the same", "one is whole, the other refused or the same"),
 )
 
 

@@ -172,7 +172,7 @@ class Forecast:
 def open_forecast(url: str) -> Forecast:
     """Return the forecast in a folder; raise BadInput where there is none, DamagedData where its header is none."""
     folder = Folder(url)
-    if HEADER not in folder.names(""):
+    if not folder.exists(HEADER) and HEADER not in folder.names(""):
         raise BadInput(f"no forecast at {url}: it has no {HEADER}; `corrstore sample` makes one")
     try:
         content = _read_header(folder)

@@ -392,3 +392,13 @@ def test_damaged_metadata_of_a_forecast_is_written_anew(sampler, whole, tmp_path
             replace(sampler, sampling=replace(DRAWING, seed=6)).forecast(forecast.folder.url, "zarr").create()
     sampler.forecast(forecast.folder.url, "zarr").create()
     assert digest(tmp_path / "forecast") == before
+
+
+def test_a_header_that_is_a_link_to_nothing_is_damage_that_can_be_healed(tmp_path):
+    with pytest.raises(BadInput, match="no forecast at"):
+        open_forecast(str(tmp_path))
+    (tmp_path / "forecast.json").symlink_to(tmp_path / "nothing")
+    with pytest.raises(
+        DamagedData, match=r"forecast.json is damaged .*remove it, and give the same `corrstore sample`"
+    ):
+        open_forecast(str(tmp_path))
